@@ -1,0 +1,105 @@
+"""The database session, and the only place that commits.
+
+Web: one request is one transaction, committed by `end_request` once the view has answered with a status
+under 400. Jobs and commands: `with transaction():` blocks. Services flush, never commit.
+Jobs named with `queue.enqueue` during a transaction leave for Redis after its commit, or not at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, DateTime, Engine, LargeBinary, MetaData, text
+from sqlalchemy.orm import DeclarativeBase, Session
+
+from blossom.platform import queue
+from blossom.platform.config import Config
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {int: BigInteger, datetime: DateTime(timezone=True), bytes: LargeBinary}
+
+
+db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
+session = db.session
+
+
+def engine_options(config: Config) -> dict[str, Any]:
+    """Options that hold on a plain server and behind a pooler in transaction mode.
+
+    No server-side prepared statements and no session settings: nothing may depend on which connection comes next.
+    """
+    return {
+        "pool_size": config.database_pool_size,
+        "max_overflow": config.database_pool_size,
+        "pool_pre_ping": True,
+        "pool_timeout": 10,
+        "connect_args": {"prepare_threshold": None, "connect_timeout": 5, "application_name": "blossom"},
+    }
+
+
+def engine() -> Engine:
+    return db.engine
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One transaction of a job or a command: committed at the end of the block, rolled back on any error.
+
+    Blocks don't nest: a block inside another would commit the outer one's work early, so that raises.
+    At the end the connection is back in the pool.
+    """
+    current: Session = session()
+    if current.info.get("in_transaction_block"):
+        raise RuntimeError("transaction() blocks don't nest: call a service inside the block that is open")
+    current.info["in_transaction_block"] = True
+    try:
+        yield current
+        _commit(current)
+    except BaseException:
+        _roll_back(current)
+        raise
+    finally:
+        current.info.pop("in_transaction_block", None)
+        session.remove()
+
+
+def end_request(status: int) -> None:
+    """Commit what a request did if it went well (status under 400), else undo it."""
+    current: Session = session()
+    if status < 400:
+        _commit(current)
+    else:
+        _roll_back(current)
+
+
+def _commit(current: Session) -> None:
+    try:
+        current.commit()
+    except BaseException:
+        queue.drop()
+        raise
+    queue.flush()
+
+
+def _roll_back(current: Session) -> None:
+    queue.drop()
+    current.rollback()
+
+
+def lock_for_transaction(name: str, number: int = 0) -> None:
+    """Hold the advisory lock (name, number) until the transaction ends; waits for whoever has it."""
+    session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name), :number)"), {"name": name, "number": number})

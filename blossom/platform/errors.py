@@ -1,0 +1,90 @@
+"""The one family of errors that reaches a person; `app.py` renders it once, as a page, a partial or JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BlossomError(Exception):
+    """Something that the caller can be told about.
+
+    `message`: one sentence for a person. `code`: stable, snake_case, for programs. `status`: HTTP status.
+    `details`: JSON-ready facts (never personal data). `actionable`: what to do about it, for a person.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        status: int = 400,
+        details: dict[str, Any] | None = None,
+        actionable: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.status = status
+        self.details = details or {}
+        self.actionable = actionable
+
+    def as_json(self, request_id: str | None) -> dict[str, Any]:
+        """The one shape of an error in the JSON API (spec §2)."""
+        return {
+            "ok": False,
+            "code": self.code,
+            "message": self.message,
+            "details": self.details,
+            "actionable": self.actionable,
+            "request_id": request_id,
+        }
+
+
+class NotFound(BlossomError):
+    """No such thing in this shop. Another shop's thing gives the same answer, so that nothing leaks."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"There is no such {what} in this shop.",
+            code="not_found",
+            status=404,
+            actionable="Check the id; it may have been deleted, or belong to another shop.",
+        )
+
+
+class Unauthorized(BlossomError):
+    """Nobody we know: no key or token, or a wrong one."""
+
+    def __init__(self, message: str = "This call needs an API key.") -> None:
+        super().__init__(
+            message,
+            code="unauthorized",
+            status=401,
+            actionable="Send `Authorization: Bearer <API key>` with a key made for this shop.",
+        )
+
+
+class Forbidden(BlossomError):
+    """We know who asks, and they may not."""
+
+    def __init__(self, needed: str) -> None:
+        super().__init__(
+            f"This key may not do that: it lacks “{needed}”.",
+            code="forbidden",
+            status=403,
+            details={"needed": needed},
+            actionable="Use a key with this right, or ask the shop's owner for one.",
+        )
+
+
+class InvalidInput(BlossomError):
+    """What was sent can't be used. `details["fields"]` maps each field's path to what is wrong with it."""
+
+    def __init__(self, fields: dict[str, str], message: str = "Some of what you sent can't be used.") -> None:
+        super().__init__(
+            message,
+            code="invalid_input",
+            status=422,
+            details={"fields": fields},
+            actionable="Correct the fields named in details and send it again.",
+        )

@@ -1,0 +1,141 @@
+"""Jobs by name. Redis is a nudge, the row is the truth: losing a job here delays work, never loses it.
+
+`enqueue` collects; `platform.db` flushes after the commit, or drops on rollback. A domain's `jobs.py` registers
+its functions with `@job("domain.verb")`; a service names a job by string and imports nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import redis
+import structlog
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from blossom.platform import logs
+
+log = structlog.get_logger()
+
+QUEUES = ("send", "receipts", "default")
+"""Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job."""
+
+_jobs: dict[str, Callable[..., Any]] = {}
+_connection: redis.Redis | None = None
+_waiting: ContextVar[list[JobCall] | None] = ContextVar("waiting_jobs", default=None)
+"""Of this thread's (or task's) transaction; a thread has one transaction at a time."""
+
+
+@dataclass(frozen=True)
+class JobCall:
+    """One call of a job, waiting for its transaction's commit."""
+
+    name: str
+    queue: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    at_most: int | None = None
+    delay: timedelta | None = None
+    timeout_seconds: int = 600
+
+
+def init(url: str) -> None:
+    """Name the Redis to use. Connects on first use; short time-outs, so that a dead Redis costs a moment only."""
+    global _connection
+    _connection = redis.Redis.from_url(url, socket_connect_timeout=1.0, socket_timeout=5.0, retry_on_timeout=False)
+
+
+def connection() -> redis.Redis:
+    if _connection is None:
+        raise RuntimeError("queue.init(url) has not been called")
+    return _connection
+
+
+def job(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function as the job `name`. Names are unique."""
+
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        known = _jobs.setdefault(name, function)
+        if known is not function and known.__module__ != function.__module__:
+            raise RuntimeError(f"two jobs are called {name}")
+        _jobs[name] = function
+        return function
+
+    return register
+
+
+def registered() -> dict[str, Callable[..., Any]]:
+    return _jobs
+
+
+def enqueue(
+    name: str,
+    *,
+    queue: str = "default",
+    at_most: int | None = None,
+    delay: timedelta | None = None,
+    timeout_seconds: int = 600,
+    **kwargs: Any,
+) -> None:
+    """Ask for job `name` once the current transaction has committed.
+
+    `at_most`: skip it when that many jobs wait in the queue already (for nudges that carry no argument).
+    `kwargs` must be JSON. A Redis that can't be reached is logged and forgiven: the sweeper finds the row.
+    """
+    if queue not in QUEUES:
+        raise ValueError(f"no such queue: {queue}")
+    _collected().append(JobCall(name, queue, kwargs, at_most, delay, timeout_seconds))
+
+
+def _collected() -> list[JobCall]:
+    calls = _waiting.get()
+    if calls is None:
+        calls = []
+        _waiting.set(calls)
+    return calls
+
+
+def drop() -> None:
+    """Forget what the transaction asked for: it was rolled back."""
+    _waiting.set(None)
+
+
+def flush() -> None:
+    """Hand what the committed transaction asked for to RQ. Never raises for Redis."""
+    waiting = _collected()
+    _waiting.set(None)
+    seen: set[str] = set()
+    for call in waiting:
+        key = f"{call.name}{sorted(call.kwargs.items())}"
+        if key in seen:  # the same nudge twice in one transaction is one nudge
+            continue
+        seen.add(key)
+        try:
+            _hand_over(call)
+        except redis.RedisError as error:
+            log.warning("queue.unreachable", job=call.name, error=type(error).__name__)
+            return
+
+
+def _hand_over(call: JobCall) -> None:
+    target = rq_queue(call.queue)
+    if call.at_most is not None and call.delay is None and target.count >= call.at_most:
+        return
+    options: dict[str, Any] = {
+        "args": (call.name, call.kwargs, logs.request_id()),
+        "job_timeout": call.timeout_seconds,
+        "result_ttl": 0,
+        "failure_ttl": 86_400,
+        "description": call.name,
+    }
+    if call.delay is None:
+        target.enqueue("blossom.worker.perform", **options)
+    else:
+        target.enqueue_in(call.delay, "blossom.worker.perform", **options)
+
+
+def rq_queue(name: str) -> Queue:
+    return Queue(name, connection=connection(), serializer=JSONSerializer)

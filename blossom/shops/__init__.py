@@ -1,0 +1,1 @@
+"""The tenant: its settings, its keys, and who may act for it."""

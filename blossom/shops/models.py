@@ -1,0 +1,55 @@
+"""Tables of the tenant. Every other tenant table points here by `shop_id`."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, SmallInteger, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from blossom.platform.db import Base
+
+
+class Shop(Base):
+    """A merchant's shop. `domain` is its myshopify domain."""
+
+    __tablename__ = "shops"
+    __table_args__ = (
+        CheckConstraint("daily_cap IS NULL OR daily_cap > 0", "daily_cap"),
+        CheckConstraint("weekly_cap IS NULL OR weekly_cap > 0", "weekly_cap"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    domain: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    timezone: Mapped[str] = mapped_column(Text, default="UTC")  # IANA name
+    default_country: Mapped[str] = mapped_column(Text, default="US")  # ISO 3166-1 alpha-2; reads national numbers
+    sender: Mapped[str] = mapped_column(Text)  # 3 to 11 letters and digits, or E.164
+    contact_line: Mapped[str] = mapped_column(Text, default="")  # how a shopper reaches the shop, in HELP's answer
+    opt_out_text: Mapped[str] = mapped_column(Text, default="Reply STOP to opt out")
+    stop_keywords: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)  # beside the built-in ones
+    quiet_hours_on: Mapped[bool] = mapped_column(default=True)
+    quiet_from: Mapped[time] = mapped_column(default=time(20, 0))  # local time of the recipient
+    quiet_until: Mapped[time] = mapped_column(default=time(9, 0))
+    daily_cap: Mapped[int | None] = mapped_column(SmallInteger, default=1)  # marketing texts a person; NULL: none
+    weekly_cap: Mapped[int | None] = mapped_column(SmallInteger, default=3)
+    traffic_account_id: Mapped[str | None] = mapped_column(Text)  # Mitto's; NULL: the installation's own
+    created_at: Mapped[datetime]
+    uninstalled_at: Mapped[datetime | None]
+
+
+class ApiKey(Base):
+    """A key of the JSON API. Only its SHA-256 is kept (the key has 256 random bits, so no salt is needed)."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (UniqueConstraint("shop_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    name: Mapped[str] = mapped_column(Text)
+    prefix: Mapped[str] = mapped_column(Text)  # the first characters, to tell keys apart in a list
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
