@@ -1,0 +1,89 @@
+"""The composition root: configuration, extensions, blueprints, request handling and error pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from flask import Flask, Response, g, request
+from flask_migrate import Migrate
+from htmx_flask import Htmx
+from werkzeug.exceptions import HTTPException
+
+from blossom.platform import crypto, db, logs, queue
+from blossom.platform.config import Config
+from blossom.platform.errors import BlossomError
+
+log = structlog.get_logger()
+
+MAX_BODY_BYTES = 8 * 1024 * 1024
+
+
+def create_app(config: Config | None = None) -> Flask:
+    """The WSGI application. Without `config`, settings come from the environment.
+
+    `config.database_url` and `config.redis_url` must be filled in: who starts a process without them
+    (`blossom.cli`, `wsgi.py`) starts the embedded servers first.
+    """
+    config = config or Config.from_environment()
+    logs.configure(config.log_level)
+    app = Flask("blossom", root_path=None, template_folder="../templates", static_folder="../static")
+    app.config.update(
+        BLOSSOM=config,
+        SQLALCHEMY_DATABASE_URI=config.database_url,
+        SQLALCHEMY_ENGINE_OPTIONS=db.engine_options(config),
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
+    )
+    db.db.init_app(app)
+    Migrate(app, db.db, directory="migrations")
+    Htmx(app)
+    crypto.init(config.master_keys)
+    queue.init(str(config.redis_url))
+    _handle_requests(app)
+    return app
+
+
+def settings(app: Flask) -> Config:
+    """The configuration that `app` was made with."""
+    config: Config = app.config["BLOSSOM"]
+    return config
+
+
+def _handle_requests(app: Flask) -> None:
+    @app.before_request
+    def _begin() -> None:
+        g.request_id = logs.begin(request.headers.get("X-Request-Id"))
+
+    @app.after_request
+    def _end(response: Response) -> Response:
+        db.end_request(response.status_code)
+        response.headers["X-Request-Id"] = g.get("request_id") or ""
+        return response
+
+    app.register_error_handler(BlossomError, _render_error)
+    app.register_error_handler(HTTPException, _render_http_error)
+    app.register_error_handler(Exception, _render_fault)
+
+
+def _render_error(error: BlossomError) -> Any:
+    return error.as_json(g.get("request_id")), error.status
+
+
+def _render_http_error(error: HTTPException) -> Any:
+    known = BlossomError(
+        error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
+    )
+    return _render_error(known)
+
+
+def _render_fault(error: Exception) -> Any:
+    log.exception("request.failed", error=type(error).__name__)
+    return _render_error(
+        BlossomError(
+            "Something broke on our side.",
+            code="internal_error",
+            status=500,
+            actionable="Try again; if it stays, tell us the request id.",
+        )
+    )

@@ -1,0 +1,3 @@
+from blossom.app import create_app
+
+app = create_app()
