@@ -1,0 +1,1 @@
+"""The only way an SMS leaves: dispatches, their batches and messages, attempts, receipts, reconciliation."""

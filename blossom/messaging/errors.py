@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from blossom.platform.errors import BlossomError
+
+
+class InvalidDispatchState(BlossomError):
+    """The dispatch is in a state from which this can't be done."""
+
+    def __init__(self, action: str, state: str) -> None:
+        super().__init__(
+            f"A dispatch that is {state} can't be {action}.",
+            code="invalid_status",
+            status=409,
+            details={"state": state},
+            actionable="Reload to see how it stands now.",
+        )
+
+
+class NothingToRetry(BlossomError):
+    """No message of the dispatch may be sent again."""
+
+    def __init__(self, left_out: dict[str, int]) -> None:
+        super().__init__(
+            "There is nothing to send again.",
+            code="nothing_to_retry",
+            status=409,
+            details={"left_out": left_out},
+            actionable="Delivered and opted-out people are never texted again; choose failed messages by their ids.",
+        )

@@ -1,0 +1,205 @@
+"""Tables of the send. Their shape is chosen for bulk statements; see docs/decisions/0004.
+
+A **dispatch** is the texting of one audience. Its **messages** (one a recipient) are grouped in **batches**; a batch
+is what a worker claims. An **attempt** is one claim of a batch and, if it came to that, the one call made for it.
+`messages` is updated twice in a life (recorded, receipt) and no index holds a column that changes then, so both
+updates stay heap-only. That is why provider ids have a table of their own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Integer, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from blossom.platform.crypto import Sealed, SealedText
+from blossom.platform.db import Base
+
+
+class Dispatch(Base):
+    """The texting of one audience. `rank` puts automations before campaigns; `priority` orders within a shop."""
+
+    __tablename__ = "dispatches"
+    __table_args__ = (
+        UniqueConstraint("shop_id", "id"),
+        Index("ix_dispatches_open", "shop_id", "id", postgresql_where=text("finished_at IS NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    kind: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    rank: Mapped[int] = mapped_column(SmallInteger)
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    source: Mapped[str] = mapped_column(Text)  # Liquid, with the opt-out line
+    trigger: Mapped[str] = mapped_column(Text)
+    sender: Mapped[str] = mapped_column(Text)
+    audience: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    not_before: Mapped[datetime | None]
+    local_at: Mapped[str | None] = mapped_column(Text)  # ISO date and time without zone: read in each recipient's own
+    on_change: Mapped[str | None] = mapped_column(Text)  # job told (shop_id, dispatch_id) when the dispatch ends
+    reservation_id: Mapped[int | None]
+    price_list_id: Mapped[int | None]
+    total: Mapped[int] = mapped_column(Integer, default=0)
+    left_out: Mapped[dict[str, int]] = mapped_column(JSONB, default=dict)  # reason → people never made a message for
+    failure_code: Mapped[str | None] = mapped_column(Text)
+    failure_text: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    prepared_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class Batch(Base):
+    """Up to a bulk call's worth of messages, claimed as one. The counts are of messages now in that state."""
+
+    __tablename__ = "batches"
+    __table_args__ = (
+        ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
+        UniqueConstraint("shop_id", "dispatch_id", "number"),
+        Index("ix_batches_due", "dispatch_id", "due_at", "number", postgresql_where=text("state = 'pending'")),
+        Index("ix_batches_open", "dispatch_id", postgresql_where=text("state IN ('pending', 'claimed')")),
+    )
+
+    dispatch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    state: Mapped[str] = mapped_column(Text)  # pending, claimed, done, cancelled
+    due_at: Mapped[datetime]
+    valid_until: Mapped[datetime]  # after this its pending messages are skipped
+    size: Mapped[int] = mapped_column(Integer)
+    sent: Mapped[int] = mapped_column(Integer, default=0)
+    delivered: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    skipped: Mapped[int] = mapped_column(Integer, default=0)
+    cancelled: Mapped[int] = mapped_column(Integer, default=0)
+    unconfirmed: Mapped[int] = mapped_column(Integer, default=0)
+    tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # transient failures in a row
+    recorded_at: Mapped[datetime | None]  # when an attempt on it last ended
+
+
+class Message(Base):
+    """One text to one person, with the phone as it was when the audience was fixed."""
+
+    __tablename__ = "messages"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "dispatch_id", "batch_number"], ["batches.shop_id", "batches.dispatch_id", "batches.number"]
+        ),
+        ForeignKeyConstraint(
+            ["shop_id", "contact_id"], ["contacts.shop_id", "contacts.id"], ondelete="SET NULL (contact_id)"
+        ),
+        UniqueConstraint("dispatch_id", "phone_hash"),
+        Index("ix_messages_batch", "dispatch_id", "batch_number"),
+        Index("ix_messages_contact", "contact_id", "created_at"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int]
+    dispatch_id: Mapped[int]
+    batch_number: Mapped[int] = mapped_column(Integer)
+    contact_id: Mapped[int | None]
+    phone_sealed: Mapped[bytes] = mapped_column(Sealed("phone"))
+    phone_hash: Mapped[bytes]
+    country: Mapped[str] = mapped_column(Text)
+    zone: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(Text)
+    reason: Mapped[str | None] = mapped_column(Text)  # of a skip
+    error: Mapped[str | None] = mapped_column(Text)  # code of a failure
+    delivery_status: Mapped[str | None] = mapped_column(Text)  # the provider's raw word
+    provider_message_id: Mapped[str | None] = mapped_column(Text)
+    attempt_id: Mapped[int | None]  # the last that called for it; no foreign key, so that attempts can be pruned
+    retry_count: Mapped[int] = mapped_column(SmallInteger, default=0)
+    segments: Mapped[int] = mapped_column(SmallInteger, default=0)
+    credits: Mapped[int] = mapped_column(Integer, default=0)  # what this person's texts cost, net of refunds
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+
+    phone = SealedText("phone_sealed")
+
+
+class ProviderMessage(Base):
+    """The provider's id of a text → our message. A retried message has several."""
+
+    __tablename__ = "provider_messages"
+
+    provider_message_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    shop_id: Mapped[int]
+    message_id: Mapped[int]
+
+
+class Attempt(Base):
+    """One claim of a batch by one worker.
+
+    `claimed` (no call begun; given back when its worker is lost) → `calling` (written right before the call; a lost
+    worker leaves its messages unconfirmed) → one of `recorded`, `returned` (nothing taken, the batch goes back),
+    `refused` (split or failed), `unknown`, `lost`, `given_back`.
+    `manifest` holds what was in the call (rules/manifest.py), kept until an outcome is known.
+    """
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["shop_id", "dispatch_id", "batch_number"], ["batches.shop_id", "batches.dispatch_id", "batches.number"]
+        ),
+        Index("ix_attempts_open", "lease_until", postgresql_where=text("state IN ('claimed', 'calling')")),
+        Index("ix_attempts_batch", "dispatch_id", "batch_number"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int]
+    dispatch_id: Mapped[int]
+    batch_number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(Text)
+    worker: Mapped[str] = mapped_column(Text)
+    claimed_at: Mapped[datetime]
+    lease_until: Mapped[datetime]
+    called_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    credits: Mapped[int] = mapped_column(Integer, default=0)  # the most that the call can cost
+    bulk_id: Mapped[str | None] = mapped_column(Text)
+    code: Mapped[str | None] = mapped_column(Text)  # of a SendError
+    manifest: Mapped[bytes | None]
+
+
+class SendTurn(Base):
+    """When a shop last had a batch claimed: shops take turns, the longest waiting first."""
+
+    __tablename__ = "send_turns"
+
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), primary_key=True)
+    served_at: Mapped[datetime]
+
+
+class Receipt(Base):
+    """The provider's word on a text, stored before it is acknowledged. `fingerprint` makes a repeat one row.
+
+    States: `new` → `applied`, `orphan` (no message has this id yet), `refused` (names another shop's message),
+    `abandoned` (an orphan that the provider could not explain in time).
+    """
+
+    __tablename__ = "receipts"
+    __table_args__ = (
+        Index("ix_receipts_new", "id", postgresql_where=text("state = 'new'")),
+        Index("ix_receipts_orphan", "provider_message_id", postgresql_where=text("state = 'orphan'")),
+        Index("ix_receipts_provider_message_id", "provider_message_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes] = mapped_column(unique=True)
+    provider_message_id: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text)
+    error_code: Mapped[str | None] = mapped_column(Text)
+    occurred_at: Mapped[datetime | None]
+    received_at: Mapped[datetime]
+    named_shop_id: Mapped[int | None]  # the shop that the webhook's address named, if it did
+    shop_id: Mapped[int | None]  # of the message, once found
+    message_id: Mapped[int | None]
+    state: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime | None]
+    asked_times: Mapped[int] = mapped_column(SmallInteger, default=0)
+    applied_at: Mapped[datetime | None]
