@@ -10,6 +10,7 @@ from flask_migrate import Migrate
 from htmx_flask import Htmx
 from werkzeug.exceptions import HTTPException
 
+from blossom.platform import config as config_module
 from blossom.platform import crypto, db, logs, queue
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
@@ -26,6 +27,7 @@ def create_app(config: Config | None = None) -> Flask:
     (`blossom.cli`, `wsgi.py`) starts the embedded servers first.
     """
     config = config or Config.from_environment()
+    config_module.use(config)
     logs.configure(config.log_level)
     app = Flask("blossom", root_path=None, template_folder="../templates", static_folder="../static")
     app.config.update(

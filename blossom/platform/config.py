@@ -69,6 +69,22 @@ class Config:
         return replace(self, database_url=database_url, redis_url=redis_url)
 
 
+_current: Config | None = None
+
+
+def use(config: Config) -> None:
+    """Make `config` this process's settings (done once, by `create_app`)."""
+    global _current
+    _current = config
+
+
+def current() -> Config:
+    """This process's settings."""
+    if _current is None:
+        raise RuntimeError("no settings yet: create_app(config) names them")
+    return _current
+
+
 class _Reader:
     """Turns environment strings into typed values and remembers what could not be turned."""
 
