@@ -1,0 +1,80 @@
+"""What can be wrong with a text or a template."""
+
+from __future__ import annotations
+
+from blossom.platform.errors import BlossomError
+
+
+class TextError(BlossomError):
+    """A text that can't be sent as it is written. `line` and `column` count from 1, in characters."""
+
+    def __init__(self, message: str, *, line: int, column: int, actionable: str, code: str = "invalid_text") -> None:
+        super().__init__(
+            message,
+            code=code,
+            status=422,
+            details={"line": line, "column": column},
+            actionable=actionable,
+        )
+        self.line = line
+        self.column = column
+
+
+class RenderError(BlossomError):
+    """A sound text that gives nothing that can be sent to this one person."""
+
+
+class MissingValue(RenderError):
+    """The text says a variable that this person lacks, and gives no default."""
+
+    def __init__(self, variable: str) -> None:
+        super().__init__(
+            f"This person has no “{variable}”, and the text has no default for it.",
+            code="missing_value",
+            status=422,
+            details={"variable": variable},
+            actionable=f'Write {{{{ {variable} | default: "…" }}}} with a word that fits everybody.',
+        )
+        self.variable = variable
+
+
+class RenderedTooLong(RenderError):
+    def __init__(self, length: int, limit: int) -> None:
+        super().__init__(
+            f"With this person's values the text has {length:,} characters; {limit:,} are allowed.",
+            code="text_too_long",
+            status=422,
+            details={"length": length, "limit": limit},
+            actionable="Shorten the text, or cut long values with | truncate.",
+        )
+
+
+class RenderedEmpty(RenderError):
+    def __init__(self) -> None:
+        super().__init__(
+            "With this person's values nothing is left of the text.",
+            code="text_empty",
+            status=422,
+            actionable="Write something outside of {% if %}, or give it an {% else %}.",
+        )
+
+
+class InvalidSender(BlossomError):
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            message,
+            code="invalid_sender",
+            status=422,
+            actionable="Use 3 to 11 letters A–Z and digits, not digits alone, or a number such as +306912345678.",
+        )
+
+
+class TemplateNameTaken(BlossomError):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"This shop already has a template called “{name}”.",
+            code="template_name_taken",
+            status=409,
+            details={"name": name},
+            actionable="Choose another name; upper and lower case count as the same.",
+        )

@@ -1,0 +1,9 @@
+"""Pure rules of texts: nothing here knows of Flask, a database or the network.
+
+segments    how many parts a text takes, exactly            values      what may stand in for a variable
+characters  what makes a text dear, and its cure            markup      where the Liquid in a text begins and ends
+sender      who a text comes from                           grammar     what that Liquid may say
+opt_out     how a text says "no more of these"              filters     money, date, default, titlecase, …
+catalogue   which variables a trigger knows                 language    compile a text, render it for a person
+linter      advice before sending                           estimate    what a text will cost, by names' sizes alone
+"""

@@ -1,0 +1,255 @@
+"""Advice on a text before it is sent. An *error* blocks sending, a *warning* costs money or reach.
+
+Sizes are of the text with example values and its opt-out line, as most people would get it; what each recipient's text
+takes is counted when it is rendered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from blossom.message_templates.errors import RenderError
+from blossom.message_templates.rules import opt_out, segments
+from blossom.message_templates.rules.catalogue import MARKETING, Trigger, examples, variables
+from blossom.message_templates.rules.characters import (
+    Cure,
+    explain,
+    greek_to_gsm_capitals,
+    replace_typographic,
+)
+from blossom.message_templates.rules.language import CompiledText, examine
+from blossom.message_templates.rules.markup import normalise_newlines
+
+MAX_SEGMENTS = 10
+"""More parts than this are refused: networks drop or cut longer joins."""
+LONG = 3
+"""More parts than this are worth a warning."""
+
+SHORTENERS = frozenset(
+    [
+        "bit.ly",
+        "tinyurl.com",
+        "goo.gl",
+        "t.co",
+        "ow.ly",
+        "is.gd",
+        "buff.ly",
+        "rebrand.ly",
+        "cutt.ly",
+        "shorturl.at",
+        "t.ly",
+        "rb.gy",
+        "tiny.cc",
+        "bl.ink",
+    ]
+)
+"""Public link shorteners: spam uses them, so that carriers block texts that hold them."""
+
+_markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_link = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)?(?P<host>(?:[a-z0-9-]+\.)+[a-z]{2,})(?P<path>[/?#:]\S*)?", re.I)
+# A dot without a space after it is more often a typing slip ("sale.Now") than a link; these endings are links.
+_endings = re.compile(
+    r"\.(com|net|org|io|co|shop|store|app|me|ly|link|info|biz|eu|gr|cy|uk|de|fr|it|es|nl|pl|tr|at|ch|be|us|ca|au|gl|gd|gy|cc)$"
+)
+
+
+class Level(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`line` and `column` count from 1; findings on the whole text stand at its beginning."""
+
+    level: Level
+    code: str
+    message: str
+    line: int
+    column: int
+    actionable: str
+
+
+def lint(
+    source: str,
+    trigger: Trigger,
+    *,
+    language: str = "en",
+    opt_out_line: str = "",
+    keywords: Iterable[str] = (),
+) -> list[Finding]:
+    """What is to be said about a text: errors first, then in the order of the text.
+
+    `opt_out_line` and `keywords` are the shop's own; without a line, the language's usual one.
+    """
+    source = normalise_newlines(source)
+    compiled, problems = examine(source, trigger, language)
+    findings = [
+        Finding(Level.ERROR, problem.code, problem.message, problem.line, problem.column, problem.actionable or "")
+        for problem in problems
+    ]
+    findings += _links(source)
+    findings += _forgotten_braces(source, trigger)
+    if compiled:
+        findings += _missing_values(compiled)
+        sent = source
+        if trigger in MARKETING:
+            line = opt_out_line or opt_out.default_line(language)
+            sent = opt_out.with_opt_out(source, line, keywords=keywords)
+            if sent != source:
+                findings.append(_no_opt_out(line))
+        findings += _size(source, sent, trigger, language)
+    order = [Level.ERROR, Level.WARNING, Level.INFO]
+    return sorted(findings, key=lambda found: (order.index(found.level), found.line, found.column))
+
+
+def blocks_sending(findings: Iterable[Finding]) -> bool:
+    return any(found.level is Level.ERROR for found in findings)
+
+
+def example_segments(source: str, trigger: Trigger, language: str) -> int:
+    """Segments of a text with example values; 0 if it can't be rendered with them."""
+    size = _example_size(source, trigger, language)
+    return size.segments if size else 0
+
+
+def _example_size(source: str, trigger: Trigger, language: str) -> segments.TextSize | None:
+    compiled, _ = examine(source, trigger, language)
+    if compiled is None:
+        return None
+    try:
+        return segments.count(compiled.render(examples(trigger, language)))
+    except RenderError:
+        return None
+
+
+def _at(source: str, index: int, level: Level, code: str, message: str, actionable: str) -> Finding:
+    line = source.count("\n", 0, index) + 1
+    return Finding(level, code, message, line, index - source.rfind("\n", 0, index), actionable)
+
+
+def _missing_values(compiled: CompiledText) -> Iterator[Finding]:
+    for use in compiled.unprovided:
+        yield _at(
+            compiled.source,
+            use.index,
+            Level.ERROR,
+            "may_be_missing",
+            f"Some people have no “{use.variable}”, and the text does not say what they should read instead.",
+            f'Write {{{{ {use.variable} | default: "…" }}}}, or ask first with {{% if {use.variable} %}}.',
+        )
+
+
+def _no_opt_out(line: str) -> Finding:
+    return Finding(
+        Level.WARNING,
+        "no_opt_out",
+        f"The text does not say how to opt out; “{line}” will be added.",
+        1,
+        1,
+        "Write it into the text yourself if you want other words.",
+    )
+
+
+def _size(source: str, sent: str, trigger: Trigger, language: str) -> Iterator[Finding]:
+    size = _example_size(sent, trigger, language)
+    if size is None:
+        return
+    if size.segments > MAX_SEGMENTS:
+        yield Finding(
+            Level.ERROR,
+            "too_long",
+            f"The text takes {size.segments} parts; {MAX_SEGMENTS} can be sent.",
+            1,
+            1,
+            "Shorten it, or make it cheaper to encode.",
+        )
+    elif size.segments > LONG:
+        yield Finding(
+            Level.WARNING,
+            "long",
+            f"The text takes {size.segments} parts, and each is paid for.",
+            1,
+            1,
+            "Few people read more than two parts; say it shorter.",
+        )
+    yield from _dear_characters(source, sent, size, trigger, language)
+
+
+def _dear_characters(
+    source: str, sent: str, size: segments.TextSize, trigger: Trigger, language: str
+) -> Iterator[Finding]:
+    words = _markup.sub(lambda piece: " " * len(piece.group()), source)
+    found = segments.count(words).non_gsm
+    if not found:
+        return
+    listed = list(dict.fromkeys(item.char for item in found))
+    shown = ", ".join(f"“{char}” ({explain(char)})" for char in listed[:3])
+    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+
+    def measure(text: str) -> int:
+        return example_segments(text, trigger, language)
+
+    cure = _cheapest(sent, measure)
+    saved = size.segments - cure.segments_after
+    yield _at(
+        source,
+        found[0].position,
+        Level.WARNING if saved > 0 else Level.INFO,
+        "not_gsm",
+        f"Not in the GSM alphabet: {shown}{more}. They leave 70 characters a part instead of 160.",
+        f"Written plainly the text takes {cure.segments_after} parts instead of {size.segments}."
+        if saved > 0
+        else "Here it makes no difference to the number of parts.",
+    )
+
+
+def _cheapest(text: str, measure: Callable[[str], int]) -> Cure:
+    plain = replace_typographic(text, measure=measure)
+    capitals = greek_to_gsm_capitals(plain.text, measure=measure)
+    return min(plain, capitals, key=lambda cure: cure.segments_after)
+
+
+def _links(source: str) -> Iterator[Finding]:
+    words = _markup.sub(lambda piece: " " * len(piece.group()), source)
+    for link in _link.finditer(words):
+        host, scheme = link["host"].lower(), (link["scheme"] or "").lower()
+        before = words[link.start() - 1 : link.start()]
+        if before == "@" or not (scheme or _endings.search(host)):
+            continue
+        if scheme != "https://":
+            yield _at(
+                source,
+                link.start(),
+                Level.WARNING,
+                "link_without_https",
+                f"The link to {host} does not begin with https://; some phones won't open it, or warn of it.",
+                f"Write https://{host}{link['path'] or ''}",
+            )
+        if host.removeprefix("www.") in SHORTENERS:
+            yield _at(
+                source,
+                link.start(),
+                Level.WARNING,
+                "public_shortener",
+                f"Carriers block many texts with {host} links, since spam uses them.",
+                "Link to your shop's own address.",
+            )
+
+
+def _forgotten_braces(source: str, trigger: Trigger) -> Iterator[Finding]:
+    names = "|".join(variables(trigger))
+    words = _markup.sub(lambda piece: " " * len(piece.group()), source)
+    for match in re.finditer(rf"[{{\[<%(]\s*({names})\s*[}}\]>%)]", words, re.IGNORECASE):
+        yield _at(
+            source,
+            match.start(),
+            Level.WARNING,
+            "looks_like_variable",
+            f"“{match.group()}” looks like a variable and would be sent as it stands.",
+            f"Write {{{{ {match[1].lower()} }}}}.",
+        )

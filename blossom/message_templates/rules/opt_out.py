@@ -1,0 +1,95 @@
+"""How a text tells its reader to get no more of them, and how to see whether it does.
+
+A marketing text must say it. It is found with care rather than generously: "Don't STOP the party" is not a way out,
+so a stop word counts only beside words that make it one ("Reply STOP", "STOP to opt out", "Opt out: STOP"), and only
+outside of `{% if %}`, where everybody gets it. In doubt the line is added; twice said costs characters, not said
+breaks the law.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from blossom.message_templates.rules.characters import greek_capitals
+
+DEFAULT = {
+    "en": "Reply STOP to opt out",
+    "el": "Απάντησε ΣΤΟΠ για διαγραφή",
+}
+"""The line added when a shop has set none, by the text's language; English for languages not here."""
+
+STOP_WORDS = ("STOP", "STOPALL", "UNSUBSCRIBE", "ΣΤΟΠ", "ΔΙΑΓΡΑΦΗ")
+"""Those of spec §3 that a text would tell people to send. END, QUIT and CANCEL are obeyed when they come in, but
+beside an ordinary word ("END OF SEASON") they prove nothing."""
+
+_verbs = (
+    "reply|text|send|txt|sms|answer|"
+    "απαντησε|απαντηστε|στειλε|στειλτε|γραψε|γραψτε|απαντηση|"
+    "repondez|envoyez|antworte|antworten sie|sende|senden sie|responde|envia|rispondi|invia|odpisz|wyslij|antwoord"
+)
+_purposes = (
+    r"opt[ -]?out|unsub\w*|(?:to|2) (?:end|stop|cancel|leave|quit)|διαγραφη\w*|διακοπη\w*|"
+    r"desabonner|abmelden|abbestellen|cancelar|disiscriver\w*|zrezygnowac|wypisac"
+)
+_markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_tag = re.compile(r"\{%-?\s*(\w+).*?%\}", re.DOTALL)
+
+
+def default_line(language: str) -> str:
+    return DEFAULT.get(language.partition("-")[0].lower(), DEFAULT["en"])
+
+
+def has_opt_out(text: str, *, line: str = "", keywords: Iterable[str] = ()) -> bool:
+    """Does everybody who gets this text (source or rendered) read how to opt out?
+
+    `line`: the shop's own wording, which counts as it stands. `keywords`: the shop's stop words beside the usual.
+    """
+    said = _folded(_for_everybody(text))
+    if line.strip() and _folded(line) in said:
+        return True
+    words = "|".join(re.escape(_folded(word)) for word in (*STOP_WORDS, *keywords) if word.strip())
+    return any(
+        re.search(pattern, said)
+        for pattern in (
+            rf"\b(?:{_folded_words(_verbs)})\b[^.!?\n]{{0,20}}\b(?:{words})\b",
+            rf"\b(?:{words})\b\W{{0,3}}(?:\w+ ){{0,2}}(?:{_folded_words(_purposes)})",
+            rf"\b(?:{_folded_words(_purposes)})[^.!?\n]{{0,20}}\b(?:{words})\b",
+        )
+    )
+
+
+def with_opt_out(text: str, line: str, *, keywords: Iterable[str] = ()) -> str:
+    """`text`, with the opt-out `line` under it if it lacks a way out."""
+    if has_opt_out(text, line=line, keywords=keywords):
+        return text
+    return f"{text.rstrip()}\n{line}"
+
+
+def _for_everybody(text: str) -> str:
+    """`text` without its Liquid, and without what stands inside a condition."""
+    out: list[str] = []
+    depth, at = 0, 0
+    for tag in _tag.finditer(text):
+        if depth == 0:
+            out.append(text[at : tag.start()])
+        if tag[1] in ("if", "unless"):
+            depth += 1
+        elif tag[1] in ("endif", "endunless"):
+            depth = max(0, depth - 1)
+        at = tag.end()
+    if depth == 0:
+        out.append(text[at:])
+    return _markup.sub(" ", " ".join(out))
+
+
+def _folded(text: str) -> str:
+    """As it looks, whatever its case, accents, spacing and script: ΣΤΟΠ in Greek is ΣTOΠ in GSM-7 capitals."""
+    bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
+    return " ".join(greek_capitals(bare).casefold().split())
+
+
+def _folded_words(pattern: str) -> str:
+    """The same folding for the letters of a pattern, leaving its syntax (`\\w`, `(?:`) alone."""
+    return greek_capitals(pattern).lower()
