@@ -10,14 +10,18 @@ from flask_migrate import Migrate
 from htmx_flask import Htmx
 from werkzeug.exceptions import HTTPException
 
+from blossom.platform import api, crypto, db, logs, queue
 from blossom.platform import config as config_module
-from blossom.platform import crypto, db, logs, queue
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
+from blossom.shops import service as shops
 
 log = structlog.get_logger()
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+
+APIS: tuple[api.Api, ...] = ()
+"""The JSON routes, by domain."""
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -43,6 +47,7 @@ def create_app(config: Config | None = None) -> Flask:
     crypto.init(config.master_keys)
     queue.init(str(config.redis_url))
     _handle_requests(app)
+    api.init(app, APIS, authenticate)
     return app
 
 
@@ -50,6 +55,11 @@ def settings(app: Flask) -> Config:
     """The configuration that `app` was made with."""
     config: Config = app.config["BLOSSOM"]
     return config
+
+
+def authenticate(credential: str) -> api.Principal | None:
+    """Who stands behind a bearer credential of the JSON API: today an API key."""
+    return shops.authenticate_api_key(credential)
 
 
 def _handle_requests(app: Flask) -> None:
@@ -69,14 +79,22 @@ def _handle_requests(app: Flask) -> None:
 
 
 def _render_error(error: BlossomError) -> Any:
-    return error.as_json(g.get("request_id")), error.status
+    headers = {"Cache-Control": "no-store"}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after_seconds" in error.details:
+        headers["Retry-After"] = str(error.details["retry_after_seconds"])
+    return error.as_json(g.get("request_id")), error.status, headers
 
 
 def _render_http_error(error: HTTPException) -> Any:
-    known = BlossomError(
-        error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
+    body, status, headers = _render_error(
+        BlossomError(
+            error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
+        )
     )
-    return _render_error(known)
+    kept = {name: value for name, value in error.get_headers() if name == "Allow"}
+    return body, status, headers | kept
 
 
 def _render_fault(error: Exception) -> Any:

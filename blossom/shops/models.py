@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, SmallInteger, Text, U
 from sqlalchemy.orm import Mapped, mapped_column
 
 from blossom.platform.db import Base
+from blossom.shops import rules
 
 
 class Shop(Base):
@@ -29,8 +30,8 @@ class Shop(Base):
     opt_out_text: Mapped[str] = mapped_column(Text, default="Reply STOP to opt out")
     stop_keywords: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)  # beside the built-in ones
     quiet_hours_on: Mapped[bool] = mapped_column(default=True)
-    quiet_from: Mapped[time] = mapped_column(default=time(20, 0))  # local time of the recipient
-    quiet_until: Mapped[time] = mapped_column(default=time(9, 0))
+    quiet_from: Mapped[time] = mapped_column(default=rules.QUIET_FROM)  # local time of the recipient
+    quiet_until: Mapped[time] = mapped_column(default=rules.QUIET_UNTIL)
     daily_cap: Mapped[int | None] = mapped_column(SmallInteger, default=1)  # marketing texts a person; NULL: none
     weekly_cap: Mapped[int | None] = mapped_column(SmallInteger, default=3)
     traffic_account_id: Mapped[str | None] = mapped_column(Text)  # Mitto's; NULL: the installation's own

@@ -1,0 +1,44 @@
+"""Who acts, and what they may do. Filled in by `shops` (API keys; session tokens later), asked by the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from blossom.platform.errors import Forbidden
+
+SCOPES = {
+    "campaigns:read": "Read campaigns, their progress, recipients and figures",
+    "campaigns:write": "Write, change and delete campaigns",
+    "campaigns:send": "Send, schedule, pause, resume, cancel and retry campaigns, and send test texts",
+    "templates:read": "Read templates and preview texts",
+    "templates:write": "Write, change and delete templates",
+    "contacts:read": "Read contacts and their consent",
+    "contacts:write": "Import and change contacts and their consent",
+    "segments:read": "Read segments and count them",
+    "segments:write": "Write, change and delete segments",
+    "wallet:read": "Read the balance and its history",
+    "shop:read": "Read the shop's settings",
+    "shop:write": "Change the shop's settings",
+    "operator": "Read figures of the whole installation; for the operator's own keys only",
+}
+"""Every right that a key can hold."""
+
+SHOP_SCOPES = frozenset(SCOPES) - {"operator"}
+"""What a merchant may give a key of their own."""
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Somebody who was recognised: the shop they act for, their rights, and their name in the audit.
+
+    `actor` is stable and carries no personal data (`api_key:12`); rate limits are counted by it.
+    """
+
+    shop_id: int
+    scopes: frozenset[str]
+    actor: str
+
+    def require(self, scope: str) -> None:
+        """Raise `Forbidden` (403) unless this principal holds `scope`."""
+        if scope not in self.scopes:
+            raise Forbidden(scope)

@@ -1,0 +1,101 @@
+"""What a shop's settings may be. Pure."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from collections.abc import Callable, Mapping
+from datetime import time
+from typing import Any
+
+import phonenumbers
+
+DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,59}\.myshopify\.com")
+_ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
+_NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
+_MAX_STOP_KEYWORDS = 20
+QUIET_FROM, QUIET_UNTIL = time(20, 0), time(9, 0)
+"""The quiet hours of a shop that has not chosen its own, in the recipient's local time (spec §2)."""
+
+
+def sender_fault(sender: str) -> str | None:
+    """Why `sender` can't stand as the origin of a text, or None. Source: facts on Mitto, A6 (the stricter reading)."""
+    if _ALPHANUMERIC_SENDER.fullmatch(sender) or _NUMERIC_SENDER.fullmatch(sender):
+        return None
+    return "must be 3 to 11 letters A–Z and digits with at least one letter, or a number such as +306912345678"
+
+
+def timezone_fault(name: str) -> str | None:
+    """Why `name` is no IANA time zone, or None."""
+    if name in zoneinfo.available_timezones():
+        return None
+    return "must be a time zone's name, such as Europe/Athens"
+
+
+def country_fault(code: str) -> str | None:
+    """Why `code` can't be the country by which national phone numbers are read, or None."""
+    if code in phonenumbers.SUPPORTED_REGIONS:
+        return None
+    return "must be a country's two capital letters, such as GR"
+
+
+def domain_fault(domain: str) -> str | None:
+    return None if DOMAIN.fullmatch(domain) else "must be the shop's address, such as example.myshopify.com"
+
+
+def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Each setting's fault by its name; an unknown name is a fault too."""
+    faults = {}
+    for name, value in settings.items():
+        check = _CHECKS.get(name)
+        fault = check(value) if check else "is not a setting of a shop"
+        if fault:
+            faults[name] = fault
+    return faults
+
+
+def quiet_hours_fault(starts: time, ends: time) -> str | None:
+    """Equal times would mean either no hours or all of them; the switch says the first, nobody wants the second."""
+    return "must differ from the beginning of the quiet hours" if starts == ends else None
+
+
+def _length_fault(low: int, high: int) -> Callable[[str], str | None]:
+    def check(value: str) -> str | None:
+        if not low <= len(value.strip()) or len(value) > high or "\0" in value:
+            return f"must have {low} to {high} characters"
+        return None
+
+    return check
+
+
+def _cap_fault(value: int | None) -> str | None:
+    return None if value is None or 1 <= value <= 1000 else "must be 1 to 1000, or nothing for no limit"
+
+
+def _keywords_fault(values: list[str]) -> str | None:
+    if len(values) > _MAX_STOP_KEYWORDS:
+        return f"may be {_MAX_STOP_KEYWORDS} words at most"
+    if any(not 2 <= len(word.strip()) <= 30 or "\0" in word for word in values):
+        return "must be words of 2 to 30 characters"
+    return None
+
+
+def _any(_: Any) -> None:
+    return None
+
+
+_CHECKS: Mapping[str, Callable[[Any], str | None]] = {
+    "name": _length_fault(1, 100),
+    "timezone": timezone_fault,
+    "default_country": country_fault,
+    "sender": sender_fault,
+    "contact_line": _length_fault(0, 100),
+    "opt_out_text": _length_fault(3, 100),
+    "stop_keywords": _keywords_fault,
+    "quiet_hours_on": _any,
+    "quiet_from": _any,
+    "quiet_until": _any,
+    "daily_cap": _cap_fault,
+    "weekly_cap": _cap_fault,
+    "traffic_account_id": _any,
+}
