@@ -65,7 +65,7 @@ class InvalidSender(BlossomError):
             message,
             code="invalid_sender",
             status=422,
-            actionable="Use 3 to 11 letters A–Z and digits, not digits alone, or a number such as +306912345678.",
+            actionable="Leave out spaces and signs, or use the shop's own sender.",
         )
 
 

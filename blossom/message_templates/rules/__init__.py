@@ -6,4 +6,5 @@ sender      who a text comes from                           grammar     what tha
 opt_out     how a text says "no more of these"              filters     money, date, default, titlecase, …
 catalogue   which variables a trigger knows                 language    compile a text, render it for a person
 linter      advice before sending                           estimate    what a text will cost, by names' sizes alone
+naming      names of templates
 """

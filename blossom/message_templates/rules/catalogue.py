@@ -73,7 +73,7 @@ _person = (
     ),
 )
 _shop = (
-    Variable("shop_name", _text, "the shop's settings", "Olive & Thyme", "Ελιά & Θυμάρι", personal=False),
+    Variable("shop_name", _text, "the shop's settings", "Olive & Thyme", "Ελιά & Θυμάρι", personal=False, limit=100),
     Variable("sender", _text, "the sender of this text", "OliveThyme", "OliveThyme", personal=False, limit=16),
 )
 _order = (

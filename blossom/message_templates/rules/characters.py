@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from blossom.message_templates.rules import segments
+from blossom.platform import gsm
 
-_gsm = frozenset(segments.GSM_BASIC + segments.GSM_EXTENSION)
+_gsm = frozenset(gsm.ALPHABET + gsm.EXTENSION)
 
 
 class Replacement(NamedTuple):

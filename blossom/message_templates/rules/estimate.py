@@ -1,8 +1,8 @@
 """What a text will take, person by person, knowing only how long their names are.
 
-Names are sealed; to reserve a campaign's cost without opening a million of them, a contact keeps the *size* of each:
-`+n` is GSM-7 of n septets, `-n` is UCS-2 of n UTF-16 units, 0 is no name. A text rendered with stand-ins of these
-sizes tells its segments, once for each pair of sizes that occurs.
+Names are sealed; to reserve a campaign's cost without opening a million of them, a contact keeps the *size* of each
+(`platform.gsm.signed_size`): `+n` is GSM-7 of n septets, `-n` is UCS-2 of n UTF-16 units, 0 is no name. A text rendered
+with stand-ins of these sizes tells its segments, once for each pair of sizes that occurs.
 
 The bound: never fewer segments than the real text, for texts without case filters, `truncate` and comparisons of
 personal values. Where a pair of units might fall on a part's edge, it is taken to (one part too many, in about one
@@ -25,18 +25,11 @@ from blossom.message_templates.errors import MissingValue, RenderError
 from blossom.message_templates.rules import grammar, segments
 from blossom.message_templates.rules.catalogue import variables
 from blossom.message_templates.rules.language import CompiledText
-from blossom.message_templates.rules.segments import Encoding
-from blossom.message_templates.rules.values import NAME_LENGTH, Value, clean
+from blossom.message_templates.rules.values import Value
 
 # Stand-ins that keep their size and alphabet through every filter but `truncate`.
 _gsm_letter = "X"
 _ucs2_letter = "Ж"
-
-
-def name_size(name: str | None, limit: int = NAME_LENGTH) -> int:
-    """The size of a name as a text would show it, for a smallint: +septets, −UTF-16 units, 0 if there is none."""
-    size = segments.count(clean(name or "", limit))
-    return size.units if size.encoding is Encoding.GSM7 else -size.units
 
 
 def full_name_size(first: int, last: int) -> int:
@@ -54,12 +47,14 @@ def segments_for(compiled: CompiledText, values: Mapping[str, Value], sizes: Map
     `full_name` is worked out from `first_name` and `last_name` if its size is not given.
     """
     present = compiled.cleaned({name: value for name, value in values.items() if name not in sizes})
-    sized = dict(sizes)
+    known, sized = variables(compiled.trigger), dict(sizes)
     if "full_name" in compiled.variables and "full_name" not in sized and "full_name" not in present:
         sized["full_name"] = full_name_size(sizes.get("first_name", 0), sizes.get("last_name", 0))
     for name, size in sized.items():
         if size and name in compiled.variables:
-            present[name] = (_gsm_letter if size > 0 else _ucs2_letter) * abs(size)
+            # A text shows so many characters of a value, each of two units at most.
+            units = min(abs(size), 2 * known[name].limit)
+            present[name] = (_gsm_letter if size > 0 else _ucs2_letter) * units
     try:
         text = _longest(compiled, present) if _depends_on_people(compiled) else compiled.render_cleaned(present)
     except RenderError:

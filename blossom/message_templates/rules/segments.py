@@ -1,7 +1,7 @@
 """How many SMS parts a text takes, counted exactly on the text as it will be sent.
 
-Source: 3GPP TS 23.038 (the GSM 7-bit default alphabet and its extension table) and TS 23.040 (joined parts).
-A text whose every character is in the alphabet is GSM-7: 160 septets in one part, 153 a part when joined (seven go to
+Source: 3GPP TS 23.038 (the GSM 7-bit default alphabet and its extension table, in `platform.gsm`) and TS 23.040
+(joined parts). A text whose every character is in the alphabet is GSM-7: 160 septets in one part, 153 a part when joined (seven go to
 the header). Extension characters take two septets, an escape and a character, which must not be parted.
 Any other text is UCS-2, counted in UTF-16 code units: 70 in one part, 67 a part when joined. A character outside the
 basic plane takes two units, a surrogate pair, which must not be parted.
@@ -21,13 +21,7 @@ from enum import StrEnum
 from itertools import pairwise
 from typing import NamedTuple
 
-GSM_BASIC = (
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
-    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
-"""The 127 characters of one septet, in the standard's order without code 0x1B, which is the escape itself."""
-GSM_EXTENSION = "\f^{}\\[~]|€"
-"""The 10 characters of two septets."""
+from blossom.platform import gsm
 
 
 class Encoding(StrEnum):
@@ -38,11 +32,11 @@ class Encoding(StrEnum):
 SINGLE = {Encoding.GSM7: 160, Encoding.UCS2: 70}
 JOINED = {Encoding.GSM7: 153, Encoding.UCS2: 67}
 
-_basic = re.compile(f"[{re.escape(GSM_BASIC)}]*").fullmatch
-_gsm = re.compile(f"[{re.escape(GSM_BASIC + GSM_EXTENSION)}]*").fullmatch
-_not_gsm = re.compile(f"[^{re.escape(GSM_BASIC + GSM_EXTENSION)}]")
+_basic = re.compile(f"[{re.escape(gsm.ALPHABET)}]*").fullmatch
+_gsm = re.compile(f"[{re.escape(gsm.ALPHABET + gsm.EXTENSION)}]*").fullmatch
+_not_gsm = re.compile(f"[^{re.escape(gsm.ALPHABET + gsm.EXTENSION)}]")
 _twice_in = {
-    Encoding.GSM7: re.compile(f"[{re.escape(GSM_EXTENSION)}]"),
+    Encoding.GSM7: re.compile(f"[{re.escape(gsm.EXTENSION)}]"),
     Encoding.UCS2: re.compile("[\U00010000-\U0010ffff]"),
 }
 

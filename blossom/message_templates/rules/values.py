@@ -48,7 +48,10 @@ def clean(value: str, limit: int = NAME_LENGTH) -> str:
 
 def _clean_with_care(value: str, limit: int) -> str:
     # Far longer than any name: cut before the work, since normalising takes time by length.
-    value = unicodedata.normalize("NFC", "".join(map(_allowed, value[: 4 * limit])))
+    value = "".join(map(_allowed, value[: 4 * limit]))
+    composed = unicodedata.normalize("NFC", value)
+    if len(composed) <= len(value):  # a few characters come apart instead; then the value keeps its size
+        value = composed
     value = " ".join(value.translate(_plain_punctuation).split())[:limit]
     return value.strip(" " + _emoji_joiners)
 
