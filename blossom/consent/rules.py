@@ -1,0 +1,172 @@
+"""The states of consent, what may change them, the keywords of a text, and who may be texted. Pure."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a phone stands in a shop. A phone that we know nothing of is NEVER_SUBSCRIBED."""
+
+    NEVER_SUBSCRIBED = "never_subscribed"
+    PENDING = "pending"  # asked to confirm (double opt-in), not confirmed yet
+    OPTED_IN = "opted_in"
+    OPTED_OUT = "opted_out"
+
+
+class Source(StrEnum):
+    """Where a change came from."""
+
+    CHECKOUT = "checkout"
+    STOREFRONT = "storefront"
+    KEYWORD = "keyword"
+    IMPORT = "import"
+    API = "api"
+    SHOPIFY = "shopify"
+    MERCHANT = "merchant"
+
+
+class Deed(StrEnum):
+    """What happened to consent."""
+
+    ASK = "ask"  # a confirmation was asked for
+    OPT_IN = "opt_in"
+    OPT_OUT = "opt_out"
+    RETRACT = "retract"  # the list that was the only proof of an opt-in no longer says yes
+
+
+class Refusal(StrEnum):
+    """Why a deed changed nothing."""
+
+    ALREADY = "already"  # the state is that already
+    OPTED_OUT_STANDS = "opted_out_stands"  # only the person can undo an opt-out
+    OLDER_THAN_OPT_OUT = "older_than_opt_out"  # agreed before the opt-out, heard of after it
+    PROVEN_ELSEWHERE = "proven_elsewhere"  # a list can't retract what the person told us themselves
+
+
+class Purpose(StrEnum):
+    """What a text is for. Marketing needs `opted_in`; an order's own texts need only that nobody said STOP."""
+
+    MARKETING = "marketing"
+    TRANSACTIONAL = "transactional"
+
+
+class Keyword(StrEnum):
+    STOP = "stop"
+    START = "start"
+    HELP = "help"
+
+
+BY_THE_PERSON = frozenset({Source.CHECKOUT, Source.STOREFRONT, Source.KEYWORD})
+"""Sources in which the person acts. A list, a member of staff, another system or Shopify's copy can't undo a STOP."""
+
+FROM_A_LIST = frozenset({Source.IMPORT, Source.SHOPIFY})
+"""Sources that repeat what another list says."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened, as far as the next state depends on it. `occurred_at` is aware."""
+
+    deed: Deed
+    source: Source
+    occurred_at: datetime
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a phone stands, by which source, since when (both None before the first event)."""
+
+    state: State = State.NEVER_SUBSCRIBED
+    source: Source | None = None
+    changed_at: datetime | None = None
+
+
+def transition(standing: Standing, event: Event) -> State | Refusal:
+    """The state after `event`, or why it changes nothing.
+
+    An opt-out is honoured whenever it is heard of, whatever its date: texting one person too few is the right mistake.
+    An opt-in after an opt-out counts only if the person gave it, and gave it later.
+    """
+    if event.deed is Deed.OPT_OUT:
+        return Refusal.ALREADY if standing.state is State.OPTED_OUT else State.OPTED_OUT
+    if event.deed is Deed.RETRACT:
+        if standing.state not in (State.OPTED_IN, State.PENDING):
+            return Refusal.ALREADY
+        return State.NEVER_SUBSCRIBED if standing.source in FROM_A_LIST else Refusal.PROVEN_ELSEWHERE
+    if standing.state is State.OPTED_OUT:
+        if event.source not in BY_THE_PERSON:
+            return Refusal.OPTED_OUT_STANDS
+        if standing.changed_at is not None and event.occurred_at < standing.changed_at:
+            return Refusal.OLDER_THAN_OPT_OUT
+    if event.deed is Deed.OPT_IN:
+        return Refusal.ALREADY if standing.state is State.OPTED_IN else State.OPTED_IN
+    return Refusal.ALREADY if standing.state in (State.PENDING, State.OPTED_IN) else State.PENDING
+
+
+def may_text(state: State, purpose: Purpose) -> tuple[bool, str | None]:
+    """Whether a text for `purpose` may go to a phone in `state`, and if not, why not: the state's own name."""
+    allowed = state is State.OPTED_IN if purpose is Purpose.MARKETING else state is not State.OPTED_OUT
+    return (True, None) if allowed else (False, state.value)
+
+
+STOP_WORDS = frozenset(
+    {"stop", "unsubscribe", "stopall", "cancel", "end", "quit", "revoke", "opt out", "optout", "στοπ", "διαγραφη"}
+)
+START_WORDS = frozenset({"start", "unstop"})
+HELP_WORDS = frozenset({"help", "info"})
+
+_INVISIBLE = frozenset({"Cf", "Cc", "Mn", "Me"})
+_NOT_A_WORD = re.compile(r"[\W_]+")
+_COURTESY = frozenset({"please", "pls", "plz", "thanks", "thank", "you", "παρακαλω"})
+
+
+def fold(text: str) -> str:
+    """A text as keywords are compared: no case, accents, invisible characters or punctuation, single spaces.
+
+    Full-width letters and ligatures become plain ones (NFKC); the final sigma becomes a sigma.
+    """
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
+    shown = "".join(
+        " " if c.isspace() else c for c in decomposed if c.isspace() or unicodedata.category(c) not in _INVISIBLE
+    )
+    return _NOT_A_WORD.sub(" ", shown.casefold().replace("ς", "σ")).strip()
+
+
+def classify_keyword(text: str, extra_stop: Iterable[str] = ()) -> Keyword | None:
+    """Which keyword a person's text is, if it is nothing but that keyword.
+
+    The whole text must be one keyword, said once or several times ("STOP STOP"), with or without words of courtesy
+    ("stop please", "please STOP"). "Please stop by our shop" is a sentence, so it is none: it is kept for the merchant.
+    Built-in words are judged before the shop's own `extra_stop`, so that a shop can't turn START or HELP into a STOP.
+    """
+    folded = fold(text)
+    if not folded or len(folded) > _LONGEST:
+        return None
+    for candidate in (folded, " ".join(word for word in folded.split() if word not in _COURTESY)):
+        found = _whole(candidate, [fold(word) for word in extra_stop])
+        if found is not None:
+            return found
+    return None
+
+
+_LONGEST = 160
+"""A keyword text is short; a longer one need not be looked at."""
+
+
+def _whole(folded: str, extra_stop: list[str]) -> Keyword | None:
+    tables = ((Keyword.STOP, STOP_WORDS), (Keyword.START, START_WORDS), (Keyword.HELP, HELP_WORDS))
+    for keyword, words in (*tables, (Keyword.STOP, frozenset(filter(None, extra_stop)))):
+        if any(_repeats(folded, word) for word in words):
+            return keyword
+    return None
+
+
+def _repeats(folded: str, word: str) -> bool:
+    times, rest = divmod(len(folded) + 1, len(word) + 1)
+    return rest == 0 and times > 0 and " ".join([word] * times) == folded

@@ -1,0 +1,101 @@
+"""Which column of a customer file is what. Shopify's export is known by its headers, of today and of before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from blossom.platform.errors import InvalidInput
+
+FIELDS: dict[str, tuple[str, ...]] = {
+    "phone": (
+        "phone",
+        "phone number",
+        "mobile",
+        "mobile phone",
+        "mobile number",
+        "cell",
+        "cell phone",
+        "sms",
+        "tel",
+        "telephone",
+        "msisdn",
+        "κινητό",
+        "τηλέφωνο",
+        "κινητό τηλέφωνο",
+        "handy",
+        "telefon",
+        "téléphone",
+        "teléfono",
+        "telefono",
+        "cellulare",
+    ),
+    "address_phone": ("default address phone", "address phone", "shipping phone", "billing phone"),
+    "first_name": ("first name", "firstname", "given name", "forename", "όνομα", "vorname", "prénom", "nome", "nombre"),
+    "last_name": (
+        "last name",
+        "lastname",
+        "surname",
+        "family name",
+        "επώνυμο",
+        "nachname",
+        "nom",
+        "cognome",
+        "apellido",
+    ),
+    "email": ("email", "e mail", "email address", "e mail address"),
+    "country": ("default address country code", "country code", "default address country", "country", "χώρα", "land"),
+    "province": (
+        "default address province code",
+        "province code",
+        "state code",
+        "default address province",
+        "province",
+    ),
+    "zone": ("timezone", "time zone", "tz"),
+    "locale": ("locale", "language"),
+    "tags": ("tags",),
+    "total_spent": ("total spent", "amount spent"),
+    "orders_count": ("total orders", "orders count", "orders"),
+    "customer_id": ("customer id", "shopify customer id", "id"),
+    "sms_consent": ("accepts sms marketing", "sms marketing consent", "sms marketing status", "sms consent"),
+}
+"""Our field → the headers that mean it, folded, the surest first. The first column found wins."""
+
+_NOT_WORD = re.compile(r"[\W_]+")
+
+
+def fold_header(header: str) -> str:
+    """A header as it is compared: no case, punctuation or doubled spaces."""
+    return _NOT_WORD.sub(" ", header.casefold()).strip()
+
+
+def propose_mapping(headers: Sequence[str]) -> dict[str, str]:
+    """Our field → the header of the file that means it. What is not recognised is left out, "phone" too."""
+    by_name: dict[str, str] = {}
+    for header in headers:
+        by_name.setdefault(fold_header(header), header)
+    proposed = {}
+    for field, names in FIELDS.items():
+        known = next((by_name[name] for name in names if name in by_name), None)
+        if known is not None:
+            proposed[field] = known
+    return proposed
+
+
+def check_mapping(mapping: Mapping[str, str], headers: Sequence[str]) -> dict[str, int]:
+    """Our field → the index of its column. Raises `InvalidInput` for fields or headers that don't exist."""
+    faults = {}
+    columns = {}
+    for field, header in mapping.items():
+        if field not in FIELDS:
+            faults[f"mapping.{field}"[:80]] = f"There is no such field; there are {', '.join(FIELDS)}."
+        elif header not in headers:
+            faults[f"mapping.{field}"] = "The file has no such column."
+        else:
+            columns[field] = headers.index(header)
+    if "phone" not in columns and not faults:
+        faults["mapping.phone"] = "Name the column that holds the phone numbers."
+    if faults:
+        raise InvalidInput(faults, "The columns of this file can't be read as said.")
+    return columns

@@ -1,0 +1,169 @@
+"""Reading phone numbers as people and spreadsheets write them, by libphonenumber.
+
+Only numbers that can take a text pass: mobiles, lines of countries where mobile and fixed can't be told apart, and
+internet phones. A wrong guess texts a stranger, so nothing is guessed beyond what libphonenumber reads for a country.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from functools import lru_cache
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
+
+from blossom.contacts.errors import PhoneRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """A number that can be texted: its E.164 form (`+306984303406`) and the country that it belongs to."""
+
+    e164: str
+    country: str
+
+
+MISSING = "phone_missing"
+NOT_A_NUMBER = "phone_not_a_number"
+SEVERAL = "phone_several"
+DIGITS_LOST = "phone_digits_lost"
+TOO_SHORT = "phone_too_short"
+TOO_LONG = "phone_too_long"
+NOT_VALID = "phone_not_valid"
+NOT_MOBILE = "phone_not_mobile"
+
+_TEXTED = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.VOIP})
+_TYPES = {
+    PhoneNumberType.FIXED_LINE: "a fixed line",
+    PhoneNumberType.TOLL_FREE: "a toll-free number",
+    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
+    PhoneNumberType.SHARED_COST: "a shared-cost number",
+    PhoneNumberType.PERSONAL_NUMBER: "a personal number that forwards elsewhere",
+    PhoneNumberType.PAGER: "a pager",
+    PhoneNumberType.UAN: "a company's access number",
+    PhoneNumberType.VOICEMAIL: "a voicemail",
+}
+_NOTHING = frozenset({"", "-", "--", "—", "–", ".", "/", "n/a", "na", "none", "null", "nil", "+"})
+_QUOTES = "'’‘`´\"“”"
+_SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+]?\d+")
+_FLOAT = re.compile(r"([+]?\d{7,15})[.,]0+")
+_LONG_RUNS = re.compile(r"\d(?:[\s().-]*\d){6,}")
+_PLAIN = re.compile(r"[+]?[0-9][0-9 ().-]{0,38}")
+_LONGEST = 60  # characters; no number is written longer
+
+
+def normalise_phone(raw: str | None, default_country: str) -> Phone:
+    """Read `raw`; a number without a country code is one of `default_country` (ISO 3166-1 alpha-2).
+
+    Takes `+30…`, `0030…`, national forms, spaces, dots, brackets, digits of other scripts, Excel's leading apostrophe
+    and a float's `.0`. Raises `PhoneRefused`, whose code tells why and whose text doesn't hold the number.
+    """
+    text = (raw or "").strip()
+    if not _PLAIN.fullmatch(text):
+        text = _plain(text)
+    number = _parse(text, default_country)
+    if number.extension:
+        raise _refused(NOT_A_NUMBER, "The number has an extension; a text can't be sent to one.")
+    kind = phonenumbers.number_type(number)
+    if kind == PhoneNumberType.UNKNOWN:
+        raise _why_not_valid(number)
+    country = phonenumbers.region_code_for_number(number)
+    if country is None or country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
+        raise _refused(NOT_MOBILE, "This is an international service number that belongs to no country.")
+    if kind not in _TEXTED:
+        raise _refused(NOT_MOBILE, f"This is {_TYPES.get(kind, 'no mobile')} in {country}: it takes no texts.")
+    return Phone(f"+{number.country_code}{phonenumbers.national_significant_number(number)}", country)
+
+
+def mask_phone(raw: str) -> str:
+    """A number that can be recognised by who has the file, and by nobody else: `+30…06`. Short things: only dots."""
+    shown = "".join(c for c in unicodedata.normalize("NFKC", raw) if c.isalnum() or c == "+")
+    return f"{shown[:3]}…{shown[-2:]}" if len(shown) >= 8 else "…"
+
+
+@lru_cache(maxsize=512)
+def is_country(code: str) -> bool:
+    """Whether libphonenumber knows the country (two capital letters)."""
+    return code in phonenumbers.SUPPORTED_REGIONS
+
+
+def _plain(text: str) -> str:
+    """Take away what spreadsheets and keyboards add; refuse what is no number. Gives ASCII."""
+    text = unicodedata.normalize("NFKC", text)
+    text = "".join(_ascii_digit(c) for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Mn"))
+    text = text.strip(_QUOTES + " =").removeprefix("tel:").removeprefix("Tel:").strip()
+    if text.casefold() in _NOTHING:
+        raise _refused(MISSING, "There is no phone number.")
+    if _SCIENTIFIC.fullmatch(text):
+        raise _refused(
+            DIGITS_LOST,
+            "A spreadsheet turned the number into scientific notation, and its last digits are lost.",
+            "Export the customers again, and don't open and save the file in a spreadsheet before you import it.",
+        )
+    floating = _FLOAT.fullmatch(text)
+    text = floating.group(1) if floating else text
+    if len(text) > _LONGEST or any(c.isalpha() for c in text) or not any(c.isdigit() for c in text):
+        if len(_LONG_RUNS.findall(text)) > 1:
+            raise _refused(SEVERAL, "The cell holds more than one phone number.")
+        raise _refused(NOT_A_NUMBER, "This is not a phone number.")
+    if any(c in text for c in ",;/|&") and len(_LONG_RUNS.findall(text)) > 1:
+        raise _refused(SEVERAL, "The cell holds more than one phone number.")
+    return text
+
+
+def _ascii_digit(character: str) -> str:
+    if character.isascii():
+        return character
+    if unicodedata.category(character) == "Nd":
+        return str(unicodedata.digit(character))
+    if character.isspace():
+        return " "
+    return "-" if unicodedata.category(character) == "Pd" else character
+
+
+def _parse(text: str, default_country: str) -> PhoneNumber:
+    number: PhoneNumber | None = None
+    fault: NumberParseException | None = None
+    try:
+        number = phonenumbers.parse(text, default_country)
+    except NumberParseException as error:
+        fault = error
+    if text.startswith("00") and (number is None or not phonenumbers.is_valid_number(number)):
+        # 00 is how most of the world dials abroad; libphonenumber reads it only where the default country does.
+        try:
+            abroad = phonenumbers.parse("+" + text.lstrip("0"), None)
+        except NumberParseException:
+            abroad = None
+        if abroad is not None and phonenumbers.is_valid_number(abroad):
+            return abroad
+    if number is None:
+        assert fault is not None
+        raise _why_not_parsed(fault) from None
+    return number
+
+
+def _why_not_parsed(fault: NumberParseException) -> PhoneRefused:
+    if fault.error_type == NumberParseException.INVALID_COUNTRY_CODE:
+        return _refused(NOT_VALID, "No country has this country code.")
+    if fault.error_type in (NumberParseException.TOO_SHORT_NSN, NumberParseException.TOO_SHORT_AFTER_IDD):
+        return _refused(TOO_SHORT, "The number has too few digits.")
+    if fault.error_type == NumberParseException.TOO_LONG:
+        return _refused(TOO_LONG, "The number has too many digits.")
+    return _refused(NOT_A_NUMBER, "This is not a phone number.")
+
+
+def _why_not_valid(number: PhoneNumber) -> PhoneRefused:
+    reason = phonenumbers.is_possible_number_with_reason(number)
+    country = phonenumbers.region_code_for_country_code(number.country_code or 0)
+    where = f"for a number of {country}" if is_country(country) else "for its country code"
+    if reason in (ValidationResult.TOO_SHORT, ValidationResult.IS_POSSIBLE_LOCAL_ONLY):
+        return _refused(TOO_SHORT, f"The number has too few digits {where}.")
+    if reason == ValidationResult.TOO_LONG:
+        return _refused(TOO_LONG, f"The number has too many digits {where}.")
+    return _refused(NOT_VALID, f"No such number can exist: its digits are in no range {where}.")
+
+
+def _refused(code: str, message: str, actionable: str = "Correct the number, with its country code.") -> PhoneRefused:
+    return PhoneRefused(code, message, actionable=actionable)

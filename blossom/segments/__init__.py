@@ -1,0 +1,1 @@
+"""Stored questions over contacts, static lists, and the audience that they make."""

@@ -1,0 +1,124 @@
+"""What a segment may ask, and what an audience is. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from blossom.platform.errors import InvalidInput
+
+
+class Kind(StrEnum):
+    RULES = "rules"  # a question, answered anew each time
+    STATIC = "static"  # a list of contacts
+
+
+class Match(StrEnum):
+    ALL = "all"
+    ANY = "any"
+
+
+class Field(StrEnum):
+    """What can be asked about. Each compiles to a condition on a column that exists."""
+
+    COUNTRY = "country"
+    TAGS = "tags"
+    TOTAL_SPENT = "total_spent"  # minor units of the shop's currency
+    ORDERS = "orders"
+    CREATED = "created"  # when the contact came to us
+    CONSENT_AGE = "consent_age"  # days since the person opted in
+
+
+OPERATORS: dict[Field, tuple[str, ...]] = {
+    Field.COUNTRY: ("in", "not_in"),
+    Field.TAGS: ("any", "all", "none"),
+    Field.TOTAL_SPENT: ("at_least", "at_most"),
+    Field.ORDERS: ("at_least", "at_most"),
+    Field.CREATED: ("after", "before"),
+    Field.CONSENT_AGE: ("at_least", "at_most"),
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """`value` is a list of str (country, tags), an int (amounts, counts, days) or an ISO moment with its offset."""
+
+    field: Field
+    operator: str
+    value: Any
+
+    def to_json(self) -> dict[str, Any]:
+        return {"field": self.field.value, "operator": self.operator, "value": self.value}
+
+
+@dataclass(frozen=True)
+class Question:
+    """The conditions of a segment, all or any of which must hold. Never empty: `forms` refuses that."""
+
+    match: Match
+    conditions: tuple[Condition, ...]
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Question:
+        """From what `to_json` gave and the database kept; what a person sends goes through `forms`."""
+        conditions = (Condition(Field(c["field"]), c["operator"], c["value"]) for c in stored["conditions"])
+        return cls(Match(stored["match"]), tuple(conditions))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"match": self.match.value, "conditions": [c.to_json() for c in self.conditions]}
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Whom a campaign is for: everybody, or whoever is in any of the segments; without those in `exclude`.
+
+    JSON: `{"all": true}` or `{"segments": [1, 2]}`, each with `"exclude": [3]` if wanted.
+    """
+
+    everybody: bool = False
+    segments: tuple[int, ...] = ()
+    exclude: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, value: Any) -> Audience:
+        """Raises `InvalidInput` that names what is wrong, under "audience"."""
+        if not isinstance(value, dict):
+            raise _wrong('must be {"all": true} or {"segments": [ids]}')
+        unknown = set(value) - {"all", "segments", "exclude"}
+        if unknown:
+            raise _wrong(f"has fields that mean nothing: {', '.join(sorted(map(str, unknown)))[:100]}")
+        everybody = value.get("all", False)
+        if not isinstance(everybody, bool):
+            raise _wrong('"all" must be true or false')
+        segments, exclude = _ids(value, "segments"), _ids(value, "exclude")
+        if everybody and segments:
+            raise _wrong('names both "all" and "segments": choose one')
+        if not everybody and not segments:
+            raise _wrong('names nobody: give {"all": true} or at least one segment')
+        return cls(everybody, segments, exclude)
+
+    def to_json(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = {"all": True} if self.everybody else {"segments": list(self.segments)}
+        return chosen | ({"exclude": list(self.exclude)} if self.exclude else {})
+
+    @property
+    def named(self) -> frozenset[int]:
+        """The ids of all segments that it speaks of."""
+        return frozenset(self.segments) | frozenset(self.exclude)
+
+
+MOST_SEGMENTS = 100
+
+
+def _ids(value: dict[str, Any], name: str) -> tuple[int, ...]:
+    ids = value.get(name, [])
+    if not isinstance(ids, list) or not all(type(i) is int and 0 < i < 2**63 for i in ids):
+        raise _wrong(f'"{name}" must be a list of segment ids')
+    if len(ids) > MOST_SEGMENTS:
+        raise _wrong(f'"{name}" names more than {MOST_SEGMENTS} segments')
+    return tuple(dict.fromkeys(ids))
+
+
+def _wrong(what: str) -> InvalidInput:
+    return InvalidInput({"audience": f"The audience {what}."})
