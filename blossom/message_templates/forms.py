@@ -1,15 +1,17 @@
-"""What is accepted for a template and for a preview. Shapes only; whether a text can be sent is `rules.language`'s."""
+"""The JSON shapes of templates and previews. Whether a text can be sent is for `rules.language` to say."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
-from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.catalogue import Trigger, VariableType
+from blossom.message_templates.rules.linter import Level
 from blossom.message_templates.rules.markup import MAX_SOURCE
 from blossom.message_templates.rules.naming import NAME_LENGTH
-from blossom.platform.api import Input
+from blossom.message_templates.rules.segments import Encoding
+from blossom.platform.api import Answer, Input, PageQuery, Query
 
 TemplateName = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -40,3 +42,109 @@ class PreviewInput(Input):
     language: Language = "en"
     values: dict[str, Annotated[str, StringConstraints(max_length=500)]] = Field(default_factory=dict, max_length=30)
     add_opt_out: bool = Field(default=True, description="Add the shop's opt-out line if it is missing.")
+
+
+class TemplatesQuery(PageQuery):
+    trigger: Trigger | None = None
+
+
+class VariablesQuery(Query):
+    trigger: Trigger = Trigger.CAMPAIGN
+
+
+class FindingAnswer(Answer):
+    """Advice on a text."""
+
+    level: Level = Field(description="`error` blocks sending.")
+    code: str
+    message: str
+    line: int = Field(description="From 1.")
+    column: int = Field(description="From 1, in characters.")
+    actionable: str
+
+
+class TemplateAnswer(Answer):
+    """A saved text."""
+
+    id: int
+    name: str
+    body: str
+    trigger: Trigger
+    language: str
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    can_send: bool = Field(description="Whether nothing in the text blocks sending.")
+    findings: list[FindingAnswer]
+
+
+class VariableAnswer(Answer):
+    """A variable that texts for a trigger may use."""
+
+    name: str
+    type: VariableType
+    source: str = Field(description="Where its value comes from.")
+    nullable: bool = Field(description="Whether some people lack it, so that the text must say what stands instead.")
+    example: str
+
+
+class VariablesAnswer(Answer):
+    """What a text for a trigger can say."""
+
+    trigger: Trigger
+    sent_now: bool = Field(description="Whether this installation sends texts for this trigger.")
+    variables: list[VariableAnswer]
+    filters: dict[str, str] = Field(description="Each filter by name, with an example of its use.")
+
+
+class NonGsmAnswer(Answer):
+    """A character that makes its text UCS-2."""
+
+    char: str
+    position: int = Field(description="From 0, in characters of the rendered text.")
+    why: str
+
+
+class ChangeAnswer(Answer):
+    """A character written otherwise."""
+
+    char: str
+    replacement: str
+    count: int
+    why: str
+
+
+class CureAnswer(Answer):
+    """A cheaper way to write the text."""
+
+    body: str
+    changes: list[ChangeAnswer]
+    segments_before: int
+    segments_after: int
+
+
+class UnrenderedAnswer(Answer):
+    """Why these values give no text."""
+
+    code: str
+    message: str
+    actionable: str | None
+
+
+class PreviewAnswer(Answer):
+    """A text as somebody would get it."""
+
+    body: str = Field(description="The text in Liquid as it would be sent, opt-out line included.")
+    text: str | None = Field(description="Rendered; null if that is not possible.")
+    unrendered: UnrenderedAnswer | None
+    can_send: bool
+    encoding: Encoding
+    units: int = Field(description="Septets (gsm7) or UTF-16 units (ucs2).")
+    segments: int
+    per_segment: int = Field(description="Units that fit into each part.")
+    units_left: int = Field(description="Units that still fit into the last part.")
+    parts: list[str]
+    non_gsm: list[NonGsmAnswer]
+    findings: list[FindingAnswer]
+    cures: dict[str, CureAnswer] = Field(
+        description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` writes Greek in GSM-7."
+    )

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from blossom.message_templates.errors import RenderError
 from blossom.message_templates.rules import opt_out, segments
-from blossom.message_templates.rules.catalogue import MARKETING, Trigger, examples, variables
+from blossom.message_templates.rules.catalogue import MARKETING, Trigger, VariableType, examples, variables
 from blossom.message_templates.rules.characters import (
     Cure,
     explain,
@@ -22,6 +22,7 @@ from blossom.message_templates.rules.characters import (
 )
 from blossom.message_templates.rules.language import CompiledText, examine
 from blossom.message_templates.rules.markup import normalise_newlines
+from blossom.message_templates.rules.segments import Encoding
 
 MAX_SEGMENTS = 10
 """More parts than this are refused: networks drop or cut longer joins."""
@@ -102,7 +103,7 @@ def lint(
             sent = opt_out.with_opt_out(source, line, keywords=keywords)
             if sent != source:
                 findings.append(_no_opt_out(line))
-        findings += _size(source, sent, trigger, language)
+        findings += _size(compiled, sent)
     order = [Level.ERROR, Level.WARNING, Level.INFO]
     return sorted(findings, key=lambda found: (order.index(found.level), found.line, found.column))
 
@@ -155,7 +156,8 @@ def _no_opt_out(line: str) -> Finding:
     )
 
 
-def _size(source: str, sent: str, trigger: Trigger, language: str) -> Iterator[Finding]:
+def _size(compiled: CompiledText, sent: str) -> Iterator[Finding]:
+    source, trigger, language = compiled.source, compiled.trigger, compiled.language
     size = _example_size(sent, trigger, language)
     if size is None:
         return
@@ -178,6 +180,7 @@ def _size(source: str, sent: str, trigger: Trigger, language: str) -> Iterator[F
             "Few people read more than two parts; say it shorter.",
         )
     yield from _dear_characters(source, sent, size, trigger, language)
+    yield from _dear_names(compiled, sent)
 
 
 def _dear_characters(
@@ -206,6 +209,23 @@ def _dear_characters(
         if saved > 0
         else "Here it makes no difference to the number of parts.",
     )
+
+
+def _dear_names(compiled: CompiledText, sent: str) -> Iterator[Finding]:
+    """Words in GSM-7, and Greek names that would make them UCS-2 again."""
+    if compiled.language != "el" or segments.encoding_of(_markup.sub("", sent)) is Encoding.UCS2:
+        return
+    known = variables(compiled.trigger)
+    for use in compiled.uses:
+        if known[use.variable].type is VariableType.TEXT and "upper" not in use.filters:
+            yield _at(
+                compiled.source,
+                use.index,
+                Level.INFO,
+                "greek_value",
+                f"The text is GSM-7, but a “{use.variable}” in Greek letters makes it UCS-2 for that person.",
+                f"Write {{{{ {use.variable} | upper }}}}: Greek capitals are written with letters of the GSM alphabet.",
+            )
 
 
 def _cheapest(text: str, measure: Callable[[str], int]) -> Cure:

@@ -1,8 +1,9 @@
 """How many SMS parts a text takes, counted exactly on the text as it will be sent.
 
 Source: 3GPP TS 23.038 (the GSM 7-bit default alphabet and its extension table, in `platform.gsm`) and TS 23.040
-(joined parts). A text whose every character is in the alphabet is GSM-7: 160 septets in one part, 153 a part when joined (seven go to
-the header). Extension characters take two septets, an escape and a character, which must not be parted.
+(joined parts). A text whose every character is in the alphabet is GSM-7: 160 septets in one part, 153 a
+part when joined (seven go to the header). Extension characters take two septets, an escape and a character, which must
+not be parted.
 Any other text is UCS-2, counted in UTF-16 code units: 70 in one part, 67 a part when joined. A character outside the
 basic plane takes two units, a surrogate pair, which must not be parted.
 
