@@ -146,5 +146,5 @@ class PreviewAnswer(Answer):
     non_gsm: list[NonGsmAnswer]
     findings: list[FindingAnswer]
     cures: dict[str, CureAnswer] = Field(
-        description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` writes Greek in GSM-7."
+        description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` is Greek in GSM-7."
     )

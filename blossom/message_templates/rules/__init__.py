@@ -4,7 +4,8 @@ segments    how many parts a text takes, exactly            values      what may
 characters  what makes a text dear, and its cure            markup      where the Liquid in a text begins and ends
 sender      who a text comes from                           grammar     what that Liquid may say
 opt_out     how a text says "no more of these"              filters     money, date, default, titlecase, …
-catalogue   which variables a trigger knows                 language    compile a text, render it for a person
-linter      advice before sending                           estimate    what a text will cost, by names' sizes alone
-naming      names of templates
+catalogue   which variables a trigger knows                 dates       the patterns of `date`
+naming      names of templates                              language    compile a text, render it for a person
+estimate    what a text will take, by names' sizes alone    linter      advice before sending
+                                                            preview     all of it for one text, as typed
 """
