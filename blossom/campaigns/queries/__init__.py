@@ -1,0 +1,20 @@
+"""Reads of campaigns and of what became of them."""
+
+from blossom.campaigns.queries.listing import (
+    due_campaigns,
+    get_campaign,
+    list_campaigns,
+    many_campaigns,
+    unsettled_dispatches,
+)
+from blossom.campaigns.queries.stats import campaign_stats, stats_of
+
+__all__ = [
+    "campaign_stats",
+    "due_campaigns",
+    "get_campaign",
+    "list_campaigns",
+    "many_campaigns",
+    "stats_of",
+    "unsettled_dispatches",
+]

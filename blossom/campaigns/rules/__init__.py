@@ -1,0 +1,1 @@
+"""What campaigns know without a database: their states and when a planned one is due."""

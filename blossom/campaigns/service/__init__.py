@@ -1,0 +1,43 @@
+"""The use cases of campaigns. They flush; who calls them commits.
+
+Each locks its campaign before it looks at the dispatch, and changes both in one transaction, so that the two never
+disagree for longer than the news of a dispatch's end takes (`settle`).
+"""
+
+from blossom.campaigns.service.sending import (
+    cancel_campaign,
+    enqueue_campaign,
+    enqueue_due_campaign,
+    pause_campaign,
+    resume_campaign,
+    retry_failed,
+    retry_unconfirmed,
+    send_test,
+    settle,
+)
+from blossom.campaigns.service.writing import (
+    create_campaign,
+    delete_campaign,
+    duplicate_campaign,
+    schedule_campaign,
+    unschedule_campaign,
+    update_campaign,
+)
+
+__all__ = [
+    "cancel_campaign",
+    "create_campaign",
+    "delete_campaign",
+    "duplicate_campaign",
+    "enqueue_campaign",
+    "enqueue_due_campaign",
+    "pause_campaign",
+    "resume_campaign",
+    "retry_failed",
+    "retry_unconfirmed",
+    "schedule_campaign",
+    "send_test",
+    "settle",
+    "unschedule_campaign",
+    "update_campaign",
+]

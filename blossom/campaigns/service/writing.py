@@ -1,0 +1,154 @@
+"""What happens to a campaign before anything is sent: written, changed, planned, copied, thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from blossom.audit import service as audit
+from blossom.campaigns import errors, queries
+from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules import schedule, states
+from blossom.campaigns.rules.states import Action, CampaignState, Priority
+from blossom.campaigns.service.fitness import check_text
+from blossom.campaigns.service.locking import lock, require
+from blossom.platform import clock
+from blossom.platform.db import session
+from blossom.segments import queries as segments
+from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
+
+EDITABLE = frozenset({"name", "body", "audience", "priority"})
+
+
+def create_campaign(
+    shop_id: int,
+    *,
+    name: str,
+    body: str = "",
+    audience: Audience | None = None,
+    priority: Priority = Priority.NORMAL,
+    actor: str,
+) -> Campaign:
+    """A new draft. It may be unfinished: its text and audience are checked when it is planned or sent.
+
+    Raises `InvalidInput` when the audience names a segment that the shop does not have.
+    """
+    now = clock.now()
+    campaign = Campaign(
+        shop_id=shop_id,
+        name=name,
+        body=body,
+        audience=_stored(shop_id, audience),
+        stored_state=CampaignState.DRAFT.value,
+        priority=priority.value,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(campaign)
+    session.flush()
+    _note(campaign, "created", actor)
+    return campaign
+
+
+def update_campaign(
+    shop_id: int, campaign_id: int, changes: Mapping[str, Any], *, version: int | None = None, actor: str
+) -> Campaign:
+    """Change a draft or a planned campaign. `changes`: some of name, body, audience (`Audience` or None), priority.
+
+    With `version`, the one that the caller read: raises `ChangedMeanwhile` if somebody was quicker. Raises `NotFound`,
+    `InvalidStatus`; a planned campaign must stay fit for its hour, else `CannotSend`.
+    """
+    assert EDITABLE.issuperset(changes), "only what a merchant writes"
+    campaign = lock(shop_id, campaign_id)
+    require(campaign, Action.EDIT)
+    if version is not None and version != campaign.version:
+        raise errors.ChangedMeanwhile(campaign.version)
+    with session.begin_nested():  # so that a refused change leaves nothing behind, whoever catches the refusal
+        for name, value in changes.items():
+            setattr(campaign, name, _stored(shop_id, value) if name == "audience" else value)
+        if campaign.state is CampaignState.SCHEDULED:
+            check_text(shops.get_shop(shop_id), campaign)
+        _changed(campaign)
+    _note(campaign, "changed", actor, fields=sorted(changes))
+    return campaign
+
+
+def delete_campaign(shop_id: int, campaign_id: int, *, actor: str) -> None:
+    """Throw a campaign away of which no text ever left. Raises `NotFound`, `InvalidStatus`."""
+    campaign = lock(shop_id, campaign_id)
+    if not states.may_delete(campaign.state, has_dispatch=campaign.dispatch_id is not None):
+        raise errors.InvalidStatus(Action.DELETE.value, campaign.state.value, states.allowed_from(Action.DELETE))
+    _note(campaign, "deleted", actor)
+    session.delete(campaign)
+    session.flush()
+
+
+def duplicate_campaign(shop_id: int, campaign_id: int, *, name: str | None = None, actor: str) -> Campaign:
+    """A draft with the same text, audience and priority, whatever became of the original. Raises `NotFound`."""
+    original = queries.get_campaign(shop_id, campaign_id)
+    return create_campaign(
+        shop_id,
+        name=name or f"{original.name[:190]} (copy)",
+        body=original.body,
+        audience=Audience.from_json(original.audience) if original.audience else None,
+        priority=Priority(original.priority),
+        actor=actor,
+    )
+
+
+def schedule_campaign(shop_id: int, campaign_id: int, at: datetime, *, local: bool = False, actor: str) -> Campaign:
+    """Plan a campaign, or plan it anew: at one moment, or (`local`) at the wall time `at` in each recipient's zone.
+
+    Raises `NotFound`, `InvalidStatus`, `InvalidSchedule`, and `CannotSend` for a text or an audience that could not be
+    sent at any hour. Credit and recipients are asked about when the hour has come.
+    """
+    campaign = lock(shop_id, campaign_id)
+    require(campaign, Action.SCHEDULE)
+    shop = shops.get_shop(shop_id)
+    plan = (schedule.at_local_time if local else schedule.at_moment)(at, shop.timezone, clock.now())
+    check_text(shop, campaign)
+    campaign.stored_state = CampaignState.SCHEDULED.value
+    campaign.schedule_kind = plan.kind.value
+    campaign.scheduled_at, campaign.local_at, campaign.due_at = plan.scheduled_at, plan.local_at, plan.due_at
+    _changed(campaign)
+    _note(campaign, "scheduled", actor, kind=plan.kind.value)
+    return campaign
+
+
+def unschedule_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
+    """Make a planned campaign a draft again; a draft stays as it is. Raises `NotFound`, `InvalidStatus`."""
+    campaign = lock(shop_id, campaign_id)
+    if campaign.state is CampaignState.DRAFT:
+        return campaign
+    require(campaign, Action.UNSCHEDULE)
+    campaign.stored_state = CampaignState.DRAFT.value
+    campaign.schedule_kind = campaign.scheduled_at = campaign.local_at = campaign.due_at = None
+    _changed(campaign)
+    _note(campaign, "unscheduled", actor)
+    return campaign
+
+
+def _stored(shop_id: int, audience: Audience | None) -> dict[str, Any] | None:
+    if audience is None:
+        return None
+    segments.check_audience(shop_id, audience)
+    return audience.to_json()
+
+
+def _changed(campaign: Campaign) -> None:
+    campaign.updated_at = clock.now()
+    campaign.version += 1
+    session.flush()
+
+
+def _note(campaign: Campaign, deed: str, actor: str, **details: Any) -> None:
+    audit.record(
+        campaign.shop_id,
+        f"campaigns.{deed}",
+        actor=actor,
+        subject_type="campaign",
+        subject_id=campaign.id,
+        details=details,
+    )
