@@ -58,6 +58,7 @@ class Entry:
 class Posting:
     """What a call that writes to the ledger did.
 
+    `amount` is signed, as it stands in the ledger; `credits` is the same without the sign.
     `repeated`: the reference was known, nothing was written, and `entry_id` and `amount` are those of the first call.
     A call for 0 credits writes nothing: `entry_id` is None.
     """
@@ -65,6 +66,10 @@ class Posting:
     entry_id: int | None
     amount: int
     repeated: bool = False
+
+    @property
+    def credits(self) -> int:
+        return abs(self.amount)
 
 
 NOTHING = Posting(entry_id=None, amount=0)

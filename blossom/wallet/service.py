@@ -103,8 +103,9 @@ _EXPIRE = text("""
 """)
 
 _LATER_PRICES = text("""
-    SELECT FROM price_lists WHERE shop_id IS NOT DISTINCT FROM CAST(:shop_id AS bigint)
-    AND (valid_from >= :valid_from OR valid_to > :valid_from)
+    SELECT EXISTS (
+        SELECT FROM price_lists WHERE shop_id IS NOT DISTINCT FROM CAST(:shop_id AS bigint)
+        AND (valid_from >= :valid_from OR valid_to > :valid_from))
 """)
 
 _END_PRICES = text("""
@@ -181,7 +182,7 @@ def capture(
     `overdraw`: what the reservation does not hold (any more: it may have expired meanwhile) is taken from the free
     credits, and the reservation grows by as much. Raises `InsufficientCredit`, with nothing written, when that is
     too little; its `available` is what could be captured at most.
-    The same reference again writes nothing, whatever the amount: the result is `repeated`, with the first amount.
+    The same reference again writes nothing, whatever the amount: the result is `repeated`, with the first call's entry.
     """
     if _counted(amount) == 0:
         return rules.NOTHING
@@ -266,7 +267,7 @@ def set_prices(
     """
     faults = rules.faults_of_prices(prices)
     owner = {"shop_id": shop_id, "valid_from": valid_from}
-    if session.execute(_LATER_PRICES, owner).first():
+    if session.execute(_LATER_PRICES, owner).scalar_one():
         faults["valid_from"] = "a price list that begins or ends later exists already"
     if faults:
         raise InvalidInput(faults)
@@ -327,7 +328,7 @@ def _one(statement: TextClause, *, what: str = "wallet", **values: Any) -> RowMa
 def _first_call(shop_id: int, kind: EntryKind, reference: str) -> Posting | None:
     """What the first call with this reference did. It is committed, or of this very transaction: we hold the wallet."""
     entry = queries.entry_by_reference(shop_id, kind, reference)
-    return Posting(entry.id, abs(entry.amount) if kind == EntryKind.CAPTURE else entry.amount, True) if entry else None
+    return None if entry is None else Posting(entry.id, entry.amount, repeated=True)
 
 
 def _refuse(needed: int, available: int) -> NoReturn:
