@@ -21,7 +21,7 @@ class ScheduleKind(StrEnum):
 
 @dataclass(frozen=True)
 class Schedule:
-    """`due_at` is when the clock enqueues the campaign. Just one of `scheduled_at` (AT) and `local_at` (LOCAL) is set."""
+    """`due_at` is when the clock enqueues the campaign. One of `scheduled_at` (AT) and `local_at` (LOCAL) is set."""
 
     kind: ScheduleKind
     due_at: datetime

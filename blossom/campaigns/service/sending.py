@@ -33,7 +33,7 @@ def enqueue_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
     """Send a campaign now; a paused one goes on where it stopped.
 
     One of many concurrent calls claims it; the others, and later ones while it is being sent, get the same campaign
-    with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend` and `InsufficientCredit` leave it as it was.
+    with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend`, `InsufficientCredit` change nothing.
     """
     with session.begin_nested():  # a refusal undoes the claim, whoever catches it
         campaign = _claim(shop_id, campaign_id)

@@ -30,9 +30,9 @@ class TooManyRequests(BlossomError):
         )
 
 
-def count_call(actor: str, calls_per_minute: int = CALLS_PER_MINUTE) -> None:
+def count_call(actor: str) -> None:
     """Count one call of `actor`. Raises `TooManyRequests` beyond the limit; never raises for Redis."""
-    limit = RateLimitItemPerMinute(calls_per_minute)
+    limit = RateLimitItemPerMinute(CALLS_PER_MINUTE)
     try:
         storage = RedisStorage("redis://", connection_pool=queue.connection().connection_pool, key_prefix="api-calls")
         limiter = SlidingWindowCounterRateLimiter(storage)
