@@ -61,6 +61,7 @@ class Batch(Base):
         UniqueConstraint("shop_id", "dispatch_id", "number"),
         Index("ix_batches_due", "dispatch_id", "due_at", "number", postgresql_where=text("state = 'pending'")),
         Index("ix_batches_open", "dispatch_id", postgresql_where=text("state IN ('pending', 'claimed')")),
+        Index("ix_batches_unconfirmed", "shop_id", postgresql_where=text("unconfirmed > 0")),
     )
 
     dispatch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

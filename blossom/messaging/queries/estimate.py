@@ -1,0 +1,117 @@
+"""What a text to an audience will cost and whom it will reach, without decrypting anybody.
+
+Contacts keep the sizes of their names in the clear. People of the same country and sizes get texts of the same number
+of segments, so the audience is counted by these groups in one statement, and one probe a group is rendered: 1,000,000
+people are some thousand groups.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Select, and_, func, literal, select
+
+from blossom.consent import rules as consent
+from blossom.consent.models import Consent
+from blossom.message_templates.rules import estimate
+from blossom.message_templates.rules.language import CompiledText
+from blossom.platform.db import session
+from blossom.segments import queries as segments
+from blossom.segments.rules import Audience
+from blossom.wallet.rules import PriceList
+
+
+@dataclass(frozen=True)
+class CountryCost:
+    """`country`: of the number, or "ZZ" for one that belongs to none. Credits are whole."""
+
+    country: str
+    recipients: int
+    segments: int
+    credits: int
+
+
+@dataclass
+class Estimate:
+    """An audience's texts, summed. `by_segments`: segments of a text → recipients."""
+
+    recipients: int = 0
+    segments: int = 0
+    credits: int = 0
+    by_country: list[CountryCost] = field(default_factory=list)
+    by_segments: dict[int, int] = field(default_factory=dict)
+    unrenderable: int = 0  # people whose values the text can't do without; they will be skipped
+
+
+def reachable(shop_id: int, audience: Audience) -> Select[Any]:
+    """The audience's contacts that have opted in and have a phone: the recipients."""
+    people = segments.audience_select(shop_id, audience).subquery("people")
+    return select(people).join(
+        Consent,
+        and_(
+            Consent.shop_id == shop_id,
+            Consent.phone_hash == people.c.phone_hash,
+            Consent.state == consent.State.OPTED_IN.value,
+        ),
+    )
+
+
+def left_out(shop_id: int, audience: Audience) -> dict[str, int]:
+    """Reason → people of the audience who get no message: `no_phone`, `opted_out`, `not_opted_in`."""
+    people = segments.audience_select(shop_id, audience).subquery("people")
+    state = func.coalesce(Consent.state, literal(consent.State.NEVER_SUBSCRIBED.value))
+    rows = session.execute(
+        select(people.c.phone_hash.is_(None), state, func.count())
+        .select_from(people)
+        .outerjoin(Consent, and_(Consent.shop_id == shop_id, Consent.phone_hash == people.c.phone_hash))
+        .group_by(people.c.phone_hash.is_(None), state)
+    )
+    reasons: dict[str, int] = {}
+    for without_phone, consent_state, number in rows:
+        if not without_phone and consent_state == consent.State.OPTED_IN:
+            continue
+        reason = (
+            "no_phone" if without_phone else "opted_out" if consent_state == consent.State.OPTED_OUT else "not_opted_in"
+        )
+        reasons[reason] = reasons.get(reason, 0) + number
+    return reasons
+
+
+def estimate_costs(
+    shop_id: int, audience: Audience, compiled: CompiledText, values: dict[str, str], prices: PriceList
+) -> Estimate:
+    """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`)."""
+    return sum_up(reachable(shop_id, audience), compiled, values, prices)
+
+
+def sum_up(people_select: Select[Any], compiled: CompiledText, values: dict[str, str], prices: PriceList) -> Estimate:
+    """Sum up the texts to these people: rows of `phone_country`, `first_name_size` and `last_name_size`."""
+    people = people_select.subquery("recipients")
+    sizes = [
+        column
+        for name, column in (("first_name", people.c.first_name_size), ("last_name", people.c.last_name_size))
+        if compiled.variables & {name, "full_name"}
+    ]
+    rows = session.execute(
+        select(people.c.phone_country, func.count(), *sizes).group_by(people.c.phone_country, *sizes)
+    )
+    names = [column.name.removesuffix("_size") for column in sizes]
+    found, probes, countries = Estimate(), dict[tuple[int, ...], int](), dict[str, list[int]]()
+    for country, number, *group in rows:
+        key = tuple(group)
+        if key not in probes:
+            probes[key] = estimate.segments_for(compiled, values, dict(zip(names, key, strict=True)))
+        parts = probes[key]
+        found.recipients += number
+        if parts == 0:
+            found.unrenderable += number
+            continue
+        found.by_segments[parts] = found.by_segments.get(parts, 0) + number
+        sums = countries.setdefault(country or "ZZ", [0, 0, 0])
+        for place, amount in enumerate((number, parts * number, prices.credits(country, parts) * number)):
+            sums[place] += amount
+    found.by_country = [CountryCost(name, *sums) for name, sums in sorted(countries.items(), key=lambda i: -i[1][0])]
+    found.segments = sum(cost.segments for cost in found.by_country)
+    found.credits = sum(cost.credits for cost in found.by_country)
+    return found

@@ -1,0 +1,53 @@
+"""What other domains may ask of messaging. Everything flushes and never commits, but for what says otherwise."""
+
+from blossom.messaging.service.dispatches import (
+    CancelOutcome,
+    DispatchPlan,
+    cancel_dispatch,
+    close_messages,
+    fail_dispatch,
+    finish_if_done,
+    pause_dispatch,
+    resume_dispatch,
+    start_dispatch,
+)
+from blossom.messaging.service.lane import run_lane
+from blossom.messaging.service.orphans import ask_about_orphans
+from blossom.messaging.service.receipts import apply_receipts, store_receipts
+from blossom.messaging.service.reconciliation import (
+    Refreshed,
+    reconcile,
+    refresh_status,
+    refresh_unanswered,
+    sweep,
+)
+from blossom.messaging.service.retries import RetryOutcome, retry_failed, retry_unconfirmed
+from blossom.messaging.service.snapshot import prepare_dispatch
+from blossom.messaging.service.trials import Trial, send_test
+
+__all__ = [
+    "CancelOutcome",
+    "DispatchPlan",
+    "Refreshed",
+    "RetryOutcome",
+    "Trial",
+    "apply_receipts",
+    "ask_about_orphans",
+    "cancel_dispatch",
+    "close_messages",
+    "fail_dispatch",
+    "finish_if_done",
+    "pause_dispatch",
+    "prepare_dispatch",
+    "reconcile",
+    "refresh_status",
+    "refresh_unanswered",
+    "resume_dispatch",
+    "retry_failed",
+    "retry_unconfirmed",
+    "run_lane",
+    "send_test",
+    "start_dispatch",
+    "store_receipts",
+    "sweep",
+]

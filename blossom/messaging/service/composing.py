@@ -1,0 +1,252 @@
+"""What a claimed batch becomes: for each of its messages a text to send, a reason to skip it, or a later time.
+
+Consent, caps, quiet hours and validity are asked here, after the claim: whoever said STOP before is not texted.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from blossom.consent import rules as consent
+from blossom.message_templates.errors import MissingValue, RenderedEmpty, RenderedTooLong
+from blossom.message_templates.rules import language, segments
+from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.values import full_name
+from blossom.messaging.rules import manifest
+from blossom.messaging.rules.caps import Caps, is_capped
+from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed
+from blossom.messaging.rules.states import DispatchKind, SkipReason
+from blossom.messaging.service.claiming import Claim
+from blossom.platform import config, crypto
+from blossom.platform.crypto import ShopCipher
+from blossom.platform.db import session
+from blossom.wallet import queries as wallet
+from blossom.wallet.rules import PriceList
+
+_FACTS = text("""
+SELECT d.kind, d.source, d.trigger, d.sender, d.reservation_id, d.price_list_id,
+       s.name AS shop_name, s.quiet_hours_on, s.quiet_from, s.quiet_until, s.daily_cap, s.weekly_cap,
+       s.traffic_account_id
+FROM dispatches d JOIN shops s ON s.id = d.shop_id
+WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
+""")
+
+_RECIPIENTS = text("""
+SELECT m.id, m.contact_id, m.phone_sealed, m.country, m.zone,
+       c.first_name_sealed, c.last_name_sealed, s.state AS consent
+FROM messages m
+LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.id = m.contact_id
+LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
+WHERE m.dispatch_id = :dispatch_id AND m.batch_number = :batch_number AND m.shop_id = :shop_id AND m.state = 'pending'
+ORDER BY m.id
+""")
+
+# Texts of the last week, and those that another attempt, claimed before this one, has in hand: of two campaigns that
+# reach one person at the same moment, the one claimed first counts for the other.
+_EARLIER = text("""
+SELECT m.contact_id, coalesce(m.sent_at, m.created_at) AS at
+FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
+WHERE m.contact_id = ANY(:contact_ids) AND m.created_at > :created_after AND m.shop_id = :shop_id
+  AND d.kind <> 'test' AND m.state IN ('sent', 'delivered', 'unconfirmed')
+  AND coalesce(m.sent_at, m.created_at) > :since
+UNION ALL
+SELECT m.contact_id, CAST(:now AS timestamptz)
+FROM attempts a JOIN messages m ON m.dispatch_id = a.dispatch_id AND m.batch_number = a.batch_number
+WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
+  AND m.state = 'pending' AND m.contact_id = ANY(:contact_ids)
+""")
+
+_LONGEST_PLANNED = timedelta(days=30)
+"""How long before its sending a message's row may have been made; bounds the look back by index."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What holds for a whole batch."""
+
+    kind: DispatchKind
+    compiled: language.CompiledText
+    sender: str
+    reservation_id: int | None
+    prices: PriceList
+    shop_name: str
+    quiet: QuietHours
+    caps: Caps
+    traffic_account_id: str
+
+    @property
+    def is_marketing(self) -> bool:
+        return self.kind is not DispatchKind.TEST
+
+
+@dataclass(slots=True)
+class Text:
+    """One text ready to leave."""
+
+    message_id: int
+    phone: str
+    text: str
+    segments: int
+    credits: int
+    digest: bytes
+
+
+@dataclass
+class Composed:
+    """A batch, decided. `skipped`: message id → reason. `put_off`: due moment → message ids."""
+
+    facts: Facts
+    texts: list[Text] = field(default_factory=list)
+    skipped: dict[int, SkipReason] = field(default_factory=dict)
+    put_off: dict[datetime, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def credits(self) -> int:
+        return sum(item.credits for item in self.texts)
+
+    def manifest(self) -> bytes:
+        return manifest.pack((t.message_id, t.segments, t.credits, t.digest) for t in self.texts)
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read for a claim in one transaction."""
+
+    facts: Facts
+    recipients: list[Row[Any]]
+
+
+def load(claim: Claim) -> Loaded:
+    """Read what the batch needs. In the claim's own transaction, after the claim."""
+    keys = {"shop_id": claim.shop_id, "dispatch_id": claim.dispatch_id, "batch_number": claim.batch_number}
+    facts = read_facts(claim.shop_id, claim.dispatch_id)
+    return Loaded(facts, list(session.execute(_RECIPIENTS, keys)))
+
+
+def read_facts(shop_id: int, dispatch_id: int) -> Facts:
+    """What holds for every message of a dispatch right now: the shop's settings are read anew for each batch."""
+    row = session.execute(_FACTS, {"shop_id": shop_id, "dispatch_id": dispatch_id}).one()
+    return Facts(
+        kind=DispatchKind(row.kind),
+        compiled=compiled(row.source, row.trigger),
+        sender=row.sender,
+        reservation_id=row.reservation_id,
+        prices=wallet.price_list(row.price_list_id),
+        shop_name=row.shop_name,
+        quiet=QuietHours(row.quiet_from, row.quiet_until, row.quiet_hours_on),
+        caps=Caps(row.daily_cap, row.weekly_cap),
+        traffic_account_id=row.traffic_account_id or config.current().mitto_traffic_account_id,
+    )
+
+
+@lru_cache(maxsize=256)
+def compiled(source: str, trigger: str) -> language.CompiledText:
+    """A dispatch's text, compiled once a process."""
+    return language.compile_text(source, Trigger(trigger))
+
+
+def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, list[datetime]]:
+    """Contact → moments of marketing texts in the last week. Empty when the shop has no caps.
+
+    In a transaction of its own, after the claim's commit, so that workers see each other's claims.
+    """
+    if not (loaded.facts.caps.any and loaded.facts.is_marketing):
+        return {}
+    since = now - timedelta(days=7)
+    values = {
+        "contact_ids": [row.contact_id for row in loaded.recipients if row.contact_id is not None],
+        "since": since,
+        "created_after": since - _LONGEST_PLANNED,
+        "now": now,
+        "attempt_id": claim.attempt_id,
+        "shop_id": claim.shop_id,
+    }
+    found: dict[int, list[datetime]] = defaultdict(list)
+    for contact_id, at in session.execute(_EARLIER, values):
+        found[contact_id].append(at)
+    return found
+
+
+def compose(claim: Claim, loaded: Loaded, earlier: Mapping[int, list[datetime]], now: datetime) -> Composed:
+    """Decide each message and render its text. No database, no network."""
+    facts, cipher = loaded.facts, crypto.for_shop(claim.shop_id)
+    composed = Composed(facts)
+    values = _values_of(facts, cipher)
+    open_from: dict[tuple[str, str], datetime] = {}
+    for row in loaded.recipients:
+        reason = _reason_to_skip(row, facts, earlier, claim.valid_until, now)
+        if reason:
+            composed.skipped[row.id] = reason
+            continue
+        if facts.is_marketing:
+            place = row.zone, row.country
+            allowed = open_from.get(place)
+            if allowed is None:
+                allowed = open_from[place] = next_allowed(now, row.zone, row.country, facts.quiet)
+            if allowed > now:
+                if allowed >= claim.valid_until:
+                    composed.skipped[row.id] = SkipReason.QUIET_HOURS
+                else:
+                    composed.put_off[allowed].append(row.id)
+                continue
+        try:
+            rendered = facts.compiled.render(values(row))
+        except (MissingValue, RenderedTooLong, RenderedEmpty):
+            composed.skipped[row.id] = SkipReason.MISSING_VALUE
+            continue
+        parts = segments.count(rendered).segments
+        phone = cipher.open(row.phone_sealed, "phone")
+        assert phone is not None, "the column is NOT NULL"
+        composed.texts.append(
+            Text(row.id, phone, rendered, parts, facts.prices.credits(row.country, parts), digest(cipher, rendered))
+        )
+    return composed
+
+
+def digest(cipher: ShopCipher, rendered: str) -> bytes:
+    """What the manifest keeps of a text: enough to know it again, not to read it."""
+    return cipher.lookup(rendered)[: manifest.DIGEST_BYTES]
+
+
+def _reason_to_skip(
+    row: Row[Any], facts: Facts, earlier: Mapping[int, list[datetime]], valid_until: datetime, now: datetime
+) -> SkipReason | None:
+    if row.consent == consent.State.OPTED_OUT:
+        return SkipReason.OPTED_OUT
+    if not facts.is_marketing:
+        return None
+    if row.consent != consent.State.OPTED_IN:
+        return SkipReason.NOT_OPTED_IN
+    if now >= valid_until:
+        return SkipReason.EXPIRED
+    if earlier and is_capped(now, earlier.get(row.contact_id, ()), facts.caps):
+        return SkipReason.CAPPED
+    return None
+
+
+def _values_of(facts: Facts, cipher: ShopCipher) -> Any:
+    """A function from a recipient to the values that the text looks at; nothing else is decrypted."""
+    wanted = facts.compiled.variables
+    fixed = {"shop_name": facts.shop_name, "sender": facts.sender}
+    first = bool(wanted & {"first_name", "full_name"})
+    last = bool(wanted & {"last_name", "full_name"})
+    full = "full_name" in wanted
+
+    def values(row: Row[Any]) -> dict[str, str | None]:
+        found: dict[str, str | None] = dict(fixed)
+        if first:
+            found["first_name"] = cipher.open(row.first_name_sealed, "first_name")
+        if last:
+            found["last_name"] = cipher.open(row.last_name_sealed, "last_name")
+        if full:
+            found["full_name"] = full_name(found.get("first_name"), found.get("last_name"))
+        return found
+
+    return values

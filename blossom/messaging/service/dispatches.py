@@ -1,0 +1,302 @@
+"""A dispatch from its start to its end: begun, paused, resumed, cancelled, failed, finished."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, text
+
+from blossom.message_templates.rules import language
+from blossom.message_templates.rules.catalogue import Trigger
+from blossom.messaging.errors import InvalidDispatchState
+from blossom.messaging.models import Dispatch
+from blossom.messaging.rules.states import (
+    FINAL_DISPATCH_STATES,
+    PRIORITIES,
+    RANKS,
+    DispatchKind,
+    DispatchState,
+)
+from blossom.platform import clock, config, queue
+from blossom.platform.db import session
+from blossom.platform.errors import NotFound
+from blossom.segments.rules import Audience
+from blossom.wallet import queries as prices
+from blossom.wallet import service as wallet
+
+
+@dataclass(frozen=True)
+class DispatchPlan:
+    """What to text to whom. `source`: Liquid with the opt-out line. `local_at`: ISO date and time without a zone,
+    read on each recipient's clocks. `on_change`: the job that is told (shop_id, dispatch_id) when the state changes."""
+
+    shop_id: int
+    audience: Audience
+    source: str
+    sender: str
+    kind: DispatchKind = DispatchKind.CAMPAIGN
+    trigger: str = Trigger.CAMPAIGN.value
+    priority: str = "normal"
+    not_before: datetime | None = None
+    local_at: datetime | None = None
+    on_change: str | None = None
+
+
+@dataclass(frozen=True)
+class CancelOutcome:
+    """`left`: texts that had left already, or may have; `cancelled`: those that never will. Credits set free."""
+
+    left: int
+    cancelled: int
+    in_flight: int
+    released_credits: int
+
+
+def start_dispatch(plan: DispatchPlan) -> Dispatch:
+    """Begin to text an audience. Quick at any size: a worker fixes the audience and reserves its cost.
+
+    Raises `TextError` when the text can't be rendered at all.
+    """
+    language.compile_text(plan.source, Trigger(plan.trigger))
+    now = clock.now()
+    dispatch = Dispatch(
+        shop_id=plan.shop_id,
+        kind=plan.kind.value,
+        state=DispatchState.PREPARING.value,
+        rank=RANKS[plan.kind],
+        priority=PRIORITIES[plan.priority],
+        source=plan.source,
+        trigger=plan.trigger,
+        sender=plan.sender,
+        audience=plan.audience.to_json(),
+        not_before=plan.not_before,
+        local_at=plan.local_at.isoformat() if plan.local_at else None,
+        on_change=plan.on_change,
+        price_list_id=prices.price_list_at(plan.shop_id, now).id,
+        created_at=now,
+    )
+    session.add(dispatch)
+    session.flush()
+    queue.enqueue("messaging.prepare_dispatch", shop_id=plan.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600)
+    return dispatch
+
+
+def pause_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
+    """Stop new calls at once; what is in a call ends by itself. Pausing what is paused changes nothing."""
+    dispatch = lock(shop_id, dispatch_id)
+    if dispatch.state == DispatchState.PAUSED:
+        return dispatch
+    if dispatch.state not in (DispatchState.PREPARING, DispatchState.SENDING):
+        raise InvalidDispatchState("paused", dispatch.state)
+    dispatch.state = DispatchState.PAUSED.value
+    session.flush()
+    return dispatch
+
+
+def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
+    """Go on where it stopped. What waited beyond its validity may go still: the merchant has just said so."""
+    dispatch = lock(shop_id, dispatch_id)
+    if dispatch.state in (DispatchState.PREPARING, DispatchState.SENDING):
+        return dispatch
+    if dispatch.state != DispatchState.PAUSED:
+        raise InvalidDispatchState("resumed", dispatch.state)
+    dispatch.failure_code = dispatch.failure_text = None
+    if dispatch.prepared_at is None:
+        dispatch.state = DispatchState.PREPARING.value
+        session.flush()
+        queue.enqueue("messaging.prepare_dispatch", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+        return dispatch
+    dispatch.state = DispatchState.SENDING.value
+    session.flush()
+    validity = timedelta(hours=config.current().message_validity_hours)
+    session.execute(
+        text("""
+            UPDATE batches SET valid_until = greatest(valid_until, :valid_until)
+            WHERE dispatch_id = :dispatch_id AND state = 'pending'
+        """),
+        {"dispatch_id": dispatch_id, "valid_until": clock.now() + validity},
+    )
+    nudge_lanes()
+    return dispatch
+
+
+def cancel_dispatch(shop_id: int, dispatch_id: int) -> CancelOutcome:
+    """End it now: what has not left never leaves, and its credits are free. What has left has left.
+
+    Batches whose call is being made end by themselves; their credits are settled when the last of them has.
+    """
+    dispatch = lock(shop_id, dispatch_id)
+    if dispatch.state in FINAL_DISPATCH_STATES and dispatch.state != DispatchState.CANCELLED:
+        raise InvalidDispatchState("cancelled", dispatch.state)
+    if dispatch.state == DispatchState.CANCELLED:
+        return _outcome(dispatch_id, 0)
+    released = _close(dispatch, DispatchState.CANCELLED)
+    return _outcome(dispatch_id, released)
+
+
+def fail_dispatch(shop_id: int, dispatch_id: int, code: str, merchant_text: str) -> None:
+    """End it since it can't be sent as such; what has not left is not sent. A dispatch that has ended stays so."""
+    dispatch = lock(shop_id, dispatch_id)
+    if dispatch.state not in FINAL_DISPATCH_STATES:
+        dispatch.failure_code, dispatch.failure_text = code, merchant_text
+        _close(dispatch, DispatchState.FAILED)
+
+
+def stop_for_credit(shop_id: int, dispatch_id: int, missing: int) -> None:
+    """Pause it: the next call is not paid for. The merchant tops up and resumes."""
+    dispatch = lock(shop_id, dispatch_id)
+    if dispatch.state == DispatchState.SENDING:
+        dispatch.state = DispatchState.PAUSED.value
+        dispatch.failure_code = "insufficient_credit"
+        dispatch.failure_text = f"{missing} credits are missing for the next texts. Top up, then resume."
+        session.flush()
+        tell_owner(dispatch)
+
+
+_FINISH = text("""
+UPDATE dispatches d
+SET state = CASE WHEN c.left_us = 0 AND c.failed > 0 THEN 'failed' ELSE 'completed' END,
+    failure_code = CASE WHEN c.left_us = 0 AND c.failed > 0 THEN 'nothing_accepted' END,
+    failure_text = CASE WHEN c.left_us = 0 AND c.failed > 0
+                        THEN 'Mitto accepted none of the texts. See the causes below.' END,
+    finished_at = :now
+FROM (
+    SELECT coalesce(sum(sent + delivered + unconfirmed), 0) AS left_us, coalesce(sum(failed), 0) AS failed,
+           coalesce(bool_or(state IN ('pending', 'claimed')), false) AS open
+    FROM batches WHERE dispatch_id = :dispatch_id
+) c
+WHERE d.id = :dispatch_id AND d.state = 'sending' AND NOT c.open
+RETURNING d.id
+""")
+
+
+def finish_if_done(dispatch_id: int) -> bool:
+    """Complete a dispatch whose every message has its outcome, and settle the money of one that was closed early."""
+    finished = session.execute(_FINISH, {"dispatch_id": dispatch_id, "now": clock.now()}).one_or_none() is not None
+    dispatch = session.scalars(
+        select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(populate_existing=True)
+    ).one()
+    if dispatch.state in FINAL_DISPATCH_STATES:
+        _close_batches(dispatch)
+        release_credits(dispatch)
+    if finished:
+        tell_owner(dispatch)
+    return finished
+
+
+def release_credits(dispatch: Dispatch) -> int:
+    """Free what a dispatch that has ended still holds, unless a call of it is still open. The credits set free."""
+    if dispatch.reservation_id is None or _in_flight(dispatch.id):
+        return 0
+    return wallet.release(dispatch.shop_id, dispatch.reservation_id)
+
+
+def lock(shop_id: int, dispatch_id: int) -> Dispatch:
+    """The dispatch, its row locked until the transaction ends: no call of it begins meanwhile. `NotFound` if none."""
+    found = session.scalars(
+        select(Dispatch)
+        .where(Dispatch.shop_id == shop_id, Dispatch.id == dispatch_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if found is None:
+        raise NotFound("dispatch")
+    return found
+
+
+def tell_owner(dispatch: Dispatch) -> None:
+    """Let whoever owns the dispatch know that its state changed, by the job that it named."""
+    if dispatch.on_change:
+        queue.enqueue(dispatch.on_change, shop_id=dispatch.shop_id, dispatch_id=dispatch.id)
+
+
+def nudge_lanes() -> None:
+    """Wake workers for what is due."""
+    queue.enqueue("messaging.send_lane", queue="send", at_most=config.current().lanes)
+
+
+def _close(dispatch: Dispatch, state: DispatchState) -> int:
+    """End a dispatch early: its pending batches at once, their rows by a job. The credits set free at once."""
+    dispatch.state, dispatch.finished_at = state.value, clock.now()
+    session.flush()
+    _close_batches(dispatch)
+    tell_owner(dispatch)
+    return release_credits(dispatch)
+
+
+_CLOSE_BATCHES = text("""
+UPDATE batches
+SET state = 'cancelled',
+    cancelled = cancelled + CASE WHEN :failed THEN 0
+                            ELSE size - sent - delivered - failed - skipped - cancelled - unconfirmed END,
+    failed = failed + CASE WHEN :failed THEN size - sent - delivered - failed - skipped - cancelled - unconfirmed
+                      ELSE 0 END
+WHERE dispatch_id = :dispatch_id AND state = 'pending'
+RETURNING number
+""")
+
+
+def _close_batches(dispatch: Dispatch) -> None:
+    """Close what is pending of an ended dispatch, also what a worker gave back since; the rows follow by a job."""
+    values = {"dispatch_id": dispatch.id, "failed": dispatch.state == DispatchState.FAILED}
+    if session.execute(_CLOSE_BATCHES, values).first():
+        queue.enqueue(
+            "messaging.close_messages", shop_id=dispatch.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600
+        )
+
+
+_CLOSE_ROWS = text("""
+UPDATE messages m
+SET state = :state, error = :error, failed_at = CASE WHEN :state = 'failed' THEN CAST(:now AS timestamptz) END
+WHERE m.dispatch_id = :dispatch_id AND m.batch_number = ANY(CAST(:numbers AS integer[])) AND m.state = 'pending'
+""")
+
+_UNCLOSED = text("""
+SELECT b.number FROM batches b
+WHERE b.dispatch_id = :dispatch_id AND b.state = 'cancelled'
+  AND EXISTS (SELECT FROM messages m
+              WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number AND m.state = 'pending')
+ORDER BY b.number LIMIT 20
+""")
+
+
+def close_messages(dispatch_id: int) -> int:
+    """Give up to 20 cancelled batches' pending messages their final state; how many batches. 0: all have theirs."""
+    dispatch = session.scalars(select(Dispatch).where(Dispatch.id == dispatch_id)).one()
+    numbers: Sequence[int] = session.scalars(_UNCLOSED, {"dispatch_id": dispatch_id}).all()
+    failed = dispatch.state == DispatchState.FAILED
+    session.execute(
+        _CLOSE_ROWS,
+        {
+            "dispatch_id": dispatch_id,
+            "numbers": list(numbers),
+            "state": "failed" if failed else "cancelled",
+            "error": dispatch.failure_code if failed else None,
+            "now": clock.now(),
+        },
+    )
+    return len(numbers)
+
+
+def _in_flight(dispatch_id: int) -> int:
+    """Messages in batches that a worker has in hand."""
+    found = session.execute(
+        text("SELECT coalesce(sum(size), 0) FROM batches WHERE dispatch_id = :dispatch_id AND state = 'claimed'"),
+        {"dispatch_id": dispatch_id},
+    )
+    return int(found.scalar_one())
+
+
+def _outcome(dispatch_id: int, released: int) -> CancelOutcome:
+    row = session.execute(
+        text("""
+            SELECT coalesce(sum(sent + delivered + unconfirmed), 0) AS left_us,
+                   coalesce(sum(cancelled), 0) AS cancelled,
+                   coalesce(sum(size) FILTER (WHERE state = 'claimed'), 0) AS in_flight
+            FROM batches WHERE dispatch_id = :dispatch_id
+        """),
+        {"dispatch_id": dispatch_id},
+    ).one()
+    return CancelOutcome(int(row.left_us), int(row.cancelled), int(row.in_flight), released)

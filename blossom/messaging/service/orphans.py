@@ -1,0 +1,145 @@
+"""Texts whose answer was lost, found again: a receipt names an id unknown to us, and the provider tells whose it is.
+
+The only proof that an unconfirmed text did leave. What it names is compared with the manifest of the call: the phone
+by its keyed hash, the text by its digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+
+from blossom.messaging.rules import manifest
+from blossom.messaging.rules.states import MessageState
+from blossom.messaging.service import composing, provider, recording
+from blossom.messaging.service.recording import AttemptKey, Outcome
+from blossom.mitto.errors import SendError
+from blossom.mitto.payloads import MessageStatus
+from blossom.platform import clock, config, crypto, queue
+from blossom.platform.db import session, transaction
+
+log = structlog.get_logger()
+
+ASK_AT_ONCE = 50
+"""Status calls of one run."""
+
+_SETTLE_SECONDS = 5
+"""A receipt without a message is asked about once the answer of its call had this long to be recorded."""
+
+_DUE = text("""
+UPDATE receipts SET asked_at = :now, asked_times = asked_times + 1
+WHERE id IN (
+    SELECT id FROM receipts
+    WHERE state = 'orphan' AND received_at < :settled
+      AND (asked_at IS NULL OR asked_at < :now - make_interval(secs => 30 * power(2, least(asked_times, 10))))
+    ORDER BY id LIMIT :at_once FOR UPDATE SKIP LOCKED
+)
+RETURNING id, provider_message_id, received_at
+""")
+
+_SHOPS = text("SELECT DISTINCT shop_id FROM batches WHERE unconfirmed > 0 ORDER BY shop_id")
+
+_CANDIDATES = text("""
+SELECT m.id, m.shop_id, m.dispatch_id, m.batch_number, m.attempt_id, m.segments, a.manifest, a.called_at
+FROM (SELECT DISTINCT dispatch_id FROM batches WHERE shop_id = :shop_id AND unconfirmed > 0) d
+JOIN messages m ON m.dispatch_id = d.dispatch_id AND m.phone_hash = :phone_hash
+LEFT JOIN attempts a ON a.id = m.attempt_id
+WHERE m.state = 'unconfirmed' AND m.shop_id = :shop_id
+ORDER BY m.id
+""")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a run of questions brought."""
+
+    asked: int = 0
+    confirmed: int = 0
+
+
+def ask_about_orphans() -> Asked:
+    """Ask the provider whose texts the unknown ids are. Manages its transactions; to be called outside of any."""
+    now = clock.now()
+    with transaction():
+        due = session.execute(
+            _DUE, {"now": now, "settled": now - timedelta(seconds=_SETTLE_SECONDS), "at_once": ASK_AT_ONCE}
+        ).all()
+    confirmed = 0
+    for row in due:
+        try:
+            status = provider.client().status(row.provider_message_id)
+        except SendError as error:
+            log.warning("orphans.unanswered", code=error.code)
+            break
+        with transaction():
+            if status is not None and confirm(status):
+                confirmed += 1
+            elif _is_too_old(row.received_at, now):
+                _abandon(row.id)
+    return Asked(len(due), confirmed)
+
+
+def confirm(status: MessageStatus) -> bool:
+    """Find the unconfirmed message that this text is, and record that it left. False when it is none of ours."""
+    for shop_id in session.scalars(_SHOPS).all():
+        candidates = _candidates(shop_id, status)
+        if len(candidates) == 1:
+            _record(candidates[0], status)
+            return True
+        if candidates:
+            log.warning("orphans.ambiguous", shop_id=shop_id, candidates=len(candidates))
+    return False
+
+
+def _candidates(shop_id: int, status: MessageStatus) -> Sequence[Row[Any]]:
+    """Unconfirmed messages to this phone, in a call made about when the text was created, with this very text."""
+    cipher = crypto.for_shop(shop_id)
+    hashes = {cipher.lookup("+" + "".join(filter(str.isdigit, participant))) for participant in status.participants}
+    rows = [
+        row
+        for phone_hash in sorted(hashes)
+        for row in session.execute(_CANDIDATES, {"shop_id": shop_id, "phone_hash": phone_hash})
+    ]
+    if status.text is not None:
+        wanted = composing.digest(cipher, status.text)
+        return [row for row in rows if _digest_of(row) == wanted]
+    return [row for row in rows if _made_about_then(row.called_at, status.created_at)]
+
+
+def _digest_of(row: Row[Any]) -> bytes | None:
+    if row.manifest is None:
+        return None
+    return next((entry.digest for entry in manifest.unpack(row.manifest) if entry.message_id == row.id), None)
+
+
+def _made_about_then(called_at: datetime | None, created_at: datetime | None) -> bool:
+    if called_at is None or created_at is None:
+        return False
+    margin = timedelta(seconds=config.current().attempt_lease_seconds)
+    return called_at - margin <= created_at <= called_at + margin
+
+
+def _record(row: Row[Any], status: MessageStatus) -> None:
+    key = AttemptKey(row.attempt_id, row.shop_id, row.dispatch_id, row.batch_number)
+    now = clock.now()
+    outcome = Outcome(
+        row.id, MessageState.SENT, provider_message_id=status.message_id, segments=row.segments
+    )  # charged when it became unconfirmed
+    recording.write_outcomes(key, [outcome], called_at=row.called_at or status.created_at or now, now=now)
+    recording.recount(row.dispatch_id, row.batch_number, now=now, close=False)
+    queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+
+
+def _is_too_old(received_at: datetime, now: datetime) -> bool:
+    return now - received_at > timedelta(hours=config.current().unconfirmed_hours)
+
+
+def _abandon(receipt_id: int) -> None:
+    session.execute(
+        text("UPDATE receipts SET state = 'abandoned' WHERE id = :id AND state = 'orphan'"), {"id": receipt_id}
+    )

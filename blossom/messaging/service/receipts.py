@@ -1,0 +1,290 @@
+"""Receipts: stored before they are acknowledged, applied in bulk, with the same end in any order and any number.
+
+A message's state after receipts is a function of the *set* of receipts stored for its text, not of their order: each
+application reads all of them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+
+from blossom.messaging.rules.states import MessageState, ReceiptFact, furthest, moves_forward
+from blossom.mitto import payloads
+from blossom.platform import clock, queue
+from blossom.platform.db import session
+from blossom.wallet import queries as prices
+from blossom.wallet import service as wallet
+from blossom.wallet.errors import InsufficientCredit
+
+log = structlog.get_logger()
+
+CHUNK = 2_000
+"""Receipts applied in one transaction."""
+
+_STORE = text("""
+INSERT INTO receipts
+    (fingerprint, provider_message_id, status, error_code, occurred_at, received_at, named_shop_id, state)
+SELECT v.*, :now, CAST(:named_shop_id AS bigint), 'new'
+FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:provider_ids AS text[]), CAST(:statuses AS text[]),
+            CAST(:error_codes AS text[]), CAST(:moments AS timestamptz[])) AS v
+ON CONFLICT (fingerprint) DO NOTHING
+""")
+
+_DUE = text("""
+SELECT r.id, r.provider_message_id, r.named_shop_id, p.shop_id, p.message_id
+FROM receipts r LEFT JOIN provider_messages p ON p.provider_message_id = r.provider_message_id
+WHERE r.state = 'new' ORDER BY r.id LIMIT :chunk FOR UPDATE OF r SKIP LOCKED
+""")
+
+_MESSAGES = text("""
+SELECT m.id, m.shop_id, m.dispatch_id, m.batch_number, m.state, m.provider_message_id, m.country, m.segments,
+       m.credits, m.delivery_status, d.price_list_id
+FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
+WHERE m.id = ANY(CAST(:ids AS bigint[])) ORDER BY m.id FOR NO KEY UPDATE OF m
+""")
+
+_ALL_OF = text("""
+SELECT provider_message_id, status, error_code, coalesce(occurred_at, received_at) AS at
+FROM receipts WHERE provider_message_id = ANY(CAST(:provider_ids AS text[])) AND state IN ('new', 'applied')
+""")
+
+_CHANGE = text("""
+UPDATE messages m
+SET state = v.state, delivery_status = v.raw, error = v.error, credits = m.credits + v.credits,
+    provider_message_id = v.provider_message_id,
+    sent_at = coalesce(m.sent_at, v.at),
+    delivered_at = CASE WHEN v.state = 'delivered' THEN v.at END,
+    failed_at = CASE WHEN v.state = 'failed' THEN v.at END
+FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:raws AS text[]), CAST(:errors AS text[]),
+            CAST(:credits AS integer[]), CAST(:provider_ids AS text[]), CAST(:moments AS timestamptz[]))
+     AS v(id, state, raw, error, credits, provider_message_id, at)
+WHERE m.id = v.id
+""")
+
+_LOCK_BATCHES = text("""
+SELECT b.number FROM batches b
+JOIN unnest(CAST(:dispatch_ids AS bigint[]), CAST(:numbers AS integer[])) AS v(dispatch_id, number)
+  ON b.dispatch_id = v.dispatch_id AND b.number = v.number
+ORDER BY b.dispatch_id, b.number FOR NO KEY UPDATE OF b
+""")
+
+_SHIFT = text("""
+UPDATE batches b
+SET sent = b.sent + v.sent, delivered = b.delivered + v.delivered, failed = b.failed + v.failed,
+    unconfirmed = b.unconfirmed + v.unconfirmed
+FROM unnest(CAST(:dispatch_ids AS bigint[]), CAST(:numbers AS integer[]), CAST(:sent AS integer[]),
+            CAST(:delivered AS integer[]), CAST(:failed AS integer[]), CAST(:unconfirmed AS integer[]))
+     AS v(dispatch_id, number, sent, delivered, failed, unconfirmed)
+WHERE b.dispatch_id = v.dispatch_id AND b.number = v.number
+""")
+
+_MARK = text("""
+UPDATE receipts r SET state = v.state, shop_id = v.shop_id, message_id = v.message_id, applied_at = :now
+FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:shop_ids AS bigint[]),
+            CAST(:message_ids AS bigint[])) AS v(id, state, shop_id, message_id)
+WHERE r.id = v.id
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A message's new state. `credits`: what its cost changes by (a refund is negative)."""
+
+    message: Row[Any]
+    fact: ReceiptFact
+    provider_message_id: str
+    credits: int
+
+
+def store_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | None = None) -> int:
+    """Keep receipts, each once however often it comes, and nudge a worker. How many were new.
+
+    `named_shop_id`: the shop that the webhook's address named; a receipt for another shop's message is refused later.
+    """
+    if not received:
+        return 0
+    values = {
+        "fingerprints": [fingerprint(receipt) for receipt in received],
+        "provider_ids": [receipt.provider_message_id for receipt in received],
+        "statuses": [receipt.status_raw for receipt in received],
+        "error_codes": [receipt.error_code for receipt in received],
+        "moments": [receipt.occurred_at for receipt in received],
+        "named_shop_id": named_shop_id,
+        "now": clock.now(),
+    }
+    stored = session.execute(_STORE, values).rowcount  # type: ignore[attr-defined]
+    queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+    return stored
+
+
+def fingerprint(receipt: payloads.Receipt) -> bytes:
+    """What makes two receipts the same word: whose text, which status, when, which error."""
+    parts = (
+        receipt.provider_message_id,
+        receipt.status_raw.lower(),
+        receipt.occurred_at.isoformat() if receipt.occurred_at else "",
+        receipt.error_code or "",
+    )
+    return hashlib.sha256("\x1f".join(parts).encode()).digest()
+
+
+def apply_receipts(limit: int = CHUNK) -> int:
+    """Apply up to `limit` stored receipts, oldest first, in the caller's transaction. How many were taken up.
+
+    Workers side by side take different ones. Locks: receipts → messages → batches → wallets.
+    """
+    due = session.execute(_DUE, {"chunk": limit}).all()
+    if not due:
+        return 0
+    named = [row for row in due if row.message_id is not None and row.named_shop_id in (None, row.shop_id)]
+    messages = {row.id: row for row in session.execute(_MESSAGES, {"ids": sorted({row.message_id for row in named})})}
+    facts = _facts({row.provider_message_id for row in named})
+    changes = _changes(named, messages, facts)
+    _write(changes)
+    _settle_money(changes, min(row.id for row in due))
+    _mark(due)
+    return len(due)
+
+
+def _facts(provider_ids: set[str]) -> dict[str, list[ReceiptFact]]:
+    """Every receipt ever stored for these texts."""
+    facts: dict[str, list[ReceiptFact]] = defaultdict(list)
+    for provider_id, status, error_code, at in session.execute(_ALL_OF, {"provider_ids": list(provider_ids)}):
+        state = MessageState(payloads.delivery_state(status))
+        facts[provider_id].append(ReceiptFact(state, status, at, error_code))
+    return facts
+
+
+def _changes(
+    named: Sequence[Row[Any]], messages: dict[int, Row[Any]], facts: dict[str, list[ReceiptFact]]
+) -> list[_Change]:
+    changes: dict[int, _Change] = {}
+    for row in named:
+        message = messages.get(row.message_id)
+        if message is None:
+            continue
+        fact = furthest(facts[row.provider_message_id])
+        current, own = MessageState(message.state), message.provider_message_id == row.provider_message_id
+        if not own and fact.state is not MessageState.DELIVERED:
+            continue  # about an earlier try of a message that is being tried again
+        forward = moves_forward(current, fact.state)
+        if not forward and not (own and current == fact.state and message.delivery_status != fact.raw):
+            continue
+        known = changes.get(message.id)
+        if known is None or moves_forward(known.fact.state, fact.state):
+            change = _credits_changed(message, current, fact) if forward else 0
+            changes[message.id] = _Change(message, fact, row.provider_message_id, change)
+    return list(changes.values())
+
+
+def _credits_changed(message: Row[Any], current: MessageState, fact: ReceiptFact) -> int:
+    """By how much a text's cost changes: a failed one is given back if its price list says so, and charged again if
+    it turns out to have been delivered."""
+    price_list = prices.price_list(message.price_list_id)
+    if not price_list.refund_failed:
+        return 0
+    cost = price_list.credits(message.country, message.segments)
+    if fact.state is MessageState.FAILED:
+        return -min(cost, message.credits)
+    if current is MessageState.FAILED and message.credits < cost:
+        return cost
+    return 0
+
+
+def _write(changes: Sequence[_Change]) -> None:
+    if not changes:
+        return
+    session.execute(
+        _CHANGE,
+        {
+            "ids": [change.message.id for change in changes],
+            "states": [change.fact.state.value for change in changes],
+            "raws": [change.fact.raw for change in changes],
+            "errors": [_error(change.fact) for change in changes],
+            "credits": [change.credits for change in changes],
+            "provider_ids": [change.provider_message_id for change in changes],
+            "moments": [change.fact.at for change in changes],
+        },
+    )
+    shifts: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for change in changes:
+        shift = shifts[change.message.dispatch_id, change.message.batch_number]
+        shift[change.message.state] -= 1
+        shift[change.fact.state.value] += 1
+    moved = {key: shift for key, shift in sorted(shifts.items()) if any(shift.values())}
+    keys = {"dispatch_ids": [key[0] for key in moved], "numbers": [key[1] for key in moved]}
+    session.execute(_LOCK_BATCHES, keys)
+    counts = {
+        name: [shift[name] for shift in moved.values()] for name in ("sent", "delivered", "failed", "unconfirmed")
+    }
+    session.execute(_SHIFT, {**keys, **counts})
+
+
+def _error(fact: ReceiptFact) -> str | None:
+    if fact.state is not MessageState.FAILED:
+        return None
+    return fact.error_code or ("expired" if fact.raw.lower() == "expired" else "not_delivered")
+
+
+def _settle_money(changes: Sequence[_Change], first_receipt: int) -> None:
+    """One ledger line a dispatch for what is given back, one for what is charged again."""
+    sums: dict[tuple[int, int, bool], int] = defaultdict(int)
+    for change in changes:
+        if change.credits:
+            key = change.message.shop_id, change.message.dispatch_id, change.credits < 0
+            sums[key] += abs(change.credits)
+    for (shop_id, dispatch_id, back), amount in sorted(sums.items()):
+        reference = f"receipts:{first_receipt}:{dispatch_id}"
+        if back:
+            wallet.refund(shop_id, amount, reference, dispatch_id=dispatch_id)
+            continue
+        try:
+            wallet.reverse_refund(shop_id, amount, reference, dispatch_id=dispatch_id)
+        except InsufficientCredit:
+            log.warning("receipts.reversal_unpaid", dispatch_id=dispatch_id, credits=amount)
+
+
+def _mark(due: Sequence[Row[Any]]) -> None:
+    states = []
+    for row in due:
+        if row.message_id is None:
+            states.append("orphan")
+        elif row.named_shop_id not in (None, row.shop_id):
+            log.warning("receipts.wrong_shop", receipt_id=row.id, named_shop_id=row.named_shop_id)
+            states.append("refused")
+        else:
+            states.append("applied")
+    session.execute(
+        _MARK,
+        {
+            "ids": [row.id for row in due],
+            "states": states,
+            "shop_ids": [row.shop_id for row in due],
+            "message_ids": [row.message_id for row in due],
+            "now": clock.now(),
+        },
+    )
+
+
+def rematch_orphans() -> int:
+    """Wake receipts whose message has got its name since they were looked at (the two can miss each other)."""
+    woken: int = session.execute(
+        text("""
+            UPDATE receipts r SET state = 'new'
+            FROM provider_messages p
+            WHERE r.state = 'orphan' AND p.provider_message_id = r.provider_message_id
+        """)
+    ).rowcount  # type: ignore[attr-defined]
+    return woken
+
+
+def any_due() -> bool:
+    """Whether any receipt waits to be applied."""
+    return bool(session.execute(text("SELECT EXISTS (SELECT FROM receipts WHERE state = 'new')")).scalar_one())

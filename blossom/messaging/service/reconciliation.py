@@ -1,0 +1,238 @@
+"""Setting right what a crash, a lost job or an emptied Redis left behind. Everything here may run twice, or at once.
+
+The sweep runs every few seconds and looks only at small indexes: attempts whose worker went silent, work that is due
+and that no job tells of. The reconciliation runs every few minutes and compares counts with rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import text
+
+from blossom.messaging.models import Attempt
+from blossom.messaging.rules import manifest
+from blossom.messaging.rules.states import MessageState
+from blossom.messaging.service import claiming, composing, dispatches, provider, receipts, recording
+from blossom.messaging.service.recording import AttemptKey, Outcome
+from blossom.mitto.errors import SendError
+from blossom.mitto.payloads import MessageStatus, Receipt
+from blossom.platform import clock, config, queue
+from blossom.platform.db import session, transaction
+from blossom.platform.errors import NotFound
+from blossom.wallet import service as wallet
+
+log = structlog.get_logger()
+
+_LOST = text("""
+SELECT id FROM attempts WHERE state IN ('claimed', 'calling') AND lease_until < :now ORDER BY id LIMIT 100
+""")
+
+_DUE_WORK = text("""
+SELECT EXISTS (
+    SELECT FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
+    WHERE d.state = 'sending' AND b.state = 'pending' AND b.due_at <= :now
+)
+""")
+
+_UNPREPARED = text("""
+SELECT shop_id, id FROM dispatches WHERE finished_at IS NULL AND state = 'preparing' AND created_at < :before
+ORDER BY id LIMIT 100
+""")
+
+_UNSETTLED = text("""
+SELECT d.id FROM dispatches d
+WHERE d.finished_at IS NULL AND d.state = 'sending'
+  AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state IN ('pending', 'claimed'))
+UNION
+SELECT d.id FROM dispatches d JOIN reservations r ON r.shop_id = d.shop_id AND r.id = d.reservation_id
+WHERE d.finished_at IS NOT NULL AND r.state = 'open'
+ORDER BY id LIMIT 100
+""")
+
+# A batch that is claimed by nobody: its attempt ended, and the batch's own row did not follow.
+_STRAYED = text("""
+SELECT b.dispatch_id, b.number FROM batches b
+WHERE b.state = 'claimed' AND NOT EXISTS (
+    SELECT FROM attempts a WHERE a.dispatch_id = b.dispatch_id AND a.batch_number = b.number
+      AND a.state IN ('claimed', 'calling')
+) LIMIT 1000
+""")
+
+_DRIFTED = text("""
+SELECT b.dispatch_id, b.number
+FROM batches b
+JOIN dispatches d ON d.id = b.dispatch_id AND (d.finished_at IS NULL OR d.finished_at > :since)
+JOIN LATERAL (
+    SELECT count(*) AS size,
+           count(*) FILTER (WHERE state = 'sent') AS sent, count(*) FILTER (WHERE state = 'delivered') AS delivered,
+           count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'skipped') AS skipped,
+           count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
+    FROM messages m WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+) c ON true
+WHERE b.state = 'done' AND (b.size, b.sent, b.delivered, b.failed, b.skipped, b.unconfirmed)
+      IS DISTINCT FROM (c.size, c.sent, c.delivered, c.failed, c.skipped, c.unconfirmed)
+LIMIT 1000
+""")
+
+_STALLED = text("""
+SELECT d.id, d.shop_id FROM dispatches d
+WHERE d.finished_at IS NULL AND d.state = 'sending'
+  AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at < :before)
+  AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.recorded_at > :before)
+LIMIT 100
+""")
+
+_UNCLOSED = text("""
+SELECT DISTINCT d.shop_id, d.id FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
+WHERE d.finished_at > :since AND b.state = 'cancelled'
+  AND EXISTS (SELECT FROM messages m
+              WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number AND m.state = 'pending')
+LIMIT 100
+""")
+
+# Sent a while ago and no receipt yet; found through the batches, since no index of messages holds a state.
+_UNANSWERED = text("""
+SELECT m.shop_id, m.provider_message_id
+FROM batches b JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+WHERE b.sent > 0 AND b.recorded_at BETWEEN :since AND :before AND m.state = 'sent' AND m.delivery_status IS NULL
+  AND m.provider_message_id IS NOT NULL
+  AND (CAST(:dispatch_id AS bigint) IS NULL OR b.dispatch_id = :dispatch_id)
+ORDER BY b.recorded_at, m.id LIMIT :most
+""")
+
+
+@dataclass(frozen=True)
+class Refreshed:
+    """A status asked for: `status` is the provider's word, None if it doesn't know the id; `error` a code if it could
+    not be asked."""
+
+    provider_message_id: str
+    status: str | None
+    error: str | None = None
+
+
+def sweep(now: datetime | None = None) -> dict[str, int]:
+    """Find what lost its worker or its job and set it going. Manages its transactions. What was found, by kind."""
+    now = now or clock.now()
+    found = {"lost": 0, "unprepared": 0, "orphans": 0, "unsettled": 0}
+    with transaction():
+        lost = session.scalars(_LOST, {"now": now}).all()
+    for attempt_id in lost:
+        with transaction():
+            found["lost"] += _settle_lost(attempt_id, now)
+    with transaction():
+        for shop_id, dispatch_id in session.execute(_UNPREPARED, {"before": now - timedelta(seconds=10)}):
+            queue.enqueue("messaging.prepare_dispatch", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+            found["unprepared"] += 1
+    with transaction():
+        found["orphans"] = receipts.rematch_orphans()
+        if receipts.any_due():
+            queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+        if session.execute(_DUE_WORK, {"now": now}).scalar_one():
+            dispatches.nudge_lanes()
+        unsettled = session.scalars(_UNSETTLED).all()
+    for dispatch_id in unsettled:
+        with transaction():
+            dispatches.finish_if_done(dispatch_id)
+            found["unsettled"] += 1
+    return found
+
+
+def reconcile(now: datetime | None = None) -> dict[str, int]:
+    """Compare counts with rows, and ask after what stands still. Manages its transactions."""
+    now = now or clock.now()
+    settings = config.current()
+    found = {"strayed": 0, "drifted": 0, "unclosed": 0, "stalled": 0, "expired": 0}
+    day_ago = now - timedelta(hours=settings.unconfirmed_hours)
+    for kind, query in (("strayed", _STRAYED), ("drifted", _DRIFTED)):
+        with transaction():
+            rows = session.execute(query, {"since": day_ago}).all()
+        for dispatch_id, number in rows:
+            with transaction():
+                recording.recount(dispatch_id, number, now=now, close=kind == "strayed")
+                found[kind] += 1
+    with transaction():
+        for shop_id, dispatch_id in session.execute(_UNCLOSED, {"since": day_ago}):
+            queue.enqueue("messaging.close_messages", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+            found["unclosed"] += 1
+        before = now - timedelta(minutes=settings.stalled_minutes)
+        for row in session.execute(_STALLED, {"before": before}):
+            log.warning("dispatch.stalled", dispatch_id=row.id, shop_id=row.shop_id)
+            dispatches.nudge_lanes()
+            found["stalled"] += 1
+    with transaction():
+        found["expired"] = len(wallet.expire_due(now))
+    if any(found.values()):
+        log.info("reconciled", **found)
+    return found
+
+
+def refresh_unanswered(limit: int = 100, dispatch_id: int | None = None) -> list[Refreshed]:
+    """Ask the provider after texts of the last day that no receipt has told of. Manages its transactions."""
+    now = clock.now()
+    before = now - timedelta(minutes=config.current().stalled_minutes) if dispatch_id is None else now
+    with transaction():
+        rows = session.execute(
+            _UNANSWERED,
+            {
+                "since": now - timedelta(hours=config.current().unconfirmed_hours),
+                "before": before,
+                "most": limit,
+                "dispatch_id": dispatch_id,
+            },
+        ).all()
+    return [_refresh(row.provider_message_id) for row in rows]
+
+
+def refresh_status(shop_id: int, provider_message_id: str) -> Refreshed:
+    """Ask the provider after one text of this shop. Manages its transactions. Raises `NotFound`."""
+    with transaction():
+        known = session.execute(
+            text("SELECT shop_id FROM provider_messages WHERE provider_message_id = :id"), {"id": provider_message_id}
+        ).scalar_one_or_none()
+    if known != shop_id:
+        raise NotFound("message")
+    return _refresh(provider_message_id)
+
+
+def _refresh(provider_message_id: str) -> Refreshed:
+    """A status is taken as a receipt, so that there is one way in which a message changes."""
+    try:
+        status: MessageStatus | None = provider.client().status(provider_message_id)
+    except SendError as error:
+        return Refreshed(provider_message_id, None, error.code)
+    if status is None:
+        return Refreshed(provider_message_id, None)
+    with transaction():
+        receipts.store_receipts([Receipt(provider_message_id, status.status_raw, status.updated_at)])
+        receipts.apply_receipts()
+    return Refreshed(provider_message_id, status.status_raw)
+
+
+def _settle_lost(attempt_id: int, now: datetime) -> bool:
+    """An attempt whose worker went silent: given back if its call had not begun, else its texts are unconfirmed."""
+    attempt = session.get(Attempt, attempt_id, with_for_update=True, populate_existing=True)
+    if attempt is None or attempt.state not in ("claimed", "calling") or attempt.lease_until >= now:
+        return False
+    log.warning("attempt.lost", attempt_id=attempt_id, state=attempt.state, dispatch_id=attempt.dispatch_id)
+    if attempt.state == "claimed":
+        return claiming.give_back(attempt_id, outcome="given_back", due_at=now, tries=0, now=now)
+    key = AttemptKey(attempt.id, attempt.shop_id, attempt.dispatch_id, attempt.batch_number)
+    outcomes = [
+        Outcome(entry.message_id, MessageState.UNCONFIRMED, segments=entry.segments, credits=entry.credits)
+        for entry in manifest.unpack(attempt.manifest or b"")
+    ]
+    facts = composing.read_facts(attempt.shop_id, attempt.dispatch_id)
+    recording.record(
+        key,
+        outcomes,
+        attempt_state="lost",
+        called_at=attempt.called_at,
+        now=now,
+        reservation_id=facts.reservation_id,
+        code="worker_lost",
+    )
+    return True

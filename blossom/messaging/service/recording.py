@@ -1,0 +1,242 @@
+"""The third step of sending: what became of a call is written down, for the whole batch at once.
+
+Order of locks, here and wherever several are taken: attempt → messages (by id) → batch → reservation → wallet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import text
+
+from blossom.messaging.rules.states import MessageState, SkipReason
+from blossom.platform import config, queue
+from blossom.platform.db import session
+from blossom.wallet import service as wallet
+
+_RECORD = text("""
+UPDATE messages m
+SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v.provider_message_id,
+    attempt_id = :attempt_id, segments = v.segments, credits = m.credits + v.credits,
+    sent_at = CASE WHEN v.state = 'sent' THEN CAST(:called_at AS timestamptz) ELSE m.sent_at END,
+    failed_at = CASE WHEN v.state = 'failed' THEN CAST(:now AS timestamptz) END
+FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
+            CAST(:provider_ids AS text[]), CAST(:segments AS smallint[]), CAST(:credits AS integer[]))
+     AS v(id, state, reason, error, provider_message_id, segments, credits)
+WHERE m.id = v.id AND m.dispatch_id = :dispatch_id AND m.state IN ('pending', 'unconfirmed')
+""")
+
+_NAME = text("""
+INSERT INTO provider_messages (provider_message_id, shop_id, message_id)
+SELECT v.provider_message_id, :shop_id, v.id
+FROM unnest(CAST(:provider_ids AS text[]), CAST(:ids AS bigint[])) AS v(provider_message_id, id)
+WHERE v.provider_message_id IS NOT NULL
+ON CONFLICT (provider_message_id) DO NOTHING
+""")
+
+# Receipts may come before the answer that names their messages: now they have one.
+_WAKE_ORPHANS = text("""
+UPDATE receipts SET state = 'new' WHERE state = 'orphan' AND provider_message_id = ANY(CAST(:provider_ids AS text[]))
+RETURNING id
+""")
+
+_END_ATTEMPT = text("""
+UPDATE attempts a SET state = :outcome, ended_at = :now, bulk_id = :bulk_id, code = :code,
+                      manifest = CASE WHEN :keep_manifest THEN a.manifest END
+FROM (SELECT id, state FROM attempts WHERE id = :attempt_id FOR UPDATE) before
+WHERE a.id = before.id AND before.state IN ('claimed', 'calling', 'lost')
+RETURNING before.state
+""")
+
+# Taken before counting: a receipt that is being applied has shifted the counts, and is waited for.
+_LOCK_BATCH = text("""
+SELECT number FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number FOR NO KEY UPDATE
+""")
+
+_RECOUNT = text("""
+UPDATE batches b
+SET size = c.size, sent = c.sent, delivered = c.delivered, failed = c.failed, skipped = c.skipped,
+    cancelled = c.cancelled, unconfirmed = c.unconfirmed,
+    state = CASE WHEN c.pending = 0 THEN 'done' WHEN :close THEN 'pending' ELSE b.state END,
+    tries = CASE WHEN :close THEN 0 ELSE b.tries END,
+    recorded_at = CASE WHEN :close THEN CAST(:now AS timestamptz) ELSE b.recorded_at END
+FROM (
+    SELECT count(*) AS size,
+           count(*) FILTER (WHERE state = 'pending') AS pending,
+           count(*) FILTER (WHERE state = 'sent') AS sent,
+           count(*) FILTER (WHERE state = 'delivered') AS delivered,
+           count(*) FILTER (WHERE state = 'failed') AS failed,
+           count(*) FILTER (WHERE state = 'skipped') AS skipped,
+           count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
+           count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
+    FROM messages WHERE dispatch_id = :dispatch_id AND batch_number = :batch_number
+) c
+WHERE b.dispatch_id = :dispatch_id AND b.number = :batch_number
+RETURNING NOT EXISTS (
+    SELECT FROM batches o
+    WHERE o.dispatch_id = :dispatch_id AND o.number <> :batch_number AND o.state IN ('pending', 'claimed')
+) AND c.pending = 0
+""")
+
+_NEXT_NUMBER = text("SELECT max(number) + 1 FROM batches WHERE dispatch_id = :dispatch_id")
+
+_NEW_BATCH = text("""
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
+SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size
+FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number
+""")
+
+_MOVE = text("""
+UPDATE messages SET batch_number = :new_number
+WHERE id = ANY(CAST(:ids AS bigint[])) AND dispatch_id = :dispatch_id AND state = 'pending'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one message in an attempt. `segments` and `credits` are 0 for what never left."""
+
+    message_id: int
+    state: MessageState
+    reason: str | None = None
+    error: str | None = None
+    provider_message_id: str | None = None
+    segments: int = 0
+    credits: int = 0
+
+
+@dataclass(frozen=True)
+class AttemptKey:
+    attempt_id: int
+    shop_id: int
+    dispatch_id: int
+    batch_number: int
+
+
+def record(
+    key: AttemptKey,
+    outcomes: Sequence[Outcome],
+    *,
+    attempt_state: str,
+    called_at: datetime | None,
+    now: datetime,
+    reservation_id: int | None,
+    bulk_id: str | None = None,
+    code: str | None = None,
+) -> bool:
+    """Write down an attempt's outcomes, charge for what left (or may have), close the batch.
+
+    Safe to come late: messages that moved on in the meantime stay where they are. Whether the dispatch may be done.
+    """
+    unsure = any(outcome.state is MessageState.UNCONFIRMED for outcome in outcomes)
+    ended = {
+        "attempt_id": key.attempt_id,
+        "outcome": attempt_state,
+        "now": now,
+        "bulk_id": bulk_id,
+        "code": code,
+        "keep_manifest": unsure,
+    }
+    before = session.execute(_END_ATTEMPT, ended).scalar_one_or_none()
+    if before is None:
+        return False  # already recorded
+    late = before == "lost"
+    if late:  # the sweeper took us for dead: the texts of the call are unconfirmed and charged already
+        outcomes = [_without_charge(outcome) for outcome in outcomes if outcome.state is not MessageState.SKIPPED]
+    write_outcomes(key, outcomes, called_at=called_at, now=now)
+    may_be_done = recount(key.dispatch_id, key.batch_number, now=now, close=not late)
+    spent = sum(outcome.credits for outcome in outcomes)
+    if reservation_id is not None and spent:
+        wallet.capture(
+            key.shop_id,
+            reservation_id,
+            spent,
+            reference=attempt_reference(key.attempt_id),
+            dispatch_id=key.dispatch_id,
+            overdraw=True,
+        )
+    return may_be_done
+
+
+def attempt_reference(attempt_id: int) -> str:
+    """How the ledger names the charge for an attempt."""
+    return f"attempt:{attempt_id}"
+
+
+def _without_charge(outcome: Outcome) -> Outcome:
+    return replace(outcome, credits=0)
+
+
+def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: datetime | None, now: datetime) -> None:
+    """The messages' rows and the names that the provider gave them."""
+    if not outcomes:
+        return
+    ids = [outcome.message_id for outcome in outcomes]
+    provider_ids = [outcome.provider_message_id for outcome in outcomes]
+    session.execute(
+        _RECORD,
+        {
+            "ids": ids,
+            "states": [outcome.state.value for outcome in outcomes],
+            "reasons": [outcome.reason for outcome in outcomes],
+            "errors": [outcome.error for outcome in outcomes],
+            "provider_ids": provider_ids,
+            "segments": [outcome.segments for outcome in outcomes],
+            "credits": [outcome.credits for outcome in outcomes],
+            "attempt_id": key.attempt_id,
+            "dispatch_id": key.dispatch_id,
+            "called_at": called_at,
+            "now": now,
+        },
+    )
+    named = [provider_id for provider_id in provider_ids if provider_id is not None]
+    if named:
+        session.execute(_NAME, {"provider_ids": provider_ids, "ids": ids, "shop_id": key.shop_id})
+        if session.execute(_WAKE_ORPHANS, {"provider_ids": named}).first():
+            queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+
+
+def recount(dispatch_id: int, batch_number: int, *, now: datetime, close: bool = True) -> bool:
+    """Set a batch's counts from its rows; with `close`, its state too. Whether it was the dispatch's last open one."""
+    values = {"dispatch_id": dispatch_id, "batch_number": batch_number, "now": now, "close": close}
+    session.execute(_LOCK_BATCH, values)
+    return bool(session.execute(_RECOUNT, values).scalar_one())
+
+
+def skipped(reasons: Mapping[int, SkipReason]) -> list[Outcome]:
+    return [Outcome(message_id, MessageState.SKIPPED, reason=reason.value) for message_id, reason in reasons.items()]
+
+
+def put_off(key: AttemptKey, later: Mapping[datetime, Sequence[int]], valid_until: datetime) -> None:
+    """Move messages to batches of their own, due when their recipients may be texted."""
+    for due_at, ids in sorted(later.items()):
+        move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
+
+
+def split_batch(key: AttemptKey, ids: Sequence[int], valid_until: datetime, now: datetime) -> None:
+    """Move the second half of a refused call's messages to a batch of its own, so that the bad one is found."""
+    move_to_new_batch(key.dispatch_id, key.batch_number, ids[len(ids) // 2 :], due_at=now, valid_until=valid_until)
+
+
+def move_to_new_batch(
+    dispatch_id: int, batch_number: int, ids: Sequence[int], *, due_at: datetime, valid_until: datetime | None = None
+) -> int:
+    """Make a pending batch of these pending messages; its number. The batch they leave is recounted by the caller."""
+    lock = text("SELECT pg_advisory_xact_lock(hashtext('batch numbers'), CAST(:dispatch_id % 2147483647 AS integer))")
+    session.execute(lock, {"dispatch_id": dispatch_id})
+    new_number: int = session.execute(_NEXT_NUMBER, {"dispatch_id": dispatch_id}).scalar_one()
+    valid_until = valid_until or due_at + timedelta(hours=config.current().message_validity_hours)
+    values = {
+        "dispatch_id": dispatch_id,
+        "batch_number": batch_number,
+        "new_number": new_number,
+        "due_at": due_at,
+        "valid_until": valid_until,
+        "size": len(ids),
+        "ids": list(ids),
+    }
+    session.execute(_NEW_BATCH, values)
+    session.execute(_MOVE, values)
+    return new_number

@@ -1,0 +1,151 @@
+"""Sending again: what failed for the moment, what the merchant chooses, and, with a warning, what is unconfirmed.
+
+Never what was delivered, and never, since consent is asked again at the moment of sending, whoever opted out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Row, Select, select, text
+
+from blossom.contacts.models import Contact
+from blossom.message_templates.rules import language
+from blossom.message_templates.rules.catalogue import Trigger
+from blossom.messaging.errors import InvalidDispatchState, NothingToRetry
+from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.queries import estimate
+from blossom.messaging.rules.retrying import failed_for_now
+from blossom.messaging.rules.states import DispatchState, MessageState
+from blossom.messaging.service import dispatches, recording
+from blossom.platform import clock, config
+from blossom.platform.db import session
+from blossom.shops.models import Shop
+from blossom.wallet import queries as prices
+from blossom.wallet import service as wallet
+
+_RETRYABLE = (DispatchState.COMPLETED, DispatchState.FAILED)
+
+# The candidates' rows are locked: a receipt that says "delivered" at this moment is waited for, and then counts.
+_CANDIDATES = text("""
+SELECT m.id, m.batch_number, m.error, m.delivery_status, s.state AS consent
+FROM messages m LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
+WHERE m.dispatch_id = :dispatch_id AND m.state = :state
+  AND (CAST(:ids AS bigint[]) IS NULL OR m.id = ANY(CAST(:ids AS bigint[])))
+ORDER BY m.id FOR UPDATE OF m
+""")
+
+_AGAIN = text("""
+UPDATE messages
+SET state = 'pending', retry_count = retry_count + 1, error = NULL, reason = NULL, failed_at = NULL, sent_at = NULL,
+    delivery_status = NULL, provider_message_id = NULL
+WHERE id = ANY(CAST(:ids AS bigint[])) AND dispatch_id = :dispatch_id AND state = :state
+""")
+
+
+@dataclass(frozen=True)
+class RetryOutcome:
+    """`left_out`: reason → messages that were not chosen. `credits`: reserved for the second try."""
+
+    retried: int
+    left_out: dict[str, int]
+    credits: int
+
+
+def retry_failed(shop_id: int, dispatch_id: int, message_ids: Sequence[int] | None = None) -> RetryOutcome:
+    """Send again what failed for a reason that passes, or exactly the failed messages that the merchant names.
+
+    Raises `InvalidDispatchState` while the dispatch goes on, `NothingToRetry`, `InsufficientCredit`.
+    """
+    dispatch = _ended(shop_id, dispatch_id)
+    rows = _candidates(dispatch_id, MessageState.FAILED, message_ids)
+    left_out: Counter[str] = Counter()
+    chosen = []
+    for row in rows:
+        if row.consent == "opted_out":
+            left_out["opted_out"] += 1
+        elif message_ids is None and not failed_for_now(row.error, row.delivery_status):
+            left_out["failed_for_good"] += 1
+        else:
+            chosen.append(row)
+    if message_ids is not None:
+        left_out["not_failed"] += len(set(message_ids)) - len(rows)
+    return _send_again(dispatch, chosen, MessageState.FAILED, +left_out)
+
+
+def retry_unconfirmed(shop_id: int, dispatch_id: int) -> RetryOutcome:
+    """Send the unconfirmed again. Some of them may have had the text already: the caller has warned of that."""
+    dispatch = _ended(shop_id, dispatch_id)
+    rows = _candidates(dispatch_id, MessageState.UNCONFIRMED, None)
+    chosen = [row for row in rows if row.consent != "opted_out"]
+    left_out = Counter({"opted_out": len(rows) - len(chosen)})
+    return _send_again(dispatch, chosen, MessageState.UNCONFIRMED, +left_out)
+
+
+def _ended(shop_id: int, dispatch_id: int) -> Dispatch:
+    dispatch = dispatches.lock(shop_id, dispatch_id)
+    if dispatch.state not in _RETRYABLE:
+        raise InvalidDispatchState("sent again", dispatch.state)
+    return dispatch
+
+
+def _candidates(dispatch_id: int, state: MessageState, ids: Sequence[int] | None) -> Sequence[Row[Any]]:
+    values = {"dispatch_id": dispatch_id, "state": state.value, "ids": list(ids) if ids is not None else None}
+    return session.execute(_CANDIDATES, values).all()
+
+
+def _send_again(
+    dispatch: Dispatch, chosen: Sequence[Row[Any]], state: MessageState, left_out: dict[str, int]
+) -> RetryOutcome:
+    if not chosen:
+        raise NothingToRetry(dict(left_out))
+    ids = [row.id for row in chosen]
+    cost = _cost(dispatch, ids)
+    now = clock.now()
+    hours = timedelta(hours=config.current().reservation_hours)
+    first_new = _next_number(dispatch.id)
+    dispatches.release_credits(dispatch)
+    reservation = wallet.reserve(
+        dispatch.shop_id,
+        cost,
+        reference=f"dispatch:{dispatch.id}:again:{first_new}",
+        expires_at=now + hours,
+        idle_limit=hours,
+    )
+    session.execute(_AGAIN, {"ids": ids, "dispatch_id": dispatch.id, "state": state.value})
+    size = config.current().mitto_batch_size
+    for start in range(0, len(ids), size):
+        recording.move_to_new_batch(dispatch.id, chosen[start].batch_number, ids[start : start + size], due_at=now)
+    for number in sorted({row.batch_number for row in chosen}):
+        recording.recount(dispatch.id, number, now=now, close=False)
+    dispatch.state, dispatch.finished_at = DispatchState.SENDING.value, None
+    dispatch.failure_code = dispatch.failure_text = None
+    dispatch.reservation_id = reservation.id if reservation else None
+    session.flush()
+    dispatches.nudge_lanes()
+    dispatches.tell_owner(dispatch)
+    return RetryOutcome(len(ids), dict(left_out), cost)
+
+
+def _cost(dispatch: Dispatch, ids: Sequence[int]) -> int:
+    """What the second try will cost, summed anew: names may have been corrected since."""
+    shop = session.get_one(Shop, dispatch.shop_id)
+    people: Select[Any] = (
+        select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
+        .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
+        .where(Message.dispatch_id == dispatch.id, Message.id.in_(ids))
+    )
+    compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
+    values = {"shop_name": shop.name, "sender": dispatch.sender}
+    return estimate.sum_up(people, compiled, values, prices.price_list(int(dispatch.price_list_id or 0))).credits
+
+
+def _next_number(dispatch_id: int) -> int:
+    found = session.execute(
+        text("SELECT coalesce(max(number), 0) + 1 FROM batches WHERE dispatch_id = :id"), {"id": dispatch_id}
+    )
+    return int(found.scalar_one())
