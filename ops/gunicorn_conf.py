@@ -18,3 +18,5 @@ preload_app = False
 limit_request_line = 8190
 # The app logs its requests itself (JSON, redacted); gunicorn's lines would hold the tokens of query strings.
 accesslog = None
+# One file per home directory, which a second app would take over; signals do all that we need.
+control_socket_disable = True
