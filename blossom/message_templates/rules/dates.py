@@ -43,6 +43,10 @@ _days = {
     "el": ["Δευτέρα", "Τρίτη", "Τετάρτη", "Πέμπτη", "Παρασκευή", "Σάββατο", "Κυριακή"],
 }
 
+_dotted = frozenset(
+    ["bg", "cs", "da", "de", "et", "fi", "hr", "lv", "nb", "no", "pl", "ro", "ru", "sk", "sl", "sr", "tr", "uk"]
+)
+
 _numbers: dict[str, Callable[[date], str]] = {
     "%d": lambda day: f"{day.day:02}",
     "%-d": lambda day: str(day.day),
@@ -65,7 +69,9 @@ _directive = re.compile(r"%-?.?", re.DOTALL)
 
 def default_pattern(language: str) -> str:
     """Digits, in the GSM alphabet everywhere; English names its month, since 11/10 is two days there."""
-    return "%-d %b %Y" if language == "en" else "%d/%m/%Y"
+    if language == "en":
+        return "%-d %b %Y"
+    return "%d.%m.%Y" if language in _dotted else "%d/%m/%Y"
 
 
 def wrong_with(pattern: str, language: str) -> str | None:

@@ -94,7 +94,7 @@ def money(value: object, language: str) -> object:
 
 
 def format_date(value: object, language: str, pattern: str | None = None) -> object:
-    """A date as `pattern` says (`dates`), else as the language writes it: 25 Nov 2026, 25/11/2026."""
+    """A date as `pattern` says (`dates`), else as the language writes it: 25 Nov 2026, 25/11/2026, 25.11.2026."""
     if not isinstance(value, date):
         return value
     return dates.format_date(value, pattern or dates.default_pattern(language), language)

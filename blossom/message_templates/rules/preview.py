@@ -61,6 +61,8 @@ def preview(
         "plain_letters": replace_typographic(sent, accents=True, measure=measure),
         "greek_capitals": greek_to_gsm_capitals(sent, measure=measure),
     }
+    if cures["plain_letters"].text == cures["typographic"].text:
+        del cures["plain_letters"]
     return Preview(
         source=sent,
         text=text,
