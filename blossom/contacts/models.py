@@ -77,7 +77,7 @@ class ContactImport(Base):
     __tablename__ = "contact_imports"
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
-        Index("ix_contact_imports_running", "shop_id", "file_digest", postgresql_where=text("state = 'running'")),
+        Index("ix_contact_imports_open", "shop_id", "file_digest", postgresql_where=text("state <> 'completed'")),
         CheckConstraint(f"state IN ({', '.join(repr(s.value) for s in rules.ImportState)})", "state"),
     )
 
@@ -100,7 +100,7 @@ class ContactImport(Base):
     attested_at: Mapped[datetime | None]
     started_at: Mapped[datetime]
     finished_at: Mapped[datetime | None]
-    fault: Mapped[str | None] = mapped_column(Text)  # why it failed, for a person
+    fault: Mapped[str | None] = mapped_column(Text)  # why it stopped half-way, for a person
 
 
 class ImportRefusal(Base):

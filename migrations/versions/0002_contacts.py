@@ -72,10 +72,10 @@ def upgrade() -> None:
         sa.CheckConstraint("state IN ('running', 'completed', 'failed')", "state"),
     )
     op.create_index(
-        "ix_contact_imports_running",
+        "ix_contact_imports_open",
         "contact_imports",
         ["shop_id", "file_digest"],
-        postgresql_where=sa.text("state = 'running'"),
+        postgresql_where=sa.text("state <> 'completed'"),
     )
     op.create_table(
         "import_refusals",

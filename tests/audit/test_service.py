@@ -11,7 +11,12 @@ from tests.personas import Personas
 
 def test_an_entry_says_who_did_what_to_which(personas: Personas, session: Session) -> None:
     audit.record(
-        personas.ours.id, "campaigns.enqueued", actor="staff:17", subject_type="campaign", subject_id=4, details={"n": 3}
+        personas.ours.id,
+        "campaigns.enqueued",
+        actor="staff:17",
+        subject_type="campaign",
+        subject_id=4,
+        details={"n": 3},
     )
     session.flush()
 

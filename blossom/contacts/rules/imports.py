@@ -7,9 +7,9 @@ from enum import StrEnum
 
 
 class ImportState(StrEnum):
-    RUNNING = "running"  # or stopped by a kill: the same file given again goes on
+    RUNNING = "running"  # or stopped by a kill
     COMPLETED = "completed"
-    FAILED = "failed"
+    FAILED = "failed"  # stopped by a fault of ours; like after a kill, the same file given again goes on
 
 
 class ListedConsent(StrEnum):
@@ -52,6 +52,26 @@ class Refused:
     column: str | None
     code: str
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """A line that stands in the contacts now, and what the list says of consent for its number."""
+
+    line: int
+    contact_id: int
+    phone_hash: bytes
+    consent: ListedConsent | None
+
+
+@dataclass(frozen=True)
+class ImportedChunk:
+    """What a caller's `on_chunk` is told, within the chunk's transaction."""
+
+    shop_id: int
+    import_id: int
+    attestation: Attestation | None
+    people: list[Imported]
 
 
 @dataclass(frozen=True)

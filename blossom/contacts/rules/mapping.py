@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from blossom.contacts.errors import UnreadableFile
 from blossom.platform.errors import InvalidInput
 
 FIELDS: dict[str, tuple[str, ...]] = {
@@ -99,3 +100,31 @@ def check_mapping(mapping: Mapping[str, str], headers: Sequence[str]) -> dict[st
     if faults:
         raise InvalidInput(faults, "The columns of this file can't be read as said.")
     return columns
+
+
+def choose_columns(headers: Sequence[str], given: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, int]]:
+    """The mapping that holds for this file (the given one, else the proposed one) and the columns it points to.
+
+    Raises `UnreadableFile` when nothing was given and the phones can't be found, `InvalidInput` for a wrong mapping.
+    """
+    if given is not None:
+        return dict(given), check_mapping(given, headers)
+    proposed = propose_mapping(headers)
+    if "phone" not in proposed and "address_phone" not in proposed:
+        if any(_DATA.search(header) for header in headers):
+            raise UnreadableFile(
+                "The first line holds a customer instead of the names of the columns.",
+                code="csv_no_header",
+                actionable="Put a line with the columns' names first, such as Phone, First Name, Last Name.",
+            )
+        raise UnreadableFile(
+            "No column of the file is known to hold phone numbers.",
+            code="csv_no_phone_column",
+            details={"columns": [header[:80] for header in headers[:100]]},
+            actionable="Say which column holds the phone numbers, or name that column “Phone”.",
+        )
+    return proposed, {field: headers.index(header) for field, header in proposed.items()}
+
+
+_DATA = re.compile(r"(?:\d[\s().-]?){7,}|@[\w-]+\.")
+"""A phone number or an e-mail address: no name of a column, and never to be quoted in an error."""

@@ -1,0 +1,272 @@
+"""Changing consent: one phone or thousands, each change with its event, and customer files with what they say of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, BinaryIO
+
+import orjson
+from sqlalchemy import text
+
+from blossom.consent import rules
+from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, State
+from blossom.contacts import service as contacts
+from blossom.contacts.rules import Attestation, ImportReport, ListedConsent
+from blossom.contacts.rules.imports import ImportedChunk
+from blossom.platform import clock
+from blossom.platform.db import session
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a deed came to: the state now, and why nothing changed if nothing did."""
+
+    state: State
+    refused: Refusal | None = None
+
+    @property
+    def changed(self) -> bool:
+        return self.refused is None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One deed on one phone, with its proof. `occurred_at` (aware) None means now."""
+
+    phone_hash: bytes
+    deed: Deed
+    source: Source
+    contact_id: int | None = None
+    occurred_at: datetime | None = None
+    wording: str | None = None  # what the person read
+    ip: str | None = None
+    user_agent: str | None = None
+    actor: str | None = None  # who acted, when it was not the person
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def opt_in(shop_id: int, phone_hash: bytes, *, source: Source, **proof: Any) -> Change:
+    """Record that the person agreed. `proof`: the fields of `Step`. Only the person can undo an opt-out."""
+    return apply(shop_id, [Step(phone_hash, Deed.OPT_IN, source, **proof)])[0]
+
+
+def ask(shop_id: int, phone_hash: bytes, *, source: Source, **proof: Any) -> Change:
+    """Record that a confirmation was asked for (double opt-in)."""
+    return apply(shop_id, [Step(phone_hash, Deed.ASK, source, **proof)])[0]
+
+
+def opt_out(shop_id: int, phone_hash: bytes, *, source: Source, **proof: Any) -> Change:
+    """Record that the person wants no texts. Needs no contact, is never refused but for being so already."""
+    return apply(shop_id, [Step(phone_hash, Deed.OPT_OUT, source, **proof)])[0]
+
+
+def record_keyword(shop_id: int, phone_hash: bytes, keyword: Keyword, **proof: Any) -> Change | None:
+    """What a person's text does: STOP opts out, START opts in, HELP changes nothing (None)."""
+    if keyword is Keyword.HELP:
+        return None
+    deed = Deed.OPT_OUT if keyword is Keyword.STOP else Deed.OPT_IN
+    return apply(shop_id, [Step(phone_hash, deed, Source.KEYWORD, **proof)])[0]
+
+
+def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
+    """Do each step, within the caller's transaction, one after the other; results in the same order.
+
+    Rows are locked in the order of their hashes, so that two callers never wait for each other in a circle. A refused
+    step writes nothing: no event, no row.
+    """
+    if not steps:
+        return []
+    now = clock.now()
+    standings = _lock(shop_id, {step.phone_hash for step in steps})
+    changes, events = _walk(standings, steps, now)
+    lost = _insert_new(shop_id, [last for last in _last(events) if last["phone_hash"] not in standings])
+    if lost:
+        # Somebody else gave these phones their first event meanwhile: start from what they wrote.
+        standings |= _lock(shop_id, lost)
+        changes, events = _walk(standings, steps, now)
+    _update(shop_id, [last for last in _last(events) if last["phone_hash"] in standings])
+    _insert_events(shop_id, events)
+    return changes
+
+
+def _last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The last event of each phone."""
+    return list({event["phone_hash"]: event for event in events}.values())
+
+
+def import_customers(
+    shop_id: int,
+    stream: BinaryIO,
+    *,
+    filename: str,
+    mapping: Mapping[str, str] | None = None,
+    attestation: Attestation | None = None,
+    encoding: str | None = None,
+    progress: contacts.OnProgress | None = None,
+    chunk_rows: int = contacts.CHUNK_ROWS,
+) -> ImportReport:
+    """Import a customer file with its consent: the contract of `contacts.import_csv`, and each chunk's consent with it.
+
+    "Accepts SMS Marketing: yes" opts in if the merchant attests (`attestation`) that these people agreed; without, they
+    are contacts only. "No" takes back an opt-in that only a list had proven. "Unsubscribed" opts out. Nobody who opted
+    out here is opted in again. The report's `tallies` count each of these: `consent_opted_in`, `consent_already`,
+    `consent_opted_out`, `consent_opted_out_stands`, `consent_retracted`, `consent_not_attested`.
+    """
+    return contacts.import_csv(
+        shop_id,
+        stream,
+        filename=filename,
+        mapping=mapping,
+        attestation=attestation,
+        encoding=encoding,
+        on_chunk=_read_consent,
+        progress=progress,
+        chunk_rows=chunk_rows,
+    )
+
+
+_LISTED = {
+    ListedConsent.YES: Deed.OPT_IN,
+    ListedConsent.NO: Deed.RETRACT,
+    ListedConsent.UNSUBSCRIBED: Deed.OPT_OUT,
+}
+_TALLY = {State.OPTED_IN: "opted_in", State.OPTED_OUT: "opted_out", State.NEVER_SUBSCRIBED: "retracted"}
+
+
+def _read_consent(chunk: ImportedChunk) -> Mapping[str, int]:
+    tallies: Counter[str] = Counter()
+    steps = []
+    for person in chunk.people:
+        if person.consent is None:
+            continue
+        if person.consent is ListedConsent.YES and chunk.attestation is None:
+            tallies["consent_not_attested"] += 1
+            continue
+        attested = chunk.attestation if person.consent is ListedConsent.YES else None
+        steps.append(
+            Step(
+                person.phone_hash,
+                _LISTED[person.consent],
+                Source.IMPORT,
+                contact_id=person.contact_id,
+                wording=attested.wording if attested else None,
+                actor=attested.actor if attested else None,
+                details={"import_id": chunk.import_id, "line": person.line},
+            )
+        )
+    for step, change in zip(steps, apply(chunk.shop_id, steps), strict=True):
+        if change.changed:
+            tallies[f"consent_{_TALLY[change.state]}"] += 1
+        elif step.deed is not Deed.RETRACT:  # a "no" that changes nothing is most people, and nothing to count
+            tallies[f"consent_{change.refused}"] += 1
+    return tallies
+
+
+def _walk(
+    known: Mapping[bytes, Standing], steps: Sequence[Step], now: datetime
+) -> tuple[list[Change], list[dict[str, Any]]]:
+    """What each step comes to from these standings, and the events of those that change something."""
+    standings = dict(known)
+    changes, events = [], []
+    for step in steps:
+        before = standings.get(step.phone_hash, Standing())
+        occurred_at = step.occurred_at or now
+        after = rules.transition(before, rules.Event(step.deed, step.source, occurred_at))
+        if isinstance(after, Refusal):
+            changes.append(Change(before.state, after))
+            continue
+        standings[step.phone_hash] = Standing(after, step.source, occurred_at)
+        changes.append(Change(after))
+        events.append(
+            {
+                "phone_hash": step.phone_hash,
+                "contact_id": step.contact_id,
+                "from_state": before.state.value,
+                "to_state": after.value,
+                "source": step.source.value,
+                "occurred_at": occurred_at,
+                "recorded_at": now,
+                "wording": step.wording,
+                "ip": step.ip,
+                "user_agent": step.user_agent,
+                "actor": step.actor,
+                "details": orjson.dumps(dict(step.details)).decode(),
+            }
+        )
+    return changes, events
+
+
+def _lock(shop_id: int, phone_hashes: set[bytes]) -> dict[bytes, Standing]:
+    rows = session.execute(_LOCK, {"shop": shop_id, "phone_hash": sorted(phone_hashes)})
+    return {bytes(r.phone_hash): Standing(State(r.state), Source(r.source), r.changed_at) for r in rows}
+
+
+def _insert_new(shop_id: int, events: list[dict[str, Any]]) -> set[bytes]:
+    """First rows of phones; gives back those that somebody else was quicker with."""
+    if not events:
+        return set()
+    events = sorted(events, key=lambda event: event["phone_hash"])
+    won = session.scalars(_INSERT_NEW, _arrays(shop_id, events, _STATE_COLUMNS))
+    return {event["phone_hash"] for event in events} - {bytes(phone_hash) for phone_hash in won}
+
+
+def _update(shop_id: int, events: list[dict[str, Any]]) -> None:
+    if events:
+        session.execute(_UPDATE, _arrays(shop_id, events, _STATE_COLUMNS))
+
+
+def _insert_events(shop_id: int, events: list[dict[str, Any]]) -> None:
+    if events:
+        session.execute(_INSERT_EVENTS, _arrays(shop_id, events, _EVENT_COLUMNS))
+
+
+_STATE_COLUMNS = ("phone_hash", "to_state", "occurred_at", "source", "contact_id")
+_EVENT_COLUMNS = (*_STATE_COLUMNS, "from_state", "recorded_at", "wording", "ip", "user_agent", "actor", "details")
+
+
+def _arrays(shop_id: int, events: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
+    return {"shop": shop_id} | {column: [event[column] for event in events] for column in columns}
+
+
+_LOCK = text(
+    """
+    SELECT phone_hash, state, source, changed_at FROM consents
+    WHERE shop_id = :shop AND phone_hash = ANY(CAST(:phone_hash AS bytea[])) ORDER BY phone_hash FOR UPDATE
+    """
+)
+_INSERT_NEW = text(
+    """
+    INSERT INTO consents (shop_id, phone_hash, state, changed_at, source, contact_id)
+    SELECT :shop, given.* FROM unnest(
+        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
+        CAST(:source AS text[]), CAST(:contact_id AS bigint[])
+    ) AS given
+    ON CONFLICT (shop_id, phone_hash) DO NOTHING RETURNING phone_hash
+    """
+)
+_UPDATE = text(
+    """
+    UPDATE consents SET state = given.state, changed_at = given.changed_at, source = given.source,
+        contact_id = coalesce(given.contact_id, consents.contact_id)
+    FROM unnest(
+        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
+        CAST(:source AS text[]), CAST(:contact_id AS bigint[])
+    ) AS given(phone_hash, state, changed_at, source, contact_id)
+    WHERE consents.shop_id = :shop AND consents.phone_hash = given.phone_hash
+    """
+)
+_INSERT_EVENTS = text(
+    """
+    INSERT INTO consent_events (shop_id, phone_hash, to_state, occurred_at, source, contact_id, from_state,
+        recorded_at, wording, ip, user_agent, actor, details)
+    SELECT :shop, given.* FROM unnest(
+        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
+        CAST(:source AS text[]), CAST(:contact_id AS bigint[]), CAST(:from_state AS text[]),
+        CAST(:recorded_at AS timestamptz[]), CAST(:wording AS text[]), CAST(:ip AS text[]),
+        CAST(:user_agent AS text[]), CAST(:actor AS text[]), CAST(:details AS jsonb[])
+    ) AS given
+    """
+)

@@ -1,0 +1,79 @@
+"""Reading people and imports. Names and numbers come sealed; `Contact.phone` and its like open them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from blossom.contacts import rules
+from blossom.contacts.models import Contact, ContactImport, ImportRefusal
+from blossom.platform import crypto
+from blossom.platform.db import session
+from blossom.platform.errors import NotFound
+
+FIRST_REFUSED = 20
+"""How many refused lines a report shows by itself."""
+
+
+def contact(shop_id: int, contact_id: int) -> Contact:
+    """Raises `NotFound`."""
+    found = session.scalar(select(Contact).where(Contact.shop_id == shop_id, Contact.id == contact_id))
+    if found is None:
+        raise NotFound("contact")
+    return found
+
+
+def contact_by_phone(shop_id: int, e164: str) -> Contact | None:
+    """Whose number it is; `e164` as `rules.normalise_phone` gives it."""
+    return contact_by_phone_hash(shop_id, crypto.for_shop(shop_id).lookup(e164))
+
+
+def contact_by_phone_hash(shop_id: int, phone_hash: bytes) -> Contact | None:
+    return session.scalar(select(Contact).where(Contact.shop_id == shop_id, Contact.phone_hash == phone_hash))
+
+
+def contacts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[Contact]:
+    """The newest first; `before_id` is the last id of the page before. One index range, however many there are."""
+    query = select(Contact).where(Contact.shop_id == shop_id).order_by(Contact.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(Contact.id < before_id)
+    return session.scalars(query).all()
+
+
+def count(shop_id: int) -> int:
+    """How many people the shop has (reads the whole index: for a report, not for each page)."""
+    return session.scalar(select(func.count()).select_from(Contact).where(Contact.shop_id == shop_id)) or 0
+
+
+def import_report(shop_id: int, import_id: int) -> rules.ImportReport:
+    """The report of a running, finished or failed import. Raises `NotFound`."""
+    found = session.scalar(select(ContactImport).where(ContactImport.shop_id == shop_id, ContactImport.id == import_id))
+    if found is None:
+        raise NotFound("import")
+    return rules.ImportReport(
+        import_id=found.id,
+        state=rules.ImportState(found.state),
+        rows_total=found.rows_total,
+        rows_read=found.rows_read,
+        created=found.created,
+        updated=found.updated,
+        unchanged=found.unchanged,
+        refused=found.refused,
+        refused_by_code=found.refused_by_code,
+        tallies=found.tallies,
+        first_refused=[
+            rules.Refused(row.line, row.column, row.code, row.text)
+            for row in refusals(shop_id, import_id, limit=FIRST_REFUSED)
+        ],
+    )
+
+
+def refusals(shop_id: int, import_id: int, after_id: int = 0, limit: int = 100) -> Sequence[ImportRefusal]:
+    """The refused lines in the file's order; `after_id` is the last id of the page before."""
+    return session.scalars(
+        select(ImportRefusal)
+        .where(ImportRefusal.shop_id == shop_id, ImportRefusal.import_id == import_id, ImportRefusal.id > after_id)
+        .order_by(ImportRefusal.id)
+        .limit(limit)
+    ).all()

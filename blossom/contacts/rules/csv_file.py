@@ -1,0 +1,245 @@
+"""A CSV file of any size, read as a stream: first surveyed as a whole, so that a bad file imports nothing.
+
+Neither pass keeps more than a line in memory. A record that can't be taken apart is reported and passed over;
+what makes the whole file unreadable raises `UnreadableFile`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from blossom.contacts.errors import UnreadableFile
+
+MOST_COLUMNS = 1_000
+LONGEST_FIELD = 131_072  # characters; csv's own default, said here because it is process-wide
+LONGEST_LINE = 2 * 1024 * 1024  # characters; beyond it nobody's line of customers is
+ENCODINGS = (
+    "utf-8",
+    "utf-16",
+    "windows-1250",
+    "windows-1251",
+    "windows-1252",
+    "windows-1253",
+    "windows-1254",
+    "iso-8859-1",
+    "iso-8859-2",
+    "iso-8859-7",
+    "iso-8859-15",
+    "macroman",
+)
+"""What a caller may name; without a name only UTF-8, and UTF-16 with its mark: another guess would garble names."""
+
+_BLOCK = 1024 * 1024
+_BINARY = (
+    (b"PK\x03\x04", "an Excel workbook or a zip archive"),
+    (b"PK\x05\x06", "an empty zip archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a picture"),
+    (b"\xff\xd8\xff", "a picture"),
+)
+_DELIMITERS = (",", ";", "\t")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the first pass learnt: how to read the file, what its columns are called, how much there is."""
+
+    encoding: str
+    delimiter: str
+    header: list[str]
+    header_lines: int  # records to pass over before the first customer
+    rows_total: int  # records that aren't empty, without the header
+    digest: bytes  # SHA-256 of the bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the table. `cells` is None when its quotation marks can't be made sense of, up to `last_line`."""
+
+    line: int
+    last_line: int
+    cells: list[str] | None
+
+
+def survey(stream: BinaryIO, encoding: str | None = None) -> Survey:
+    """Read the whole of a seekable `stream` once. Raises `UnreadableFile`; leaves the stream where it likes."""
+    stream.seek(0)
+    chosen, digest = _check_bytes(stream, encoding)
+    delimiter, header_lines = _read_first_line(stream, chosen)
+    header: list[str] = []
+    rows = 0
+    for number, record in enumerate(_records(stream, chosen, delimiter)):
+        if number < header_lines:
+            header = [cell.strip() for cell in record.cells or []]
+        else:
+            rows += 1
+    if not any(header):
+        raise _unreadable("csv_empty", "The file is empty.", "Export the customers again, and send that file.")
+    if len(header) > MOST_COLUMNS:
+        raise _too_many_columns(len(header))
+    return Survey(chosen, delimiter, header, header_lines, rows, digest)
+
+
+def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Iterator[Record]:
+    """The customers' records of a surveyed file, without the first `skip`, without the header and empty lines."""
+    for number, record in enumerate(_records(stream, surveyed.encoding, surveyed.delimiter)):
+        if number >= surveyed.header_lines + skip:
+            yield record
+
+
+def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
+    """The encoding, proven on every byte, and the digest."""
+    head = stream.read(4)
+    for magic, what in _BINARY:
+        if head.startswith(magic):
+            raise _unreadable(
+                "csv_is_no_text", f"This file is {what}, not a CSV.", "Save the sheet as “CSV UTF-8” and send that."
+            )
+    encoding = _encoding_of(head, named)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    digest = hashlib.sha256()
+    lines = 0
+    stream.seek(0)
+    while True:
+        block = stream.read(_BLOCK)
+        digest.update(block)
+        try:
+            text = decoder.decode(block, final=not block)
+        except UnicodeDecodeError as error:
+            line = lines + error.object[: error.start].count(b"\n") + 1
+            raise _wrong_encoding(encoding, line) from None
+        if "\0" in text:
+            line = lines + text[: text.index("\0")].count("\n") + 1
+            raise _unreadable(
+                "csv_nul_bytes",
+                f"Line {line} holds zero bytes, which no text does.",
+                "Save the file as “CSV UTF-8” and send that.",
+                line=line,
+            )
+        lines += text.count("\n")
+        if not block:
+            return encoding, digest.digest()
+
+
+def _encoding_of(head: bytes, named: str | None) -> str:
+    if named is not None:
+        folded = named.strip().lower().replace("_", "-").replace("cp12", "windows-12")
+        if folded not in ENCODINGS:
+            raise _unreadable(
+                "csv_unknown_encoding", "There is no such encoding here.", f"Name one of {', '.join(ENCODINGS)}."
+            )
+        return "utf-8-sig" if folded == "utf-8" else folded
+    return "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _lines(stream: BinaryIO, encoding: str) -> Iterator[str]:
+    """Lines with their ends; a line is what csv takes for one (a quoted cell may go on over several)."""
+    stream.seek(0)
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+    try:
+        number = 0
+        while line := text.readline(LONGEST_LINE):
+            number += 1
+            if len(line) == LONGEST_LINE:
+                raise _field_too_large(number)
+            yield line
+    finally:
+        text.detach()  # or closing the wrapper would close the caller's stream
+
+
+def _read_first_line(stream: BinaryIO, encoding: str) -> tuple[str, int]:
+    """The header's delimiter, and how many records come before the customers (Excel may write `sep=;`)."""
+    lines = _lines(stream, encoding)
+    try:
+        passed_over = 1
+        for line in lines:
+            if line.lower().startswith("sep=") and len(line.strip()) <= 5:
+                passed_over += 1
+            elif line.strip():
+                return _delimiter(line), passed_over
+    finally:
+        lines.close()  # type: ignore[attr-defined]  # a generator: let go of the stream now
+    raise _unreadable("csv_empty", "The file is empty.", "Export the customers again, and send that file.")
+
+
+def _delimiter(line: str) -> str:
+    """The mark that parts the header: the most frequent one outside quotation marks, a comma if there is none."""
+    outside = "".join(line.split('"')[::2])
+    counts = [outside.count(mark) for mark in _DELIMITERS]
+    if max(counts) > MOST_COLUMNS:
+        raise _too_many_columns(max(counts) + 1)
+    return _DELIMITERS[counts.index(max(counts))]
+
+
+def _records(stream: BinaryIO, encoding: str, delimiter: str) -> Iterator[Record]:
+    """Every record that isn't empty, the header among them."""
+    csv.field_size_limit(LONGEST_FIELD)
+    lines = _lines(stream, encoding)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    try:
+        while True:
+            line = reader.line_num + 1
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                _raise_if_hopeless(str(error), line, reader.line_num)
+                yield Record(line, reader.line_num, None)
+                continue
+            if any(cells) and any(cell.strip() for cell in cells):
+                yield Record(line, reader.line_num, cells)
+    finally:
+        lines.close()  # type: ignore[attr-defined]  # as above
+
+
+def _raise_if_hopeless(fault: str, line: int, last_line: int) -> None:
+    """csv has one exception and tells its reasons by their text only; each is tested against the real thing."""
+    if "unexpected end of data" in fault or ("field larger" in fault and last_line > line):
+        raise _unreadable(
+            "csv_unclosed_quote",
+            f"A quotation mark opened on line {line} is never closed.",
+            f"Close the quotation mark on line {line}, or take it away.",
+            line=line,
+        )
+    if "field larger" in fault:
+        raise _field_too_large(line)
+
+
+def _field_too_large(line: int) -> UnreadableFile:
+    return _unreadable(
+        "csv_field_too_large",
+        f"Line {line} holds a cell of more than {LONGEST_FIELD // 1024} KB.",
+        f"Shorten or remove that cell of line {line}.",
+        line=line,
+    )
+
+
+def _too_many_columns(count: int) -> UnreadableFile:
+    return _unreadable(
+        "csv_too_many_columns",
+        f"The file has {count} columns; a customer file has at most {MOST_COLUMNS}.",
+        "Keep the columns that are needed: the phone number, the names, the country, the consent.",
+    )
+
+
+def _wrong_encoding(encoding: str, line: int) -> UnreadableFile:
+    name = "UTF-8" if encoding == "utf-8-sig" else encoding.upper()
+    return _unreadable(
+        "csv_encoding",
+        f"Line {line} is not {name}, so its letters can't be told.",
+        "In Excel save as “CSV UTF-8”; or name the encoding (Western Windows: windows-1252, Greek: windows-1253).",
+        line=line,
+    )
+
+
+def _unreadable(code: str, message: str, actionable: str, line: int | None = None) -> UnreadableFile:
+    return UnreadableFile(message, code=code, actionable=actionable, details={} if line is None else {"line": line})

@@ -1,0 +1,8 @@
+"""The use cases that write: saving people in bulk, and importing them from files of any size."""
+
+from __future__ import annotations
+
+from blossom.contacts.service.importing import CHUNK_ROWS, OnProgress, import_csv
+from blossom.contacts.service.saving import Outcome, Saved, save_people
+
+__all__ = ["CHUNK_ROWS", "OnProgress", "Outcome", "Saved", "import_csv", "save_people"]
