@@ -10,11 +10,11 @@ import importlib.util
 import pkgutil
 
 import blossom
-from blossom.platform import crypto, db
+from blossom.platform import crypto, db, periodic
 
 for _package in pkgutil.iter_modules(blossom.__path__):
     if _package.ispkg and importlib.util.find_spec(f"blossom.{_package.name}.models"):
         importlib.import_module(f"blossom.{_package.name}.models")
 
 metadata = db.Base.metadata
-assert crypto.ShopKey.__table__.metadata is metadata
+assert {crypto.ShopKey.__tablename__, periodic.PeriodicTurn.__tablename__} <= set(metadata.tables)

@@ -7,30 +7,34 @@ Jobs named with `queue.enqueue` during a transaction leave for Redis after its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, DateTime, Engine, LargeBinary, MetaData, text
-from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, text
+from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from blossom.platform import queue
 from blossom.platform.config import Config
 
 
+_NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
 class Base(DeclarativeBase):
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "pk": "pk_%(table_name)s",
-        }
+    # On the registry, not on the class: Flask-SQLAlchemy derives a class of its own from this one.
+    registry = registry(
+        metadata=MetaData(naming_convention=_NAMES),
+        type_annotation_map={int: BigInteger, datetime: DateTime(timezone=True), bytes: LargeBinary},
     )
-    type_annotation_map = {int: BigInteger, datetime: DateTime(timezone=True), bytes: LargeBinary}
 
 
 db = SQLAlchemy(model_class=Base, session_options={"expire_on_commit": False})
@@ -98,6 +102,12 @@ def _commit(current: Session) -> None:
 def _roll_back(current: Session) -> None:
     queue.drop()
     current.rollback()
+
+
+def rows_changed(statement: Executable, values: Mapping[str, Any] | None = None) -> int:
+    """Execute an INSERT, UPDATE or DELETE; how many rows it touched."""
+    result = cast(CursorResult[Any], session.execute(statement, values or {}))
+    return int(result.rowcount)
 
 
 def lock_for_transaction(name: str, number: int = 0) -> None:

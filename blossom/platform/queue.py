@@ -6,10 +6,10 @@ its functions with `@job("domain.verb")`; a service names a job by string and im
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import redis
@@ -21,8 +21,14 @@ from blossom.platform import logs
 
 log = structlog.get_logger()
 
-QUEUES = ("send", "receipts", "default")
-"""Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job."""
+QUEUES = ("send", "receipts", "default", "slow")
+"""`send`: lanes. `receipts`: what must show within seconds. `default`: short jobs. `slow`: snapshots and imports.
+
+Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job.
+"""
+
+_MARKER_SECONDS = 300
+"""A marker whose job was lost is forgotten after this time, and the job is enqueued again."""
 
 _jobs: dict[str, Callable[..., Any]] = {}
 _connection: redis.Redis | None = None
@@ -38,7 +44,7 @@ class JobCall:
     queue: str
     kwargs: dict[str, Any] = field(default_factory=dict)
     at_most: int | None = None
-    delay: timedelta | None = None
+    unless_waiting: bool = False
     timeout_seconds: int = 600
 
 
@@ -76,18 +82,19 @@ def enqueue(
     *,
     queue: str = "default",
     at_most: int | None = None,
-    delay: timedelta | None = None,
+    unless_waiting: bool = False,
     timeout_seconds: int = 600,
     **kwargs: Any,
 ) -> None:
     """Ask for job `name` once the current transaction has committed.
 
     `at_most`: skip it when that many jobs wait in the queue already (for nudges that carry no argument).
+    `unless_waiting`: skip it when a call of this job waits there already, so that a stuck queue doesn't fill up.
     `kwargs` must be JSON. A Redis that can't be reached is logged and forgiven: the sweeper finds the row.
     """
     if queue not in QUEUES:
         raise ValueError(f"no such queue: {queue}")
-    _collected().append(JobCall(name, queue, kwargs, at_most, delay, timeout_seconds))
+    _collected().append(JobCall(name, queue, kwargs, at_most, unless_waiting, timeout_seconds))
 
 
 def _collected() -> list[JobCall]:
@@ -122,20 +129,32 @@ def flush() -> None:
 
 def _hand_over(call: JobCall) -> None:
     target = rq_queue(call.queue)
-    if call.at_most is not None and call.delay is None and target.count >= call.at_most:
+    if call.at_most is not None and target.count >= call.at_most:
         return
-    options: dict[str, Any] = {
-        "args": (call.name, call.kwargs, logs.request_id()),
-        "job_timeout": call.timeout_seconds,
-        "result_ttl": 0,
-        "failure_ttl": 86_400,
-        "description": call.name,
-    }
-    if call.delay is None:
-        target.enqueue("blossom.worker.perform", **options)
-    else:
-        target.enqueue_in(call.delay, "blossom.worker.perform", **options)
+    marker = f"waiting:{call.name}"
+    if call.unless_waiting and not connection().set(marker, 1, nx=True, ex=_MARKER_SECONDS):
+        return
+    target.enqueue(
+        "blossom.worker.perform",
+        args=(call.name, call.kwargs, logs.request_id()),
+        job_timeout=call.timeout_seconds,
+        result_ttl=0,
+        failure_ttl=86_400,
+        description=call.name,
+    )
 
 
-def rq_queue(name: str) -> Queue:
-    return Queue(name, connection=connection(), serializer=JSONSerializer)
+def taken_up(name: str) -> None:
+    """A worker has begun the job `name`: the next call of it may wait again. Never raises for Redis."""
+    with contextlib.suppress(redis.RedisError):
+        connection().delete(f"waiting:{name}")
+
+
+def rq_queue(name: str, over: redis.Redis | None = None) -> Queue:
+    """RQ's queue of that name, over this process's connection or another one."""
+    return Queue(name, connection=over or connection(), serializer=JSONSerializer)
+
+
+def blocking_connection(url: str) -> redis.Redis:
+    """A connection for a worker, which waits in a call for its next job; RQ bounds that wait itself."""
+    return redis.Redis.from_url(url, socket_connect_timeout=5.0, health_check_interval=15)

@@ -1,4 +1,4 @@
-"""Shops, their keys, and their API keys.
+"""Shops, their keys, their API keys, and the turns of periodic jobs.
 
 Revision: 0001
 """
@@ -61,9 +61,15 @@ def upgrade() -> None:
         sa.Column("revoked_at", sa.DateTime(timezone=True)),
         sa.UniqueConstraint("shop_id", "id"),
     )
+    op.create_table(
+        "periodic_turns",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("periodic_turns")
     op.drop_table("api_keys")
     op.drop_table("shop_keys")
     op.drop_table("shops")

@@ -44,7 +44,7 @@ class Estimate:
     unrenderable: int = 0  # people whose values the text can't do without; they will be skipped
 
 
-def reachable(shop_id: int, audience: Audience) -> Select[Any]:
+def reachable(shop_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:
     """The audience's contacts that have opted in and have a phone: the recipients."""
     people = segments.audience_select(shop_id, audience).subquery("people")
     return select(people).join(
@@ -85,7 +85,9 @@ def estimate_costs(
     return sum_up(reachable(shop_id, audience), compiled, values, prices)
 
 
-def sum_up(people_select: Select[Any], compiled: CompiledText, values: dict[str, str], prices: PriceList) -> Estimate:
+def sum_up(
+    people_select: Select[*tuple[Any, ...]], compiled: CompiledText, values: dict[str, str], prices: PriceList
+) -> Estimate:
     """Sum up the texts to these people: rows of `phone_country`, `first_name_size` and `last_name_size`."""
     people = people_select.subquery("recipients")
     sizes = [

@@ -1,4 +1,4 @@
-"""What a campaign will do, before it does it: whom it reaches, what it costs, how it reads, and what stands against it."""
+"""What a campaign will do, before it does it: whom it reaches, its cost, how it reads, what stands against it."""
 
 from __future__ import annotations
 

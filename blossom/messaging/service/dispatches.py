@@ -79,7 +79,9 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
     )
     session.add(dispatch)
     session.flush()
-    queue.enqueue("messaging.prepare_dispatch", shop_id=plan.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600)
+    queue.enqueue(
+        "messaging.prepare_dispatch", queue="slow", shop_id=plan.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600
+    )
     return dispatch
 
 
@@ -106,7 +108,9 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
     if dispatch.prepared_at is None:
         dispatch.state = DispatchState.PREPARING.value
         session.flush()
-        queue.enqueue("messaging.prepare_dispatch", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+        queue.enqueue(
+            "messaging.prepare_dispatch", queue="slow", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600
+        )
         return dispatch
     dispatch.state = DispatchState.SENDING.value
     session.flush()
@@ -243,7 +247,11 @@ def _close_batches(dispatch: Dispatch) -> None:
     values = {"dispatch_id": dispatch.id, "failed": dispatch.state == DispatchState.FAILED}
     if session.execute(_CLOSE_BATCHES, values).first():
         queue.enqueue(
-            "messaging.close_messages", shop_id=dispatch.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600
+            "messaging.close_messages",
+            queue="slow",
+            shop_id=dispatch.shop_id,
+            dispatch_id=dispatch.id,
+            timeout_seconds=3600,
         )
 
 

@@ -18,7 +18,7 @@ from sqlalchemy import Row, text
 from blossom.messaging.rules.states import MessageState, ReceiptFact, furthest, moves_forward
 from blossom.mitto import payloads
 from blossom.platform import clock, queue
-from blossom.platform.db import session
+from blossom.platform.db import rows_changed, session
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
@@ -119,7 +119,7 @@ def store_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | No
         "named_shop_id": named_shop_id,
         "now": clock.now(),
     }
-    stored = session.execute(_STORE, values).rowcount  # type: ignore[attr-defined]
+    stored = rows_changed(_STORE, values)
     queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
     return stored
 
@@ -273,16 +273,16 @@ def _mark(due: Sequence[Row[Any]]) -> None:
     )
 
 
+_REMATCH = text("""
+UPDATE receipts r SET state = 'new'
+FROM provider_messages p
+WHERE r.state = 'orphan' AND p.provider_message_id = r.provider_message_id
+""")
+
+
 def rematch_orphans() -> int:
     """Wake receipts whose message has got its name since they were looked at (the two can miss each other)."""
-    woken: int = session.execute(
-        text("""
-            UPDATE receipts r SET state = 'new'
-            FROM provider_messages p
-            WHERE r.state = 'orphan' AND p.provider_message_id = r.provider_message_id
-        """)
-    ).rowcount  # type: ignore[attr-defined]
-    return woken
+    return rows_changed(_REMATCH)
 
 
 def any_due() -> bool:

@@ -125,7 +125,13 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
             found["lost"] += _settle_lost(attempt_id, now)
     with transaction():
         for shop_id, dispatch_id in session.execute(_UNPREPARED, {"before": now - timedelta(seconds=10)}):
-            queue.enqueue("messaging.prepare_dispatch", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+            queue.enqueue(
+                "messaging.prepare_dispatch",
+                queue="slow",
+                shop_id=shop_id,
+                dispatch_id=dispatch_id,
+                timeout_seconds=3600,
+            )
             found["unprepared"] += 1
     with transaction():
         found["orphans"] = receipts.rematch_orphans()
@@ -156,7 +162,9 @@ def reconcile(now: datetime | None = None) -> dict[str, int]:
                 found[kind] += 1
     with transaction():
         for shop_id, dispatch_id in session.execute(_UNCLOSED, {"since": day_ago}):
-            queue.enqueue("messaging.close_messages", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600)
+            queue.enqueue(
+                "messaging.close_messages", queue="slow", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600
+            )
             found["unclosed"] += 1
         before = now - timedelta(minutes=settings.stalled_minutes)
         for row in session.execute(_STALLED, {"before": before}):

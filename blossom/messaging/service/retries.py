@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, Select, select, text
+from sqlalchemy import Row, select, text
 
 from blossom.contacts.models import Contact
 from blossom.message_templates.rules import language
@@ -134,7 +134,7 @@ def _send_again(
 def _cost(dispatch: Dispatch, ids: Sequence[int]) -> int:
     """What the second try will cost, summed anew: names may have been corrected since."""
     shop = session.get_one(Shop, dispatch.shop_id)
-    people: Select[Any] = (
+    people = (
         select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
         .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
         .where(Message.dispatch_id == dispatch.id, Message.id.in_(ids))

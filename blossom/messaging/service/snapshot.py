@@ -34,7 +34,7 @@ from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_a
 from blossom.messaging.rules.states import DispatchState
 from blossom.messaging.service import dispatches
 from blossom.platform import clock, config
-from blossom.platform.db import session
+from blossom.platform.db import rows_changed, session
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
@@ -200,8 +200,7 @@ def _insert_messages(
         "shop_id", "dispatch_id", "batch_number", "contact_id", "phone_sealed", "phone_hash", "country", "zone",
         "state", "created_at",
     )  # fmt: skip
-    result = session.execute(insert(Message).from_select(names, rows, include_defaults=False))
-    return int(result.rowcount)  # type: ignore[attr-defined]
+    return rows_changed(insert(Message).from_select(names, rows, include_defaults=False))
 
 
 def _json(value: dict[str, int]) -> str:

@@ -1,0 +1,19 @@
+"""The one table of periodic jobs. Two clocks may run: each turn is had once (platform/periodic.py)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from blossom.platform.periodic import Periodic
+
+JOBS = (
+    # Seconds: what a shop would notice. They look at small partial indexes only.
+    Periodic("messaging.sweep", timedelta(seconds=5)),
+    Periodic("messaging.ask_about_orphans", timedelta(seconds=10)),
+    Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
+    Periodic("campaigns.settle_all", timedelta(seconds=10)),
+    Periodic("inbound.sweep", timedelta(seconds=30)),
+    # Minutes: comparing counts with rows, asking the provider.
+    Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
+    Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="slow"),
+)

@@ -1,0 +1,75 @@
+"""RQ's entry: one process, one queue. `blossom worker` starts several of them and watches over them.
+
+Jobs run in the worker's own process (no fork a job: a lane is long, and a fork would cost more than a batch). A kill
+loses nothing: what a job was doing is written in Postgres, and the sweep finds it.
+"""
+
+from __future__ import annotations
+
+import functools
+import signal
+from typing import Any
+
+import structlog
+from flask import Flask
+from rq import SimpleWorker
+from rq.serializers import JSONSerializer
+
+from blossom.app import create_app
+from blossom.campaigns import jobs as campaigns_jobs
+from blossom.messaging import jobs as messaging_jobs
+from blossom.platform import config, logs, queue, stopping
+
+log = structlog.get_logger()
+
+HEARTBEAT_SECONDS = 30
+"""RQ forgets a worker that was killed after about this time."""
+
+REGISTERED = (campaigns_jobs, messaging_jobs)
+"""Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""
+
+
+@functools.cache
+def _app() -> Flask:
+    return create_app(config.Config.from_environment())
+
+
+def perform(name: str, kwargs: dict[str, Any], request_id: str | None = None) -> None:
+    """Run the job called `name`: what RQ is given to call. An unknown name is an error in RQ's list of failed jobs."""
+    with _app().app_context():
+        logs.begin(request_id, job=name)
+        queue.taken_up(name)
+        try:
+            queue.registered()[name](**kwargs)
+        except Exception:
+            log.exception("job.failed")
+            raise
+        finally:
+            queue.drop()
+
+
+class Worker(SimpleWorker):
+    """A worker that tells its job to stop: SIGTERM lets a lane end after the batch in hand."""
+
+    def request_stop(self, signum: int, frame: Any) -> None:
+        stopping.request()
+        super().request_stop(signum, frame)
+        # RQ would now take a second signal for "drop everything"; only SIGKILL may do that to a call in the air.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def work(queue_name: str, *, burst: bool = False) -> None:
+    """Work on one queue until told to stop."""
+    _app()
+    settings = config.current()
+    connection = queue.blocking_connection(str(settings.redis_url))
+    worker = Worker(
+        [queue.rq_queue(queue_name, connection)],
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=HEARTBEAT_SECONDS,
+        job_monitoring_interval=5,
+        maintenance_interval=15,
+    )
+    worker.work(burst=burst, logging_level="WARNING", with_scheduler=False)
