@@ -8,11 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from typing import Protocol
 
 SIGNATURE_HEADERS = ("X-Mitto-Signature", "X-Hub-Signature-256")
 TOKEN_HEADER = "X-Blossom-Webhook-Token"  # noqa: S105  the header's name, not a token
 _PREFIX = "sha256="
+
+
+class HeaderLookup(Protocol):
+    """What a request's headers have to offer; names are looked up without case, as Flask's are."""
+
+    def get(self, name: str, /) -> str | None:
+        """The header's value, None if there is none."""
 
 
 def sign(body: bytes, secret: str) -> str:
@@ -40,7 +48,7 @@ def token_matches(token: str | None, tokens: Iterable[str]) -> bool:
 
 def is_authentic(
     body: bytes,
-    headers: Mapping[str, str],
+    headers: HeaderLookup,
     url_token: str | None,
     *,
     hmac_secrets: Iterable[str],
@@ -48,8 +56,8 @@ def is_authentic(
 ) -> bool:
     """Whether the webhook carries one valid proof.
 
-    `body` is the raw one; `headers` looks names up without case (as Flask's do); `url_token` is what stood in
-    the URL, if anything. With no secret and no token configured nothing is authentic.
+    `body` is the raw one; `url_token` is what stood in the URL, if anything. With no secret and no token
+    configured nothing is authentic.
     """
     secrets, known_tokens = tuple(hmac_secrets), tuple(tokens)
     if any(signature_matches(body, headers.get(name), secrets) for name in SIGNATURE_HEADERS):

@@ -44,7 +44,8 @@ def connect(naps: Naps) -> Iterator[Callable[..., MittoClient]]:
     made: list[MittoClient] = []
 
     def make(url: str, api_key: str = "sandbox-key", **options: Any) -> MittoClient:
-        client = MittoClient(url, api_key, **{"timeout": 0.6, "sleep": naps} | options)
+        chosen: dict[str, Any] = {"timeout": 0.6, "sleep": naps} | options
+        client = MittoClient(url, api_key, **chosen)
         made.append(client)
         return client
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -81,3 +83,11 @@ class Receiver:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Come back as soon as `holds()`; fail the test if it never does."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)

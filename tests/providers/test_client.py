@@ -101,7 +101,7 @@ def test_a_connection_that_has_idled_too_long_is_not_trusted(
     client = connect(recorded.url)
     client.send_bulk(TEXTS, ACCOUNT)
     later = time.monotonic() + wire.MAX_IDLE + 1
-    monkeypatch.setattr(wire.time, "monotonic", lambda: later)
+    monkeypatch.setattr("blossom.mitto.wire.time.monotonic", lambda: later)
     client.send_bulk(TEXTS, ACCOUNT)
     assert recorded.connections == 2
 
@@ -273,6 +273,17 @@ def test_a_status_may_be_asked_again_whatever_happened(
     status = connect(recorded.url, timeout=0.3).status("01KC69MT19BRK5MSXG1V95YPHX")
     assert status is not None
     assert status.went_to("+306984303406")
+    assert len(recorded.requests) == 2
+
+
+def test_no_library_beneath_us_repeats_a_call_on_its_own(connect: Connect, recorded: RecordedProvider) -> None:
+    recorded.script(replay.close())
+    client = connect(recorded.url, retry_delays=())
+    with pytest.raises(SendError):
+        client.status("01KC69MT19BRK5MSXG1V95YPHX")  # a GET, which libraries find safe to repeat
+    assert len(recorded.requests) == 1
+    with pytest.raises(SendError):
+        client.send_bulk(TEXTS, ACCOUNT)
     assert len(recorded.requests) == 2
 
 
