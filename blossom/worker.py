@@ -53,7 +53,7 @@ class Worker(SimpleWorker):
 
     def request_stop(self, signum: int, frame: Any) -> None:
         stopping.request()
-        super().request_stop(signum, frame)
+        super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ's
         # RQ would now take a second signal for "drop everything"; only SIGKILL may do that to a call in the air.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

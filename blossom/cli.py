@@ -1,0 +1,251 @@
+"""The commands: what runs the processes, and what an operator types."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import os
+import secrets
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import orjson
+from flask import Flask
+from flask_migrate import upgrade
+from sqlalchemy import select
+
+from blossom import schedule, supervisor, worker
+from blossom.app import create_app
+from blossom.consent import service as consent
+from blossom.contacts.rules import Attestation
+from blossom.platform import access, crypto, db, periodic, queue, stopping
+from blossom.platform.config import Config, ConfigError
+from blossom.platform.embedded import EmbeddedServices, default_folder
+from blossom.platform.errors import BlossomError, NotFound
+from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
+from blossom.shops.models import Shop
+from blossom.wallet import service as wallet
+
+KEY_FILE = "master-key"
+
+
+@click.group()
+def main() -> None:
+    """Blossom: SMS marketing inside the Shopify admin."""
+
+
+def data_folder(settings: Config) -> Path:
+    """Where the embedded servers keep their data, and development its master key."""
+    return settings.data_folder or default_folder()
+
+
+@contextmanager
+def environment() -> Iterator[Config]:
+    """Settings with which processes can run: what the environment leaves open in development is filled in.
+
+    Without DATABASE_URL or REDIS_URL the embedded servers are started (or joined, if another command runs them), and
+    stopped at the end. Child processes find the same through the environment.
+    """
+    settings = Config.from_environment()
+    filled: dict[str, str] = {}
+    services = None
+    try:
+        if settings.database_url is None or settings.redis_url is None:
+            services = EmbeddedServices.start(
+                data_folder(settings), postgres=settings.database_url is None, redis=settings.redis_url is None
+            )
+            filled["DATABASE_URL"] = settings.database_url or str(services.database_url)
+            filled["REDIS_URL"] = settings.redis_url or str(services.redis_url)
+        if not settings.master_keys:
+            filled["BLOSSOM_MASTER_KEYS"] = _development_key(data_folder(settings))
+        os.environ.update(filled)
+        yield Config.from_environment()
+    finally:
+        if services is not None:
+            services.stop()
+
+
+@contextmanager
+def application() -> Iterator[Flask]:
+    """The app in its context, for commands that work on the database."""
+    with environment() as settings:
+        app = create_app(settings)
+        with app.app_context():
+            yield app
+
+
+def _development_key(folder: Path) -> str:
+    """A master key of this machine's own, made on first use; production demands one in the environment."""
+    path = folder / KEY_FILE
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(new_master_key_text(1))
+    return path.read_text().strip()
+
+
+def new_master_key_text(key_id: int) -> str:
+    return f"{key_id}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+
+
+@main.command("data-folder")
+def show_data_folder() -> None:
+    """Print where the embedded servers keep their data."""
+    click.echo(data_folder(Config.from_environment()))
+
+
+@main.command("new-master-key")
+@click.option("--id", "key_id", default=1, show_default=True, help="Larger than every id in use.")
+def new_master_key(key_id: int) -> None:
+    """Make a master key for BLOSSOM_MASTER_KEYS."""
+    click.echo(new_master_key_text(key_id))
+
+
+@main.command()
+def release() -> None:
+    """Bring the schema to the newest migration. Safe when two run."""
+    with application():
+        upgrade(directory=str(_migrations()))
+
+
+@main.command()
+@click.option("--port", default=5000, show_default=True)
+def web(port: int) -> None:
+    """Serve the app (what a host's Procfile does with gunicorn itself)."""
+    with environment():
+        command = ["gunicorn", "--config", "ops/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
+        supervisor.supervise([supervisor.Child("web", [sys.executable, "-m", *command])])
+
+
+@main.command("worker")
+@click.option(
+    "--queue", "queue_name", type=click.Choice(queue.QUEUES), help="Work on this queue alone, in this process."
+)
+@click.option("--burst", is_flag=True, help="Stop when the queue is empty.")
+def work(queue_name: str | None, burst: bool) -> None:
+    """Run the workers: one process a queue, as many as BLOSSOM_LANES for sending."""
+    with environment() as settings:
+        if queue_name:
+            worker.work(queue_name, burst=burst)
+            return
+        names = [*["send"] * settings.lanes, *[name for name in queue.QUEUES if name != "send"]]
+        command = [sys.executable, "-m", "blossom.cli", "worker", "--queue"]
+        supervisor.supervise([supervisor.Child(name, [*command, name]) for name in names])
+
+
+@main.command("clock")
+def run_clock() -> None:
+    """Enqueue the periodic jobs. Two may run."""
+    with application():
+        supervisor.stop_on_signals(stopping.request)
+        periodic.run(schedule.JOBS)
+
+
+@main.group()
+def shop() -> None:
+    """Shops (until they install themselves through Shopify)."""
+
+
+@shop.command("create")
+@click.argument("domain")
+@click.option("--name", required=True)
+@click.option("--sender", required=True)
+@click.option("--timezone", default="UTC", show_default=True)
+@click.option("--country", default="US", show_default=True, help="Reads phone numbers without a country code.")
+@click.option("--credits", "amount", default=0, show_default=True, help="Credits to begin with.")
+@click.option("--no-quiet-hours", is_flag=True)
+@click.option("--no-caps", is_flag=True)
+def create_shop(
+    domain: str, name: str, sender: str, timezone: str, country: str, amount: int, no_quiet_hours: bool, no_caps: bool
+) -> None:
+    """Make a shop with its keys and wallet; prints its id as JSON."""
+    settings: dict[str, object] = {"quiet_hours_on": not no_quiet_hours}
+    if no_caps:
+        settings |= {"daily_cap": None, "weekly_cap": None}
+    with application(), db.transaction():
+        made = shop_service.create_shop(
+            domain=domain, name=name, sender=sender, timezone=timezone, default_country=country, **settings
+        )
+        wallet.open_wallet(made.id)
+        if amount:
+            wallet.top_up(made.id, amount, reference="opening")
+        _print({"id": made.id, "domain": made.domain})
+
+
+@shop.command("api-key")
+@click.argument("domain")
+@click.option("--name", default="command line", show_default=True)
+@click.option("--scope", "scopes", multiple=True, help="Default: all but the operator's.")
+def create_api_key(domain: str, name: str, scopes: tuple[str, ...]) -> None:
+    """Make an API key; prints it, once, as JSON."""
+    wanted = scopes or tuple(sorted(access.SHOP_SCOPES))
+    with application(), db.transaction():
+        key, plain = shop_service.create_api_key(_shop(domain).id, name, wanted)
+        _print({"id": key.id, "key": plain, "scopes": key.scopes})
+
+
+@shop.command("import")
+@click.argument("domain")
+@click.argument("file", type=click.File("rb"))
+@click.option("--attest", help="The words by which you attest that the people listed agreed to marketing texts.")
+@click.option("--by", "attested_by", default="command line", show_default=True)
+@click.option("--encoding")
+def import_customers(domain: str, file: BinaryIO, attest: str | None, attested_by: str, encoding: str | None) -> None:
+    """Import a customer export (CSV); prints the report as JSON. Run again after an interruption, it goes on."""
+    with application():
+        with db.transaction():
+            shop_id = _shop(domain).id
+        attestation = Attestation(attested_by, attest) if attest else None
+        report = consent.import_customers(
+            shop_id, file, filename=Path(file.name).name, attestation=attestation, encoding=encoding
+        )
+        _print({"imported": report.imported, **dataclasses.asdict(report)})
+
+
+@main.group()
+def keys() -> None:
+    """Encryption keys."""
+
+
+@keys.command("rewrap")
+def rewrap() -> None:
+    """Wrap every shop's keys under the first of BLOSSOM_MASTER_KEYS; after it, the older ones may go."""
+    with application(), db.transaction() as session:
+        done = sum(crypto.rewrap(shop_id) for shop_id in session.scalars(select(Shop.id)))
+        _print({"rewrapped": done})
+
+
+def _shop(domain: str) -> Shop:
+    found = shops.find_by_domain(domain)
+    if found is None:
+        raise NotFound("shop")
+    return found
+
+
+def _migrations() -> Path:
+    return Path(__file__).resolve().parent.parent / "migrations"
+
+
+def _print(answer: Mapping[str, object]) -> None:
+    click.echo(orjson.dumps(answer, default=str).decode())
+
+
+def _run() -> None:
+    """`main`, with errors in words."""
+    try:
+        main(standalone_mode=True)
+    except (BlossomError, ConfigError) as error:
+        detail = getattr(error, "actionable", None)
+        click.echo(f"{error}{' ' + detail if detail else ''}", err=True)
+        for name, fault in getattr(error, "details", {}).get("fields", {}).items():
+            click.echo(f"  {name}: {fault}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _run()
