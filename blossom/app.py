@@ -10,6 +10,8 @@ from flask_migrate import Migrate
 from htmx_flask import Htmx
 from werkzeug.exceptions import HTTPException
 
+from blossom.campaigns import api as campaigns_api
+from blossom.message_templates import api as templates_api
 from blossom.platform import api, crypto, db, logs, queue
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
@@ -20,7 +22,7 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
-APIS: tuple[api.Api, ...] = ()
+APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
 

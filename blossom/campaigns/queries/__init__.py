@@ -7,9 +7,10 @@ from blossom.campaigns.queries.listing import (
     many_campaigns,
     unsettled_dispatches,
 )
-from blossom.campaigns.queries.stats import campaign_stats, stats_of
+from blossom.campaigns.queries.stats import CampaignStats, campaign_stats, stats_of
 
 __all__ = [
+    "CampaignStats",
     "campaign_stats",
     "due_campaigns",
     "get_campaign",

@@ -84,7 +84,7 @@ class _Counts(NamedTuple):
     def of(cls, progress: messaging.Progress | None) -> _Counts:
         if progress is None:
             return cls(0, 0, 0)
-        return cls(progress.sent + progress.failed, progress.delivered, progress.failed)
+        return cls(progress.sent + progress.delivered + progress.failed, progress.delivered, progress.failed)
 
 
 # An opt-out counts for the last text before it: of two campaigns that somebody got, one is the one that was too much.

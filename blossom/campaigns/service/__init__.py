@@ -4,6 +4,7 @@ Each locks its campaign before it looks at the dispatch, and changes both in one
 disagree for longer than the news of a dispatch's end takes (`settle`).
 """
 
+from blossom.campaigns.service.fitness import preview, text_reasons
 from blossom.campaigns.service.sending import (
     cancel_campaign,
     enqueue_campaign,
@@ -32,12 +33,14 @@ __all__ = [
     "enqueue_campaign",
     "enqueue_due_campaign",
     "pause_campaign",
+    "preview",
     "resume_campaign",
     "retry_failed",
     "retry_unconfirmed",
     "schedule_campaign",
     "send_test",
     "settle",
+    "text_reasons",
     "unschedule_campaign",
     "update_campaign",
 ]

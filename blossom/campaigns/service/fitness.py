@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from blossom.campaigns import errors
@@ -10,6 +11,8 @@ from blossom.message_templates.rules import linter, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import queries as messaging
 from blossom.platform import clock
+from blossom.platform.errors import NotFound
+from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet.errors import InsufficientCredit
@@ -18,6 +21,12 @@ NO_AUDIENCE = {
     "code": "no_audience",
     "message": "Nobody was chosen to get it.",
     "actionable": "Choose everybody, or one segment at least.",
+}
+
+SEGMENT_GONE = {
+    "code": "segment_gone",
+    "message": "A segment of its audience is no more.",
+    "actionable": "Choose the audience again.",
 }
 
 
@@ -39,8 +48,19 @@ def check_text(shop: Shop, campaign: Campaign) -> None:
 
 def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
     """What is wrong with the campaign at any hour."""
+    reasons = faults_of_text(shop, campaign)
+    audience = audience_of(campaign)
+    if audience is None:
+        reasons.append(NO_AUDIENCE)
+    elif not names_known_segments(shop.id, audience):
+        reasons.append(SEGMENT_GONE)
+    return reasons
+
+
+def faults_of_text(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
+    """What the linter calls an error, with line and column."""
     found = linter.lint(campaign.body, Trigger.CAMPAIGN, opt_out_line=shop.opt_out_text, keywords=shop.stop_keywords)
-    reasons: list[dict[str, Any]] = [
+    return [
         {
             "code": finding.code,
             "message": finding.message,
@@ -51,7 +71,15 @@ def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
         for finding in found
         if finding.level is linter.Level.ERROR
     ]
-    return reasons if campaign.audience else [*reasons, NO_AUDIENCE]
+
+
+def names_known_segments(shop_id: int, audience: Audience) -> bool:
+    """Whether the shop has every segment that the audience speaks of."""
+    try:
+        segments.audience_select(shop_id, audience)
+    except NotFound:
+        return False
+    return True
 
 
 def preview(shop: Shop, campaign: Campaign) -> messaging.Preview:
@@ -75,6 +103,6 @@ def check_sendable(shop: Shop, campaign: Campaign) -> None:
     found = preview(shop, campaign)
     if found.can_send:
         return
-    if [reason["code"] for reason in found.reasons] == ["insufficient_credit"]:
-        raise InsufficientCredit(found.cost_total, found.credit.available)
-    raise errors.CannotSend(list(found.reasons))
+    if [objection.code for objection in found.objections] == ["insufficient_credit"]:
+        raise InsufficientCredit(found.estimate.credits, found.credit.available)
+    raise errors.CannotSend([asdict(objection) for objection in found.objections])

@@ -30,16 +30,17 @@ ON_CHANGE = "campaigns.settle"
 
 
 def enqueue_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
-    """Send a campaign now; a paused one goes on where it stopped.
+    """Send a campaign now, whatever it was planned for; a paused one goes on where it stopped.
 
     One of many concurrent calls claims it; the others, and later ones while it is being sent, get the same campaign
     with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend`, `InsufficientCredit` change nothing.
     """
     with session.begin_nested():  # a refusal undoes the claim, whoever catches it
-        campaign = _claim(shop_id, campaign_id)
-        if campaign is not None:
-            _start(campaign, actor)
-            return campaign
+        claimed = _claim(shop_id, campaign_id)
+        if claimed is not None:
+            claimed.schedule_kind = claimed.scheduled_at = claimed.local_at = claimed.due_at = None
+            _start(claimed, actor)
+            return claimed
     campaign = lock(shop_id, campaign_id)
     if campaign.state is CampaignState.PAUSED:
         return resume_campaign(shop_id, campaign_id, actor=actor)
@@ -101,7 +102,11 @@ def enqueue_due_campaign(shop_id: int, campaign_id: int, now: datetime) -> Campa
     if campaign.state is not CampaignState.SCHEDULED or campaign.due_at is None or campaign.due_at > now:
         return None
     try:
-        return enqueue_campaign(shop_id, campaign_id, actor="system")
+        with session.begin_nested():
+            claimed = _claim(shop_id, campaign_id)
+            assert claimed is not None, "it is locked, and planned"
+            _start(claimed, "system")
+            return claimed
     except BlossomError as error:
         campaign = lock(shop_id, campaign_id)
         require(campaign, Action.FAIL)
@@ -195,16 +200,19 @@ def _retry(
 
 
 def send_test(shop_id: int, campaign_id: int, phones: Sequence[str], *, actor: str) -> Dispatch:
-    """Send the campaign's text, as it stands, to numbers of the merchant's own (E.164). The campaign stays as it is.
+    """Send the campaign's text, as it stands, to numbers of the merchant's own. The campaign stays as it is.
 
     Raises `NotFound`; `CannotSend` for a faulty text; messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
-    reasons = [reason for reason in fitness.text_reasons(shop, campaign) if reason is not fitness.NO_AUDIENCE]
-    if reasons:
+    if reasons := fitness.faults_of_text(shop, campaign):
         raise errors.CannotSend(reasons)
-    dispatch = messaging.send_test(shop_id, fitness.source_of(shop, campaign.body), phones)
+    dispatch = messaging.send_test(
+        messaging.Trial(
+            shop_id=shop_id, source=fitness.source_of(shop, campaign.body), sender=shop.sender, phones=phones
+        )
+    )
     _note(campaign, "tested", actor, dispatch_id=dispatch.id, numbers=len(phones))
     return dispatch
 

@@ -11,11 +11,11 @@ from blossom.campaigns import errors, queries
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import schedule, states
 from blossom.campaigns.rules.states import Action, CampaignState, Priority
-from blossom.campaigns.service.fitness import check_text
+from blossom.campaigns.service.fitness import check_text, names_known_segments
 from blossom.campaigns.service.locking import lock, require
 from blossom.platform import clock
 from blossom.platform.db import session
-from blossom.segments import queries as segments
+from blossom.platform.errors import InvalidInput
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 
@@ -133,7 +133,8 @@ def unschedule_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campai
 def _stored(shop_id: int, audience: Audience | None) -> dict[str, Any] | None:
     if audience is None:
         return None
-    segments.check_audience(shop_id, audience)
+    if not names_known_segments(shop_id, audience):
+        raise InvalidInput({"audience": "names a segment that this shop does not have"})
     return audience.to_json()
 
 

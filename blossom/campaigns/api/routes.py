@@ -1,0 +1,3 @@
+from blossom.platform.api import Api
+
+api = Api("campaigns")

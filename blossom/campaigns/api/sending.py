@@ -1,0 +1,123 @@
+"""Campaigns on their way: sent, paused, resumed, cancelled, retried, tried out."""
+
+from __future__ import annotations
+
+from blossom.campaigns import service as campaigns
+from blossom.campaigns.api.rendering import status_answer
+from blossom.campaigns.api.routes import api
+from blossom.campaigns.forms.answers import CancelAnswer, RetryAnswer, StatusAnswer, TestSendAnswer
+from blossom.campaigns.forms.inputs import RetryInput, TestSendInput
+from blossom.campaigns.models import Campaign
+from blossom.messaging.service import RetryOutcome
+from blossom.platform.api import Principal
+
+_INVALID = {"invalid_status": 409}
+_UNPAID = {"insufficient_credit": 402}
+_UNFIT = {"cannot_send": 422}
+_RETRY = _INVALID | _UNPAID | {"nothing_sent": 409, "nothing_to_retry": 409}
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/enqueue",
+    scope="campaigns:send",
+    answer=StatusAnswer,
+    summary="Send a campaign now",
+    description=(
+        "A draft or a planned campaign is sent, a paused one goes on. Of many calls one sends; the others, and later"
+        " ones while it is being sent, get the same answer. Too little credit, nobody to send to, or a faulty text:"
+        " refused with the reasons, and nothing is changed."
+    ),
+    errors=_INVALID | _UNPAID | _UNFIT,
+)
+def enqueue_campaign(caller: Principal, campaign_id: int) -> StatusAnswer:
+    return status_answer(campaigns.enqueue_campaign(caller.shop_id, campaign_id, actor=caller.actor))
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/pause",
+    scope="campaigns:send",
+    answer=StatusAnswer,
+    summary="Stop before the next batch",
+    errors=_INVALID,
+)
+def pause_campaign(caller: Principal, campaign_id: int) -> StatusAnswer:
+    return status_answer(campaigns.pause_campaign(caller.shop_id, campaign_id, actor=caller.actor))
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/resume",
+    scope="campaigns:send",
+    answer=StatusAnswer,
+    summary="Go on where it stopped",
+    errors=_INVALID,
+)
+def resume_campaign(caller: Principal, campaign_id: int) -> StatusAnswer:
+    return status_answer(campaigns.resume_campaign(caller.shop_id, campaign_id, actor=caller.actor))
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/cancel",
+    scope="campaigns:send",
+    answer=CancelAnswer,
+    summary="End a campaign",
+    description="What has not left never leaves, and its credits are free. What has left has left.",
+    errors=_INVALID,
+)
+def cancel_campaign(caller: Principal, campaign_id: int) -> CancelAnswer:
+    campaign, outcome = campaigns.cancel_campaign(caller.shop_id, campaign_id, actor=caller.actor)
+    return CancelAnswer(
+        **dict(status_answer(campaign)),
+        left=outcome.left,
+        cancelled=outcome.cancelled,
+        in_flight=outcome.in_flight,
+        released_credits=outcome.released_credits,
+    )
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/retry-failed",
+    scope="campaigns:send",
+    body=RetryInput,
+    answer=RetryAnswer,
+    summary="Send failed messages again",
+    description="Never the delivered, never who opted out.",
+    errors=_RETRY,
+)
+def retry_failed(caller: Principal, campaign_id: int, body: RetryInput) -> RetryAnswer:
+    return _retried(*campaigns.retry_failed(caller.shop_id, campaign_id, body.message_ids, actor=caller.actor))
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/retry-unconfirmed",
+    scope="campaigns:send",
+    answer=RetryAnswer,
+    summary="Send again what nobody knows the outcome of",
+    description="The provider's answer was lost: **some of these people may get the text twice.**",
+    errors=_RETRY,
+)
+def retry_unconfirmed(caller: Principal, campaign_id: int) -> RetryAnswer:
+    return _retried(*campaigns.retry_unconfirmed(caller.shop_id, campaign_id, actor=caller.actor))
+
+
+@api.post(
+    "/campaigns/<int:campaign_id>/test-send",
+    scope="campaigns:send",
+    body=TestSendInput,
+    answer=TestSendAnswer,
+    summary="Send the text to numbers of your own",
+    description="Without consent, caps and quiet hours, but never to a number that said STOP. It is paid for.",
+    errors=_UNFIT | _UNPAID | {"invalid_text": 422},
+    body_example={"phones": ["+306912345678"]},
+)
+def send_test(caller: Principal, campaign_id: int, body: TestSendInput) -> TestSendAnswer:
+    dispatch = campaigns.send_test(caller.shop_id, campaign_id, body.phones, actor=caller.actor)
+    return TestSendAnswer(dispatch_id=dispatch.id, recipients=dispatch.total)
+
+
+def _retried(campaign: Campaign, outcome: RetryOutcome) -> RetryAnswer:
+    return RetryAnswer(
+        **dict(status_answer(campaign)),
+        retried=outcome.retried,
+        left_out=outcome.left_out,
+        credits=outcome.credits,
+    )

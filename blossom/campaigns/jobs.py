@@ -1,0 +1,42 @@
+"""The campaigns' jobs. Each may run twice, late, or not at all: rows say what is to be done."""
+
+from __future__ import annotations
+
+import structlog
+
+from blossom.campaigns import queries
+from blossom.campaigns import service as campaigns
+from blossom.platform import clock, queue
+from blossom.platform.db import transaction
+
+log = structlog.get_logger()
+
+
+@queue.job("campaigns.enqueue_due")
+def enqueue_due() -> None:
+    """Send the planned campaigns whose hour has come, each in a transaction of its own."""
+    now = clock.now()
+    with transaction():
+        due = queries.due_campaigns(now)
+    for shop_id, campaign_id in due:
+        try:
+            with transaction():
+                campaigns.enqueue_due_campaign(shop_id, campaign_id, now)
+        except Exception:  # one broken campaign must not keep the others of all shops from going out
+            log.exception("campaigns.enqueue_due_failed", shop_id=shop_id, campaign_id=campaign_id)
+
+
+@queue.job("campaigns.settle")
+def settle(shop_id: int, dispatch_id: int) -> None:
+    with transaction():
+        campaigns.settle(shop_id, dispatch_id)
+
+
+@queue.job("campaigns.settle_all")
+def settle_all() -> None:
+    """Bring up to date those whose news was lost."""
+    with transaction():
+        unsettled = queries.unsettled_dispatches()
+    for shop_id, dispatch_id in unsettled:
+        with transaction():
+            campaigns.settle(shop_id, dispatch_id)
