@@ -8,9 +8,17 @@ from enum import StrEnum
 
 
 class DispatchKind(StrEnum):
+    """What a dispatch is for. `STOP_REPLY`, the confirmation of a STOP, is the one text that goes to the opted out."""
+
     CAMPAIGN = "campaign"
     TEST = "test"
     AUTOMATION = "automation"
+    REPLY = "reply"  # the answer to a text that somebody sent us
+    STOP_REPLY = "stop_reply"
+
+
+MARKETING_KINDS = frozenset({DispatchKind.CAMPAIGN, DispatchKind.AUTOMATION})
+"""Kinds that need consent, know quiet hours, and are counted by the caps."""
 
 
 class DispatchState(StrEnum):
@@ -49,7 +57,13 @@ class SkipReason(StrEnum):
 
 
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}
-RANKS = {DispatchKind.AUTOMATION: 0, DispatchKind.TEST: 0, DispatchKind.CAMPAIGN: 1}
+RANKS = {
+    DispatchKind.STOP_REPLY: 0,
+    DispatchKind.REPLY: 0,
+    DispatchKind.AUTOMATION: 1,
+    DispatchKind.TEST: 1,
+    DispatchKind.CAMPAIGN: 2,
+}
 
 _STEP = {
     MessageState.PENDING: 0,

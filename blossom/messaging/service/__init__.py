@@ -21,6 +21,7 @@ from blossom.messaging.service.reconciliation import (
     refresh_unanswered,
     sweep,
 )
+from blossom.messaging.service.replies import send_reply
 from blossom.messaging.service.retries import RetryOutcome, retry_failed, retry_unconfirmed
 from blossom.messaging.service.snapshot import prepare_dispatch
 from blossom.messaging.service.trials import Trial, send_test
@@ -46,6 +47,7 @@ __all__ = [
     "retry_failed",
     "retry_unconfirmed",
     "run_lane",
+    "send_reply",
     "send_test",
     "start_dispatch",
     "store_receipts",

@@ -22,7 +22,7 @@ from blossom.message_templates.rules.values import full_name
 from blossom.messaging.rules import manifest
 from blossom.messaging.rules.caps import Caps, is_capped
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed
-from blossom.messaging.rules.states import DispatchKind, SkipReason
+from blossom.messaging.rules.states import MARKETING_KINDS, DispatchKind, SkipReason
 from blossom.messaging.service.claiming import Claim
 from blossom.platform import config, crypto
 from blossom.platform.crypto import ShopCipher
@@ -54,11 +54,12 @@ _EARLIER = text("""
 SELECT m.contact_id, coalesce(m.sent_at, m.created_at) AS at
 FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
 WHERE m.contact_id = ANY(:contact_ids) AND m.created_at > :created_after AND m.shop_id = :shop_id
-  AND d.kind <> 'test' AND m.state IN ('sent', 'delivered', 'unconfirmed')
+  AND d.kind = ANY(CAST(:kinds AS text[])) AND m.state IN ('sent', 'delivered', 'unconfirmed')
   AND coalesce(m.sent_at, m.created_at) > :since
 UNION ALL
 SELECT m.contact_id, CAST(:now AS timestamptz)
 FROM attempts a JOIN messages m ON m.dispatch_id = a.dispatch_id AND m.batch_number = a.batch_number
+JOIN dispatches d ON d.id = a.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
 WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
   AND m.state = 'pending' AND m.contact_id = ANY(:contact_ids)
 """)
@@ -83,7 +84,7 @@ class Facts:
 
     @property
     def is_marketing(self) -> bool:
-        return self.kind is not DispatchKind.TEST
+        return self.kind in MARKETING_KINDS
 
 
 @dataclass(slots=True)
@@ -167,6 +168,7 @@ def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, l
         "now": now,
         "attempt_id": claim.attempt_id,
         "shop_id": claim.shop_id,
+        "kinds": [kind.value for kind in MARKETING_KINDS],
     }
     found: dict[int, list[datetime]] = defaultdict(list)
     for contact_id, at in session.execute(_EARLIER, values):
@@ -218,15 +220,13 @@ def digest(cipher: ShopCipher, rendered: str) -> bytes:
 def _reason_to_skip(
     row: Row[Any], facts: Facts, earlier: Mapping[int, list[datetime]], valid_until: datetime, now: datetime
 ) -> SkipReason | None:
-    if row.consent == consent.State.OPTED_OUT:
+    if row.consent == consent.State.OPTED_OUT and facts.kind is not DispatchKind.STOP_REPLY:
         return SkipReason.OPTED_OUT
-    if not facts.is_marketing:
-        return None
-    if row.consent != consent.State.OPTED_IN:
+    if facts.is_marketing and row.consent != consent.State.OPTED_IN:
         return SkipReason.NOT_OPTED_IN
     if now >= valid_until:
         return SkipReason.EXPIRED
-    if earlier and is_capped(now, earlier.get(row.contact_id, ()), facts.caps):
+    if facts.is_marketing and earlier and is_capped(now, earlier.get(row.contact_id, ()), facts.caps):
         return SkipReason.CAPPED
     return None
 

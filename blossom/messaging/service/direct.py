@@ -1,0 +1,102 @@
+"""Dispatches to numbers that are named, not asked for by an audience: test sends and answers. One batch, due now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import insert, select
+
+from blossom.contacts import rules as contacts
+from blossom.contacts.models import Contact
+from blossom.messaging.models import Batch, Dispatch, Message
+from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState
+from blossom.messaging.service import dispatches
+from blossom.platform import clock, config, crypto
+from blossom.platform.db import session
+from blossom.shops.models import Shop
+from blossom.wallet import service as wallet
+from blossom.wallet.rules import PriceList
+
+
+@dataclass(frozen=True)
+class DirectPlan:
+    """What to text to which numbers. `cost`: the credits to hold for it. `phones` are each of them different."""
+
+    shop: Shop
+    kind: DispatchKind
+    source: str
+    trigger: str
+    sender: str
+    phones: Sequence[contacts.Phone]
+    price_list: PriceList
+    cost: int
+    valid_for: timedelta
+
+
+def start(plan: DirectPlan) -> Dispatch:
+    """Hold the credits, write the rows and wake a worker. Raises `InsufficientCredit`; then nothing was written."""
+    now = clock.now()
+    with session.begin_nested():
+        dispatch = Dispatch(
+            shop_id=plan.shop.id,
+            kind=plan.kind.value,
+            state=DispatchState.SENDING.value,
+            rank=RANKS[plan.kind],
+            priority=0,
+            source=plan.source,
+            trigger=plan.trigger,
+            sender=plan.sender,
+            price_list_id=plan.price_list.id,
+            total=len(plan.phones),
+            created_at=now,
+            prepared_at=now,
+        )
+        session.add(dispatch)
+        session.flush()
+        hours = timedelta(hours=config.current().reservation_hours)
+        reservation = wallet.reserve(
+            plan.shop.id, plan.cost, reference=f"dispatch:{dispatch.id}", expires_at=now + hours, idle_limit=hours
+        )
+        dispatch.reservation_id = reservation.id if reservation else None
+        _insert_messages(dispatch, plan, now)
+    dispatches.nudge_lanes()
+    return dispatch
+
+
+def _insert_messages(dispatch: Dispatch, plan: DirectPlan, now: datetime) -> None:
+    cipher = crypto.for_shop(plan.shop.id)
+    hashes = {cipher.lookup(phone.e164): phone for phone in plan.phones}
+    known = dict(
+        session.execute(
+            select(Contact.phone_hash, Contact.id).where(
+                Contact.shop_id == plan.shop.id, Contact.phone_hash.in_(list(hashes))
+            )
+        ).all()
+    )
+    session.add(
+        Batch(
+            dispatch_id=dispatch.id, number=0, shop_id=plan.shop.id, state="pending", due_at=now,
+            valid_until=now + plan.valid_for, size=len(plan.phones),
+        )
+    )  # fmt: skip
+    session.flush()
+    session.execute(
+        insert(Message),
+        [
+            {
+                "shop_id": plan.shop.id,
+                "dispatch_id": dispatch.id,
+                "batch_number": 0,
+                "contact_id": known.get(phone_hash),
+                "phone_sealed": cipher.seal(phone.e164, "phone"),
+                "phone_hash": phone_hash,
+                "country": phone.country,
+                "zone": plan.shop.timezone,
+                "state": "pending",
+                "created_at": now,
+            }
+            for phone_hash, phone in hashes.items()
+        ],
+    )
