@@ -10,8 +10,10 @@ import codecs
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from typing import BinaryIO
 
 from blossom.contacts.errors import UnreadableFile
@@ -35,7 +37,7 @@ ENCODINGS = (
 )
 """What a caller may name; without a name only UTF-8, and UTF-16 with its mark: another guess would garble names."""
 
-_BLOCK = 1024 * 1024
+_BLOCK = 64 * 1024
 _BINARY = (
     (b"PK\x03\x04", "an Excel workbook or a zip archive"),
     (b"PK\x05\x06", "an empty zip archive"),
@@ -88,11 +90,13 @@ def survey(stream: BinaryIO, encoding: str | None = None) -> Survey:
     return Survey(chosen, delimiter, header, header_lines, rows, digest)
 
 
-def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Iterator[Record]:
-    """The customers' records of a surveyed file, without the first `skip`, without the header and empty lines."""
-    for number, record in enumerate(_records(stream, surveyed.encoding, surveyed.delimiter)):
-        if number >= surveyed.header_lines + skip:
-            yield record
+def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Generator[Record, None, None]:
+    """The customers' records of a surveyed file, without the first `skip`, without the header and empty lines.
+
+    Close it before the stream (`contextlib.closing`) when you stop early.
+    """
+    with closing(_records(stream, surveyed.encoding, surveyed.delimiter)) as all_records:
+        yield from islice(all_records, surveyed.header_lines + skip, None)
 
 
 def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
@@ -140,7 +144,7 @@ def _encoding_of(head: bytes, named: str | None) -> str:
     return "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def _lines(stream: BinaryIO, encoding: str) -> Iterator[str]:
+def _lines(stream: BinaryIO, encoding: str) -> Generator[str, None, None]:
     """Lines with their ends; a line is what csv takes for one (a quoted cell may go on over several)."""
     stream.seek(0)
     text = io.TextIOWrapper(stream, encoding=encoding, newline="")
@@ -157,16 +161,13 @@ def _lines(stream: BinaryIO, encoding: str) -> Iterator[str]:
 
 def _read_first_line(stream: BinaryIO, encoding: str) -> tuple[str, int]:
     """The header's delimiter, and how many records come before the customers (Excel may write `sep=;`)."""
-    lines = _lines(stream, encoding)
-    try:
+    with closing(_lines(stream, encoding)) as lines:
         passed_over = 1
         for line in lines:
             if line.lower().startswith("sep=") and len(line.strip()) <= 5:
                 passed_over += 1
             elif line.strip():
                 return _delimiter(line), passed_over
-    finally:
-        lines.close()  # type: ignore[attr-defined]  # a generator: let go of the stream now
     raise _unreadable("csv_empty", "The file is empty.", "Export the customers again, and send that file.")
 
 
@@ -179,12 +180,11 @@ def _delimiter(line: str) -> str:
     return _DELIMITERS[counts.index(max(counts))]
 
 
-def _records(stream: BinaryIO, encoding: str, delimiter: str) -> Iterator[Record]:
+def _records(stream: BinaryIO, encoding: str, delimiter: str) -> Generator[Record, None, None]:
     """Every record that isn't empty, the header among them."""
     csv.field_size_limit(LONGEST_FIELD)
-    lines = _lines(stream, encoding)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    try:
+    with closing(_lines(stream, encoding)) as lines:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
         while True:
             line = reader.line_num + 1
             try:
@@ -197,8 +197,6 @@ def _records(stream: BinaryIO, encoding: str, delimiter: str) -> Iterator[Record
                 continue
             if any(cells) and any(cell.strip() for cell in cells):
                 yield Record(line, reader.line_num, cells)
-    finally:
-        lines.close()  # type: ignore[attr-defined]  # as above
 
 
 def _raise_if_hopeless(fault: str, line: int, last_line: int) -> None:

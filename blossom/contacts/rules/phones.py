@@ -50,7 +50,7 @@ _QUOTES = "'’‘`´\"“”"
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+]?\d+")
 _FLOAT = re.compile(r"([+]?\d{7,15})[.,]0+")
 _LONG_RUNS = re.compile(r"\d(?:[\s().-]*\d){6,}")
-_PLAIN = re.compile(r"[+]?[0-9][0-9 ().-]{0,38}")
+_PLAIN = re.compile(r"[+]?[0-9][0-9 ()-]{0,38}")
 _LONGEST = 60  # characters; no number is written longer
 
 

@@ -5,7 +5,7 @@ Countries and their zones come from the time zone database itself (zone.tab of t
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 from importlib.resources import files
 from zoneinfo import available_timezones
 
@@ -55,15 +55,11 @@ def _zone_in(country: str, province: str | None, phone: Phone | None) -> str | N
     if len(zones) < 2:
         return zones[0] if zones else None
     if phone is not None and phone.country == country:
-        of_number = set(_zones_of_prefix(phone.e164)) & set(zones)
+        number = phonenumbers.parse(phone.e164, None)
+        of_number = set(phone_zones.time_zones_for_number(number)) & set(zones)
         if len(of_number) == 1:
             return of_number.pop()
     return _MAIN_ZONE.get(country, zones[0])
-
-
-@lru_cache(maxsize=4096)
-def _zones_of_prefix(e164: str) -> tuple[str, ...]:
-    return tuple(phone_zones.time_zones_for_number(phonenumbers.parse(e164, None)))
 
 
 @cache

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO, cast
@@ -155,14 +155,14 @@ def _import_rows(
     run: _Run, file: BinaryIO, surveyed: Survey, on_chunk: OnChunk | None, progress: OnProgress | None, size: int
 ) -> None:
     done = run.rows_read
-    records = csv_file.records(file, surveyed, skip=done)
-    while chunk := list(islice(records, size)):
-        listed, refused = _read(chunk, run.reading)
-        with transaction():
-            _store(run, done, len(chunk), listed, refused, on_chunk)
-        done += len(chunk)
-        if progress is not None:
-            progress(done, surveyed.rows_total)
+    with closing(csv_file.records(file, surveyed, skip=done)) as records:
+        while chunk := list(islice(records, size)):
+            listed, refused = _read(chunk, run.reading)
+            with transaction():
+                _store(run, done, len(chunk), listed, refused, on_chunk)
+            done += len(chunk)
+            if progress is not None:
+                progress(done, surveyed.rows_total)
     with transaction():
         _finish(run)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     ARRAY,
@@ -16,18 +16,19 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     SmallInteger,
+    Table,
     Text,
     bindparam,
     case,
     column,
     exists,
     func,
+    literal,
     or_,
     select,
     update,
 )
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import aliased
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
@@ -101,10 +102,9 @@ def save_people(shop_id: int, people: Sequence[Person], given: Collection[str] =
     known = {
         row.phone_hash: row
         for row in session.execute(
-            select(Contact.phone_hash, Contact.id, Contact.fingerprint).where(
-                Contact.shop_id == shop_id, Contact.phone_hash == func.any(bindparam("hashes", type_=_BYTES))
-            ),
-            {"hashes": hashes},
+            select(_at.phone_hash, _at.id, _at.fingerprint).where(
+                _at.shop_id == shop_id, _at.phone_hash == func.any(literal(hashes, ARRAY(LargeBinary)))
+            )
         )
     }
     to_write = [
@@ -115,13 +115,13 @@ def save_people(shop_id: int, people: Sequence[Person], given: Collection[str] =
     ids = {phone_hash: row.id for phone_hash, row in known.items()}
     if to_write:
         values: dict[str, Any] = {
-            name: [pick(cipher, people[i]) for i in to_write] for name, (_, _, pick) in _COLUMNS.items()
+            f"given_{name}": [pick(cipher, people[i]) for i in to_write] for name, (_, _, pick) in _COLUMNS.items()
         }
         values |= {
             "shop": shop_id,
             "moment": clock.now(),
-            "phone_hash": [hashes[i] for i in to_write],
-            "fingerprint": [prints[i] for i in to_write],
+            "given_phone_hash": [hashes[i] for i in to_write],
+            "given_fingerprint": [prints[i] for i in to_write],
         }
         ids |= {row.phone_hash: row.id for row in session.execute(_upsert(given), values)}
     written = set(to_write)
@@ -157,12 +157,13 @@ def _fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
     return cipher.lookup(repr(facts))
 
 
-_BYTES = ARRAY(LargeBinary())
+_contacts = cast(Table, Contact.__table__)  # plain statements: the ORM would take arrays of values for its own
+_at = _contacts.c
 
 
 def _unnested(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:
-    """The bound arrays as a table called `given`."""
-    arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in types.items()]
+    """The arrays bound as `given_<name>`, as a table called `given` with these columns."""
+    arrays = [bindparam(f"given_{name}", type_=ARRAY(kind)) for name, kind in types.items()]
     columns: list[ColumnElement[Any]] = [column(name, kind) for name, kind in types.items()]
     return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
 
@@ -176,19 +177,19 @@ def _upsert(given: frozenset[str]) -> Any:
     picked["tags"] = func.string_to_array(rows.c.tags, _TAG_MARK)
     moment = bindparam("moment", type_=DateTime(timezone=True))
     picked |= {"shop_id": bindparam("shop", type_=BigInteger), "created_at": moment, "updated_at": moment}
-    statement = insert(Contact).from_select(list(picked), select(*picked.values()))
+    statement = insert(_contacts).from_select(list(picked), select(*picked.values()))
     new = statement.excluded
     changed: dict[str, Any] = {name: new[name] for name, (field, _, _) in _COLUMNS.items() if field in given}
     if "zone" in given:  # what is derived never replaces what the person said
-        keep = Contact.zone_is_own & ~new.zone_is_own
-        changed["zone"] = case((keep, Contact.zone), else_=new.zone)
-        changed["zone_is_own"] = Contact.zone_is_own | new.zone_is_own
+        keep = _at.zone_is_own & ~new.zone_is_own
+        changed["zone"] = case((keep, _at.zone), else_=new.zone)
+        changed["zone_is_own"] = _at.zone_is_own | new.zone_is_own
     if "customer_id" in given:  # a line without an id takes none away
-        changed["shopify_customer_id"] = func.coalesce(new.shopify_customer_id, Contact.shopify_customer_id)
+        changed["shopify_customer_id"] = func.coalesce(new.shopify_customer_id, _at.shopify_customer_id)
     changed |= {"fingerprint": new.fingerprint, "updated_at": new.updated_at}
-    return statement.on_conflict_do_update(
-        index_elements=[Contact.shop_id, Contact.phone_hash], set_=changed
-    ).returning(Contact.id, Contact.phone_hash)
+    return statement.on_conflict_do_update(index_elements=[_at.shop_id, _at.phone_hash], set_=changed).returning(
+        _at.id, _at.phone_hash
+    )
 
 
 def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], hashes: Sequence[bytes]) -> None:
@@ -197,11 +198,10 @@ def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], ha
     if not customers:
         return
     theirs = session.execute(
-        select(Contact.id, Contact.shopify_customer_id, Contact.phone_hash).where(
-            Contact.shop_id == shop_id,
-            Contact.shopify_customer_id == func.any(bindparam("customers", type_=ARRAY(BigInteger()))),
-        ),
-        {"customers": list(customers)},
+        select(_at.id, _at.shopify_customer_id, _at.phone_hash).where(
+            _at.shop_id == shop_id,
+            _at.shopify_customer_id == func.any(literal(list(customers), ARRAY(BigInteger))),
+        )
     ).all()
     moved = [
         (row.id, customers[row.shopify_customer_id])
@@ -211,19 +211,19 @@ def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], ha
     if not moved:
         return
     rows = _unnested({"contact_id": BigInteger(), "phone_hash": LargeBinary(), "phone_sealed": LargeBinary()})
-    other = aliased(Contact)
-    taken = exists().where(other.shop_id == shop_id, other.phone_hash == rows.c.phone_hash)
-    is_it = (Contact.shop_id == shop_id, Contact.id == rows.c.contact_id)
+    other = _contacts.alias()
+    taken = exists().where(other.c.shop_id == shop_id, other.c.phone_hash == rows.c.phone_hash)
+    is_it = (_at.shop_id == shop_id, _at.id == rows.c.contact_id)
     values = {
-        "contact_id": [contact_id for contact_id, _ in moved],
-        "phone_hash": [hashes[i] for _, i in moved],
-        "phone_sealed": [cipher.seal(people[i].phone.e164, "phone") for _, i in moved],
+        "given_contact_id": [contact_id for contact_id, _ in moved],
+        "given_phone_hash": [hashes[i] for _, i in moved],
+        "given_phone_sealed": [cipher.seal(people[i].phone.e164, "phone") for _, i in moved],
     }
-    free_the_id = update(Contact).where(*is_it, taken).values(shopify_customer_id=None, fingerprint=None)
+    free_the_id = update(_contacts).where(*is_it, taken).values(shopify_customer_id=None, fingerprint=None)
     take_the_number = (
-        update(Contact)
-        .where(*is_it, ~taken, or_(Contact.phone_hash.is_(None), Contact.phone_hash != rows.c.phone_hash))
+        update(_contacts)
+        .where(*is_it, ~taken, or_(_at.phone_hash.is_(None), _at.phone_hash != rows.c.phone_hash))
         .values(phone_hash=rows.c.phone_hash, phone_sealed=rows.c.phone_sealed, fingerprint=None)
     )
     for statement in (free_the_id, take_the_number):
-        session.execute(statement.execution_options(synchronize_session=False), values)
+        session.execute(statement, values)
