@@ -61,7 +61,7 @@ FAULTS: dict[str, SendFault] = {
         _P, _BATCH, "This group of texts is too large for Mitto. It is tried in smaller groups."
     ),
     "not_found": SendFault(
-        _P, _BATCH, "Mitto doesn't know this traffic account or address. Check both in the settings."
+        _P, _ACCOUNT, "Mitto doesn't know this traffic account or address. Check both in the settings."
     ),
     "message_refused": SendFault(
         _P, _MESSAGE, "Mitto refused this text without saying why. Check the number and the wording."

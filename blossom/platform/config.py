@@ -152,10 +152,11 @@ def _contradictions(config: Config) -> list[str]:
                 "MITTO_HMAC_SECRET or MITTO_WEBHOOK_TOKEN: one must be set in production, "
                 "or anybody could forge receipts"
             )
-    if config.attempt_lease_seconds <= config.mitto_timeout_seconds * 4 + 3:
+    longest_call = config.mitto_timeout_seconds * 4 + 30  # MittoClient.longest_call_seconds: four tries and their waits
+    if config.attempt_lease_seconds <= longest_call:
         faults.append(
             "BLOSSOM_ATTEMPT_LEASE_SECONDS: must be longer than one call with all its retries "
-            f"({config.mitto_timeout_seconds * 4 + 3:.0f} s), or a slow call would be taken for a lost one"
+            f"({longest_call:.0f} s), or a slow call would be taken for a lost one"
         )
     return faults
 

@@ -106,7 +106,7 @@ def _roll_back(current: Session) -> None:
 
 def rows_changed(statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; how many rows it touched."""
-    result = cast(CursorResult[Any], session.execute(statement, values or {}))
+    result = cast(CursorResult[Any], session.execute(statement, values or {}, execution_options={"preserve_rowcount": True}))
     return int(result.rowcount)
 
 

@@ -47,7 +47,7 @@ BAD_CALLS = [
     status(503, TRANSIENT, "provider_busy", calls=4),
     # Refused: once is enough.
     status(400, PERMANENT, "batch_refused"),
-    status(404, PERMANENT, "not_found"),
+    status(404, PERMANENT, "not_found", scope=ACCOUNT_WIDE),
     status(413, PERMANENT, "batch_too_large"),
     status(422, PERMANENT, "batch_refused"),
     status(401, PERMANENT, "unauthorized", scope=ACCOUNT_WIDE),

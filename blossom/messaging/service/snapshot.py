@@ -177,13 +177,13 @@ def _insert_messages(
             literal([place.zone for place in due], ARRAY(Text)),
             literal([place.country for place in due], ARRAY(Text)),
             literal([order[moment] for moment in due.values()], ARRAY(Integer)),
-        ).table_valued("zone", "country", "slot", name="places")
+        ).table_valued("zone", "country", "slot", name="places").render_derived()
         slot = unnested.c.slot
         joined = people.join(unnested, and_(unnested.c.zone == people.c.zone, unnested.c.country == country))
         in_turn = func.row_number().over(partition_by=unnested.c.slot, order_by=people.c.contact_id)
     else:
         in_turn = func.row_number().over(order_by=people.c.contact_id)
-    number = cast(slot * _SLOT + (in_turn - 1) / cast(config.current().mitto_batch_size, BigInteger), Integer)
+    number = cast(slot * _SLOT + (in_turn - 1) // cast(config.current().mitto_batch_size, BigInteger), Integer)
     rows = select(
         literal(dispatch.shop_id, BigInteger),
         literal(dispatch.id, BigInteger),
