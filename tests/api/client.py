@@ -6,9 +6,10 @@ import re
 from typing import Any
 
 import jsonschema
-from flask import Flask
+from flask import Flask, has_app_context
 from werkzeug.test import TestResponse
 
+from blossom.platform import db
 from blossom.platform.api import openapi
 from blossom.shops import service as shops
 
@@ -27,6 +28,7 @@ class ApiClient:
     """Calls the API with one key. `document` is what the app says that it answers."""
 
     def __init__(self, app: Flask, key: str | None) -> None:
+        self.app = app
         self.http = app.test_client()
         self.key = key
         self.document: dict[str, Any] = app.extensions["blossom_openapi"].root
@@ -54,8 +56,19 @@ class ApiClient:
             headers.setdefault("Authorization", f"Bearer {self.key}")
         if options.get("json") is None:
             options.pop("json", None)
-        response = self.http.open(path, method=method, headers=headers, **options)
+        response = self._open(path, method=method, headers=headers, **options)
         self._check(method, path.partition("?")[0], response)
+        return response
+
+    def _open(self, path: str, **options: Any) -> TestResponse:
+        """Call as from outside: what the test did is committed first, and the request has a session of its own."""
+        within_a_test = has_app_context()
+        if within_a_test:
+            db.session.commit()
+        with self.app.app_context():
+            response = self.http.open(path, **options)
+        if within_a_test:
+            db.session.expire_all()
         return response
 
     def _check(self, method: str, path: str, response: TestResponse) -> None:

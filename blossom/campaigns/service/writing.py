@@ -67,7 +67,7 @@ def update_campaign(
         raise errors.ChangedMeanwhile(campaign.version)
     with session.begin_nested():  # so that a refused change leaves nothing behind, whoever catches the refusal
         for name, value in changes.items():
-            setattr(campaign, name, _stored(shop_id, value) if name == "audience" else value)
+            setattr(campaign, name, _stored(shop_id, value) if name == "audience" else str(value))
         if campaign.state is CampaignState.SCHEDULED:
             check_text(shops.get_shop(shop_id), campaign)
         _changed(campaign)
