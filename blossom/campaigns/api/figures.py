@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.campaigns import queries
+from blossom.campaigns.api.examples import PROGRESS, STATS
 from blossom.campaigns.api.rendering import (
     progress_answer,
     recipient_answer,
@@ -41,6 +42,7 @@ def campaign_status(caller: Principal, campaign_id: int) -> StatusAnswer:
     answer=ProgressAnswer,
     summary="How far the texting is",
     description="total = sent + failed + skipped + cancelled + unconfirmed + pending.",
+    answer_example=PROGRESS,
 )
 def campaign_progress(caller: Principal, campaign_id: int) -> ProgressAnswer:
     campaign = queries.get_campaign(caller.shop_id, campaign_id)
@@ -82,6 +84,7 @@ def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQu
     answer=StatsAnswer,
     summary="What it came to",
     headers=_CACHE,
+    answer_example=STATS,
 )
 def campaign_stats(caller: Principal, campaign_id: int) -> Reply:
     stats, cached = queries.campaign_stats(queries.get_campaign(caller.shop_id, campaign_id))

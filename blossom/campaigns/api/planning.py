@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from blossom.campaigns import queries
 from blossom.campaigns import service as campaigns
+from blossom.campaigns.api.examples import CAMPAIGN, DRAFT, PREVIEW
 from blossom.campaigns.api.rendering import campaign_answer, preview_answer, refused_preview
 from blossom.campaigns.api.routes import api
 from blossom.campaigns.forms.answers import CampaignAnswer, CampaignPage, CampaignPreviewAnswer, ReasonAnswer
@@ -19,11 +20,6 @@ from blossom.platform.api import Principal, encode_cursor
 from blossom.shops import queries as shops
 from blossom.wallet import queries as wallet
 
-_EXAMPLE = {
-    "name": "Summer sale",
-    "body": 'Hi {{ first_name | default: "there" }}, 20% off until Sunday: https://shop.example/sale',
-    "audience": {"all": True},
-}
 _UNFIT = {"cannot_send": 422}
 _INVALID = {"invalid_status": 409}
 _SCHEDULE = {"schedule_in_past": 422, "schedule_too_far": 422, "invalid_schedule": 422}
@@ -56,7 +52,8 @@ def list_campaigns(caller: Principal, query: CampaignsQuery) -> CampaignPage:
     answer=CampaignAnswer,
     status=201,
     summary="Write a campaign",
-    body_example=_EXAMPLE,
+    body_example=DRAFT,
+    answer_example=CAMPAIGN,
 )
 def create_campaign(caller: Principal, body: CampaignInput) -> CampaignAnswer:
     campaign = campaigns.create_campaign(
@@ -151,6 +148,7 @@ def unschedule_campaign(caller: Principal, campaign_id: int) -> CampaignAnswer:
     answer=CampaignPreviewAnswer,
     summary="What sending it would reach and cost",
     description="With a faulty text, or nobody chosen, nothing can be counted: `canSend` is false and says why.",
+    answer_example=PREVIEW,
 )
 def preview_campaign(caller: Principal, campaign_id: int) -> CampaignPreviewAnswer:
     campaign = queries.get_campaign(caller.shop_id, campaign_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.campaigns import service as campaigns
+from blossom.campaigns.api.examples import STATUS
 from blossom.campaigns.api.rendering import status_answer
 from blossom.campaigns.api.routes import api
 from blossom.campaigns.forms.answers import CancelAnswer, RetryAnswer, StatusAnswer, TestSendAnswer
@@ -28,6 +29,7 @@ _RETRY = _INVALID | _UNPAID | {"nothing_sent": 409, "nothing_to_retry": 409}
         " refused with the reasons, and nothing is changed."
     ),
     errors=_INVALID | _UNPAID | _UNFIT,
+    answer_example=STATUS,
 )
 def enqueue_campaign(caller: Principal, campaign_id: int) -> StatusAnswer:
     return status_answer(campaigns.enqueue_campaign(caller.shop_id, campaign_id, actor=caller.actor))
