@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Blueprint, Flask, Response, g, make_response, request
 from flask_migrate import Migrate
 from htmx_flask import Htmx
 from werkzeug.exceptions import HTTPException
 
 from blossom.campaigns import api as campaigns_api
+from blossom.campaigns import views as campaigns_views
+from blossom.inbound import api as inbound_api
 from blossom.message_templates import api as templates_api
-from blossom.platform import api, crypto, db, logs, queue
+from blossom.platform import api, crypto, db, health, logs, pages, queue
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
@@ -24,6 +26,9 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 
 APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
+
+VIEWS: tuple[Blueprint, ...] = (campaigns_views.views,)
+"""The pages, by domain."""
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -50,6 +55,7 @@ def create_app(config: Config | None = None) -> Flask:
     queue.init(str(config.redis_url))
     _handle_requests(app)
     api.init(app, APIS, authenticate)
+    app.register_blueprint(inbound_api.blueprint)
     return app
 
 
@@ -81,6 +87,8 @@ def _handle_requests(app: Flask) -> None:
 
 
 def _render_error(error: BlossomError) -> Any:
+    if pages.wanted():
+        return pages.error(error)
     headers = {"Cache-Control": "no-store"}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -90,13 +98,15 @@ def _render_error(error: BlossomError) -> Any:
 
 
 def _render_http_error(error: HTTPException) -> Any:
-    body, status, headers = _render_error(
-        BlossomError(
-            error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
+    response = make_response(
+        _render_error(
+            BlossomError(
+                error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
+            )
         )
     )
-    kept = {name: value for name, value in error.get_headers() if name == "Allow"}
-    return body, status, headers | kept
+    response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
+    return response
 
 
 def _render_fault(error: Exception) -> Any:

@@ -1,0 +1,31 @@
+"""Inbound's jobs. The row says whether an answer is owed, so each may run twice, late, or not at all."""
+
+from __future__ import annotations
+
+import structlog
+
+from blossom.inbound import queries
+from blossom.inbound import service as inbound
+from blossom.platform import clock, queue
+from blossom.platform.db import transaction
+
+log = structlog.get_logger()
+
+
+@queue.job("inbound.handle_text")
+def handle_text(shop_id: int, text_id: int) -> None:
+    with transaction():
+        inbound.handle_text(shop_id, text_id)
+
+
+@queue.job("inbound.sweep")
+def sweep() -> None:
+    """Handle the texts whose job was lost. One that can't be handled costs the others nothing; within the hour it is
+    closed as too late."""
+    with transaction():
+        owed = queries.unhandled(clock.now())
+    for shop_id, text_id in owed:
+        try:
+            handle_text(shop_id, text_id)
+        except Exception:
+            log.exception("inbound.not_handled", shop_id=shop_id, inbound_id=text_id)

@@ -1,0 +1,103 @@
+"""Reading texts, and finding the shops that one may be for: the questions that come before a shop's id is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Row, func, select, text
+
+from blossom.inbound import rules
+from blossom.inbound.models import InboundText
+from blossom.platform.db import session
+from blossom.shops.models import Shop
+
+UNHANDLED_AFTER = timedelta(seconds=10)
+"""A text whose answer is owed for longer has lost its job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """A shop that a text may be for, before its keys are asked. A value, so that no row's later change shows in it."""
+
+    shop_id: int
+    default_country: str
+    stop_keywords: tuple[str, ...]
+
+
+def texts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[InboundText]:
+    """What people sent to the shop, the newest first; `before_id` is the last id of the page before.
+
+    `phone` and `text` of each are opened as they are read.
+    """
+    query = select(InboundText).where(InboundText.shop_id == shop_id).order_by(InboundText.id.desc()).limit(limit)
+    if before_id is not None:
+        query = query.where(InboundText.id < before_id)
+    return session.scalars(query).all()
+
+
+def shop_id_of(domain: str) -> int | None:
+    """The shop that a webhook's address names. A shop that has left counts: its receipts still come in."""
+    found: int | None = session.execute(_SHOP_ID, {"domain": domain}).scalar_one_or_none()
+    return found
+
+
+def addressees(named_shop_id: int | None, recipient: str | None) -> list[Addressee]:
+    """The shop that the address named, and those whose sender the text went to."""
+    keys = rules.sender_keys(recipient)
+    wanted = [Shop.id == named_shop_id] if named_shop_id is not None else []
+    if keys:
+        wanted.append(func.lower(Shop.sender).in_(keys))
+    return _addressees(wanted[0] if len(wanted) == 1 else wanted[0] | wanted[1]) if wanted else []
+
+
+def all_shops() -> list[Addressee]:
+    """Every shop. One that has left counts too: who stops its texts now must find them stopped if it comes back."""
+    return _addressees()
+
+
+def _addressees(*conditions: Any) -> list[Addressee]:
+    found = session.execute(select(Shop.id, Shop.default_country, Shop.stop_keywords).where(*conditions))
+    return [Addressee(row.id, row.default_country, tuple(row.stop_keywords)) for row in found]
+
+
+def acquaintances(phone_hashes: Mapping[int, bytes], now: datetime) -> dict[int, Row[Any]]:
+    """How each shop knows its hash of a phone: `contact_id`, `consent`, `consent_source`, `texted_at`, each or None.
+
+    Every probe is of an index, so it costs the same however much a shop has sent.
+    """
+    values = {
+        "shop_ids": list(phone_hashes),
+        "phone_hashes": list(phone_hashes.values()),
+        "since": now - rules.TEXTED_WITHIN,
+    }
+    return {row.shop_id: row for row in session.execute(_ACQUAINTANCES, values)}
+
+
+def unhandled(now: datetime, limit: int = 100) -> list[tuple[int, int]]:
+    """Texts (shop_id, id) whose answer is owed for longer than a job takes, the oldest first."""
+    query = (
+        select(InboundText.shop_id, InboundText.id)
+        .where(InboundText.handled_at.is_(None), InboundText.received_at < now - UNHANDLED_AFTER)
+        .order_by(InboundText.received_at)
+        .limit(limit)
+    )
+    return [(row.shop_id, row.id) for row in session.execute(query)]
+
+
+_SHOP_ID = text("SELECT id FROM shops WHERE domain = :domain")
+
+_ACQUAINTANCES = text(
+    """
+    SELECT given.shop_id, c.id AS contact_id, k.state AS consent, k.source AS consent_source, (
+        SELECT max(coalesce(m.sent_at, m.created_at)) FROM messages m
+        WHERE m.contact_id = c.id AND m.created_at > :since AND m.shop_id = given.shop_id
+          AND m.state IN ('sent', 'delivered', 'unconfirmed')
+    ) AS texted_at
+    FROM unnest(CAST(:shop_ids AS bigint[]), CAST(:phone_hashes AS bytea[])) AS given(shop_id, phone_hash)
+    LEFT JOIN contacts c ON c.shop_id = given.shop_id AND c.phone_hash = given.phone_hash
+    LEFT JOIN consents k ON k.shop_id = given.shop_id AND k.phone_hash = given.phone_hash
+    """
+)
