@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
 
+import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -217,6 +218,7 @@ class Wallet(RuleBasedStateMachine):
         assert queries.balance(self.bystander) == rules.Balance(77, 0)
 
 
+@pytest.mark.timeout(600)  # 6 s when it holds; making a failure small may take minutes
 def test_no_order_of_calls_makes_the_books_wrong(app: Flask) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         Wallet,
