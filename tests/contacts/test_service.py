@@ -394,11 +394,11 @@ def test_the_sample_is_what_the_generator_writes() -> None:
 def test_memory_does_not_grow_with_the_file(personas: Personas) -> None:
     do_import(personas.ours.id, a_file((a_phone(), "Warm", "up")))  # caches that are filled once
     peaks = []
-    for count in (2_000, 40_000):
+    for count in (1_000, 15_000):
         file = a_file(*((f"+3069{count % 97:02d}{n:06d}", "Eleni", "vip") for n in range(count)))
         tracemalloc.start()
         try:
-            report = do_import(personas.ours.id, file, chunk_rows=500)
+            report = do_import(personas.ours.id, file, chunk_rows=250)
             peaks.append(tracemalloc.get_traced_memory()[1])
         finally:
             tracemalloc.stop()

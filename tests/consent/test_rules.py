@@ -1,0 +1,143 @@
+"""The table of consent, and the keywords of a text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blossom.consent.rules import (
+    BY_THE_PERSON,
+    Deed,
+    Event,
+    Keyword,
+    Purpose,
+    Refusal,
+    Source,
+    Standing,
+    State,
+    classify_keyword,
+    may_text,
+    transition,
+)
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+EARLIER, LATER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
+
+NEVER, PENDING, IN, OUT = State.NEVER_SUBSCRIBED, State.PENDING, State.OPTED_IN, State.OPTED_OUT
+
+
+@pytest.mark.parametrize(
+    ("state", "by", "deed", "source", "after"),
+    [
+        (NEVER, None, Deed.OPT_IN, Source.IMPORT, IN),
+        (NEVER, None, Deed.ASK, Source.STOREFRONT, PENDING),
+        (NEVER, None, Deed.OPT_OUT, Source.KEYWORD, OUT),
+        (NEVER, None, Deed.RETRACT, Source.IMPORT, Refusal.ALREADY),
+        (PENDING, Source.STOREFRONT, Deed.OPT_IN, Source.STOREFRONT, IN),
+        (PENDING, Source.STOREFRONT, Deed.ASK, Source.STOREFRONT, Refusal.ALREADY),
+        (IN, Source.CHECKOUT, Deed.OPT_IN, Source.IMPORT, Refusal.ALREADY),
+        (IN, Source.CHECKOUT, Deed.ASK, Source.STOREFRONT, Refusal.ALREADY),
+        (IN, Source.CHECKOUT, Deed.OPT_OUT, Source.KEYWORD, OUT),
+        (IN, Source.CHECKOUT, Deed.OPT_OUT, Source.MERCHANT, OUT),
+        (IN, Source.CHECKOUT, Deed.RETRACT, Source.IMPORT, Refusal.PROVEN_ELSEWHERE),
+        (IN, Source.KEYWORD, Deed.RETRACT, Source.IMPORT, Refusal.PROVEN_ELSEWHERE),
+        (IN, Source.IMPORT, Deed.RETRACT, Source.IMPORT, NEVER),
+        (IN, Source.SHOPIFY, Deed.RETRACT, Source.IMPORT, NEVER),
+        (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.KEYWORD, Refusal.ALREADY),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.KEYWORD, IN),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.CHECKOUT, IN),
+        (OUT, Source.KEYWORD, Deed.ASK, Source.STOREFRONT, PENDING),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.IMPORT, Refusal.OPTED_OUT_STANDS),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.SHOPIFY, Refusal.OPTED_OUT_STANDS),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.API, Refusal.OPTED_OUT_STANDS),
+        (OUT, Source.KEYWORD, Deed.OPT_IN, Source.MERCHANT, Refusal.OPTED_OUT_STANDS),
+        (OUT, Source.IMPORT, Deed.RETRACT, Source.IMPORT, Refusal.ALREADY),
+    ],
+)
+def test_what_a_deed_comes_to(
+    state: State, by: Source | None, deed: Deed, source: Source, after: State | Refusal
+) -> None:
+    assert transition(Standing(state, by, EARLIER), Event(deed, source, NOW)) is after
+
+
+def test_an_opt_in_from_before_the_opt_out_does_not_undo_it() -> None:
+    standing = Standing(OUT, Source.KEYWORD, NOW)
+
+    assert transition(standing, Event(Deed.OPT_IN, Source.CHECKOUT, EARLIER)) is Refusal.OLDER_THAN_OPT_OUT
+    assert transition(standing, Event(Deed.OPT_IN, Source.CHECKOUT, LATER)) is IN
+
+
+def test_an_opt_out_is_honoured_however_late_we_hear_of_it() -> None:
+    assert transition(Standing(IN, Source.CHECKOUT, NOW), Event(Deed.OPT_OUT, Source.KEYWORD, EARLIER)) is OUT
+
+
+@given(
+    st.sampled_from(Deed), st.sampled_from([s for s in Source if s not in BY_THE_PERSON]), st.sampled_from(list(Source))
+)
+def test_nobody_but_the_person_ends_an_opt_out(deed: Deed, source: Source, by: Source) -> None:
+    assert isinstance(transition(Standing(OUT, by, EARLIER), Event(deed, source, NOW)), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("state", "purpose", "allowed"),
+    [
+        (NEVER, Purpose.MARKETING, False),
+        (PENDING, Purpose.MARKETING, False),
+        (IN, Purpose.MARKETING, True),
+        (OUT, Purpose.MARKETING, False),
+        (NEVER, Purpose.TRANSACTIONAL, True),
+        (PENDING, Purpose.TRANSACTIONAL, True),
+        (IN, Purpose.TRANSACTIONAL, True),
+        (OUT, Purpose.TRANSACTIONAL, False),
+    ],
+)
+def test_who_may_be_texted(state: State, purpose: Purpose, allowed: bool) -> None:
+    assert may_text(state, purpose) == (allowed, None if allowed else state.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "STOP", "stop", "Stop!", "STOP.", " stop \n", "«stop»", '"STOP"', "s\u200btop", "ＳＴＯＰ", "STOP STOP",
+        "stop, stop, stop",        "stop please", "Please STOP", "STOP 🛑", "🛑️ stop", "Stop!!!", "STOP_", "*stop*", "\ufeffSTOP", "stóp",
+        "S\u0301top", "UNSUBSCRIBE", "StopAll", "cancel", "END", "quit", "Revoke", "OPT OUT", "opt-out", "optout", "Opt  out.",
+        "ΣΤΟΠ", "στοπ", "Στόπ!", "ΔΙΑΓΡΑΦΗ", "διαγραφή", "Διαγραφη.", "STOP thank you",
+    ],
+)  # fmt: skip
+def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
+    assert classify_keyword(text) is Keyword.STOP
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "please stop by our shop", "don't stop", "Can I cancel order 12?", "the end", "", "   ", "🙂", "\u200b", "stopp",
+        "stops", "yes", "no", "end of story", "please", "thank you", "STOP" + "x" * 500, "stop start", "ΣΤΟΠΠ", "1",
+    ],
+)  # fmt: skip
+def test_a_sentence_is_no_keyword(text: str) -> None:
+    assert classify_keyword(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "keyword"),
+    [("START", Keyword.START), ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
+     ("INFO?", Keyword.HELP)],
+)  # fmt: skip
+def test_start_and_help_are_heard_too(text: str, keyword: Keyword) -> None:
+    assert classify_keyword(text) is keyword
+
+
+def test_a_shop_has_stop_words_of_its_own_that_never_turn_the_built_in_ones_around() -> None:
+    assert classify_keyword("Arrêt !", ["arret"]) is Keyword.STOP
+    assert classify_keyword("no more", ["No More!"]) is Keyword.STOP
+    assert classify_keyword("START", ["start"]) is Keyword.START
+    assert classify_keyword("anything", ["", "!"]) is None
+
+
+@given(st.text(max_size=300))
+def test_no_text_whatever_breaks_the_classifier(text: str) -> None:
+    assert classify_keyword(text, ["νόμος"]) in (None, *Keyword)
