@@ -206,7 +206,7 @@ def test_a_lost_answer_makes_unconfirmed_and_is_never_repeated(outbox: Outbox, f
     outbox.run()
     progress = outbox.progress(dispatch)
     assert (progress.unconfirmed, progress.sent) == (5, 0)
-    assert outbox.mitto.counters()["calls"] == 1
+    assert outbox.mitto.counters()["send_calls"] == 1
     outbox.check_books(dispatch)
 
 
