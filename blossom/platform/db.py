@@ -51,6 +51,7 @@ def engine_options(config: Config) -> dict[str, Any]:
         "max_overflow": config.database_pool_size,
         "pool_pre_ping": True,
         "pool_timeout": 10,
+        "hide_parameters": True,  # names and texts are parameters, and errors are logged
         "connect_args": {"prepare_threshold": None, "connect_timeout": 5, "application_name": "blossom"},
     }
 

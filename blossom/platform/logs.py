@@ -2,7 +2,7 @@
 
 The id comes in as `X-Request-Id` (or is made), goes out in the answer and into jobs. Redaction is the last step
 of the chain: keys that name personal data or secrets are dropped, and anything that looks like a phone number
-or an e-mail address in a string is masked.
+or an e-mail address is masked, wherever it stands. Tracebacks tell files and lines, never values.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import logging
 import re
 import sys
 import uuid
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from datetime import date
 from typing import Any
+from uuid import UUID
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 
 _PRIVATE_KEYS = re.compile(
     r"phone|msisdn|destination|e?mail|first_name|last_name|full_name|address|\btext\b|body|secret|token|password|api_key|"
@@ -24,7 +27,14 @@ _PRIVATE_KEYS = re.compile(
 )
 _PHONE = re.compile(r"\+\d[\d ().-]{6,}\d|\b\d{9,15}\b")
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]+")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}\Z")
+_ROW = re.compile(r"\bDETAIL:.*", re.DOTALL)
+"""Postgres quotes the values of the row that it refuses, to the end of its message."""
+
+_REQUEST_ID = re.compile(r"(?!\d{9,15}\Z)[A-Za-z0-9_.:-]{1,64}\Z")  # a number could be a phone's
+_KNOWN_CLEAN = ("request_id", "timestamp", "level")
+
+# Never the values of local variables: names, texts and keys stand in them.
+_tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
 
 
 def configure(level: str, stream: Any = None) -> None:
@@ -33,7 +43,7 @@ def configure(level: str, stream: Any = None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        _tracebacks,
         redact,
     ]
     structlog.configure(
@@ -66,7 +76,8 @@ def _to_json(entry: Any, **_: Any) -> str:
 def redact(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Drop what must never be logged. Ids and counts pass; numbers of nine digits and more in strings don't."""
     for key, value in entry.items():
-        entry[key] = "[redacted]" if _is_private(key) else _masked(value)
+        if key not in _KNOWN_CLEAN and not key.startswith("_"):  # structlog's own notes begin so
+            entry[key] = "[redacted]" if _is_private(key) else _masked(value)
     return entry
 
 
@@ -75,13 +86,17 @@ def _is_private(key: str) -> bool:
 
 
 def _masked(value: Any) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, str):
-        return _EMAIL.sub("[e-mail]", _PHONE.sub("[number]", value))
-    if isinstance(value, dict):
-        return {k: "[redacted]" if _is_private(str(k)) else _masked(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
+        return _EMAIL.sub("[e-mail]", _PHONE.sub("[number]", _ROW.sub("DETAIL: [redacted]", value)))
+    if isinstance(value, Mapping):
+        return {_masked(str(k)): "[redacted]" if _is_private(str(k)) else _masked(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [_masked(item) for item in value]
-    return value
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return f"[{len(value)} bytes]"
+    return _masked(str(value) if isinstance(value, (BaseException, date, UUID)) else repr(value))
 
 
 def request_id() -> str | None:
