@@ -20,8 +20,8 @@ from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from sqlalchemy import ForeignKey, LargeBinary, select, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, event, select, text
+from sqlalchemy.orm import Mapped, Session, SessionTransaction, mapped_column
 
 from blossom.platform.db import Base, session
 
@@ -51,16 +51,21 @@ class ShopKey(Base):
     """A shop's key, wrapped by a master key. `use` is "data" (the newest seals, all open) or "lookup" (one)."""
 
     __tablename__ = "shop_keys"
+    __table_args__ = (
+        Index(None, "shop_id"),
+        Index("uq_shop_keys_lookup", "shop_id", unique=True, postgresql_where=text("use = 'lookup'")),
+        CheckConstraint("use IN ('data', 'lookup')", "use"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
-    use: Mapped[str]
+    use: Mapped[str] = mapped_column(Text)
     master_key_id: Mapped[int]
     wrapped: Mapped[bytes]
 
 
 class ShopCipher:
-    """Seals and opens the values of one shop."""
+    """Seals and opens the values of one shop. Made by `for_shop`."""
 
     def __init__(self, shop_id: int, data_keys: Mapping[int, bytes], lookup_key: bytes) -> None:
         self.shop_id = shop_id
@@ -85,8 +90,10 @@ class ShopCipher:
             version, key_id = _HEAD.unpack_from(sealed)
             if version != _VERSION:
                 raise SealedValueError(f"unknown version {version}")
+            if key_id not in self._keys:
+                self._look_again()
             return self._keys[key_id].decrypt(sealed[5:17], sealed[17:], self._aad(purpose)).decode()
-        except (InvalidTag, KeyError, struct.error) as error:
+        except (InvalidTag, KeyError, ValueError, struct.error) as error:
             raise SealedValueError(f"a {purpose} of shop {self.shop_id} does not open") from error
 
     def lookup(self, value: str) -> bytes:
@@ -103,6 +110,12 @@ class ShopCipher:
     def current_key_id(self) -> int:
         return self._current
 
+    def _look_again(self) -> None:
+        """Another process may have rotated the shop's key since this cipher was made, and sealed with the new one."""
+        forget(self.shop_id)
+        newest = for_shop(self.shop_id)
+        self._keys, self._current = newest._keys, newest._current
+
     def _aad(self, purpose: str) -> bytes:
         aad = self._aads.get(purpose)
         if aad is None:
@@ -112,6 +125,9 @@ class ShopCipher:
 
 _master: dict[int, bytes] = {}
 _ciphers: dict[int, tuple[float, ShopCipher]] = {}
+"""Of keys that are committed: a value sealed under a key that is rolled back could never be opened again."""
+
+_UNCOMMITTED = "ciphers of shops whose keys this transaction changed"
 
 
 def init(master_keys: Mapping[int, bytes]) -> None:
@@ -125,13 +141,13 @@ def create_shop_keys(shop_id: int) -> None:
     """Make the data and the lookup key of a new shop."""
     for use in ("data", "lookup"):
         _add_key(shop_id, use)
-    forget(shop_id)
+    _changed(shop_id)
 
 
 def rotate_data_key(shop_id: int) -> None:
     """Add a new data key; from now on it seals. Old values open still and are sealed anew by `blossom keys reseal`."""
     _add_key(shop_id, "data")
-    forget(shop_id)
+    _changed(shop_id)
 
 
 def rewrap(shop_id: int) -> int:
@@ -148,27 +164,57 @@ def rewrap(shop_id: int) -> int:
 def destroy_shop_keys(shop_id: int) -> None:
     """Make every sealed value of the shop unreadable, for good."""
     session.execute(text("DELETE FROM shop_keys WHERE shop_id = :shop_id"), {"shop_id": shop_id})
-    forget(shop_id)
+    _changed(shop_id)
 
 
 def for_shop(shop_id: int) -> ShopCipher:
     """The shop's cipher, cached for a minute. Raises `SealedValueError` when the shop has no keys."""
+    own: dict[int, ShopCipher | None] = session.info.get(_UNCOMMITTED, {})
+    if shop_id in own:
+        cipher = own[shop_id] = own[shop_id] or _read_cipher(shop_id)
+        return cipher
     cached = _ciphers.get(shop_id)
     if cached and cached[0] > time.monotonic():
         return cached[1]
+    cipher = _read_cipher(shop_id)
+    _ciphers[shop_id] = (time.monotonic() + _CACHE_SECONDS, cipher)
+    return cipher
+
+
+def forget(shop_id: int) -> None:
+    """Read the shop's keys anew when they are next asked for."""
+    _ciphers.pop(shop_id, None)
+
+
+def _read_cipher(shop_id: int) -> ShopCipher:
     with session.no_autoflush:
         rows = session.scalars(select(ShopKey).where(ShopKey.shop_id == shop_id)).all()
     data = {row.id: _unwrap(row) for row in rows if row.use == "data"}
     lookup = next((_unwrap(row) for row in rows if row.use == "lookup"), None)
     if not data or lookup is None:
         raise SealedValueError(f"shop {shop_id} has no keys: they were destroyed, or never made")
-    cipher = ShopCipher(shop_id, data, lookup)
-    _ciphers[shop_id] = (time.monotonic() + _CACHE_SECONDS, cipher)
-    return cipher
+    return ShopCipher(shop_id, data, lookup)
 
 
-def forget(shop_id: int) -> None:
-    _ciphers.pop(shop_id, None)
+def _changed(shop_id: int) -> None:
+    """Keep the shop's cipher to this session until its transaction ends."""
+    forget(shop_id)
+    session.info.setdefault(_UNCOMMITTED, {})[shop_id] = None
+
+
+@event.listens_for(Session, "after_soft_rollback")
+def _distrust(of: Session, _: SessionTransaction) -> None:
+    """A rollback, be it of a savepoint only, may have taken keys away."""
+    for shop_id in of.info.get(_UNCOMMITTED, {}):
+        of.info[_UNCOMMITTED][shop_id] = None
+
+
+@event.listens_for(Session, "after_transaction_end")
+def _settle(of: Session, ended: SessionTransaction) -> None:
+    """Committed or undone, but not the mere end of a savepoint: from here on the keys are as everybody sees them."""
+    if ended.parent is None:
+        for shop_id in of.info.pop(_UNCOMMITTED, {}):
+            forget(shop_id)
 
 
 class SealedText:

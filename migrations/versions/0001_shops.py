@@ -32,8 +32,8 @@ def upgrade() -> None:
         sa.Column("traffic_account_id", sa.Text),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("uninstalled_at", sa.DateTime(timezone=True)),
-        sa.CheckConstraint("daily_cap IS NULL OR daily_cap > 0", "ck_shops_daily_cap"),
-        sa.CheckConstraint("weekly_cap IS NULL OR weekly_cap > 0", "ck_shops_weekly_cap"),
+        sa.CheckConstraint("daily_cap IS NULL OR daily_cap > 0", "daily_cap"),
+        sa.CheckConstraint("weekly_cap IS NULL OR weekly_cap > 0", "weekly_cap"),
     )
     op.create_table(
         "shop_keys",
@@ -42,7 +42,7 @@ def upgrade() -> None:
         sa.Column("use", sa.Text, nullable=False),
         sa.Column("master_key_id", sa.BigInteger, nullable=False),
         sa.Column("wrapped", sa.LargeBinary, nullable=False),
-        sa.CheckConstraint("use IN ('data', 'lookup')", "ck_shop_keys_use"),
+        sa.CheckConstraint("use IN ('data', 'lookup')", "use"),
     )
     op.create_index("ix_shop_keys_shop_id", "shop_keys", ["shop_id"])
     op.create_index(
