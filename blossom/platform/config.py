@@ -26,8 +26,8 @@ class Config:
 
     environment: str = "development"
     # None: the embedded Postgres and Valkey, started by ourselves in `data_folder`.
-    database_url: str | None = None
-    redis_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)  # with its password
+    redis_url: str | None = field(default=None, repr=False)
     data_folder: Path | None = None
     database_pool_size: int = 5  # connections a process keeps; as many again may overflow for a moment
     # Wraps the shops' data keys. Id → 32 bytes; the first is used for new wraps, the others only to unwrap.
@@ -226,5 +226,7 @@ def _master_keys(raw: str) -> dict[int, bytes]:
             key = b""
         if not number.isascii() or not number.isdigit() or len(key) != 32:
             raise ValueError("must read id:key[,id:key], each key 32 bytes in base64 (`blossom new-master-key`)")
+        if int(number) in keys:
+            raise ValueError(f"names the id {int(number)} twice: what the other key wraps could not be read")
         keys[int(number)] = key
     return keys
