@@ -41,6 +41,9 @@ class Periodic:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
+_RECONCILE_SECONDS = 60.0
+"""How often a clock looks at the table: during a deployment an older one, which lacks a job, may drop its row again."""
+
 _ADD = text("INSERT INTO periodic_turns (name, due_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING")
 
 # Counted on from now, not from when it was due: a clock that was down makes up for nothing.
@@ -68,15 +71,16 @@ def tick(table: Sequence[Periodic], now: datetime | None = None) -> list[str]:
 
 def run(table: Sequence[Periodic], seconds: float = 1.0) -> None:
     """Tick until the process is asked to stop. A database that is away is waited for."""
-    ready = False
+    reconcile_at = time.monotonic()
     while not stopping.requested():
         started = time.monotonic()
         try:
             with transaction():
-                if not ready:
+                if started >= reconcile_at:
                     reconcile(table)
-                    ready = True
                 tick(table)
+            if started >= reconcile_at:  # only once that is committed
+                reconcile_at = started + _RECONCILE_SECONDS
         except OperationalError as error:
             log.warning("clock.no_database", error=type(error.orig).__name__)
         stopping.wait(max(0.0, seconds - (time.monotonic() - started)))

@@ -7,6 +7,7 @@ its functions with `@job("domain.verb")`; a service names a job by string and im
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ QUEUES = ("send", "receipts", "default", "slow")
 Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job.
 """
 
-_MARKER_SECONDS = 300
+_MARKER_SECONDS = 60
 """A marker whose job was lost is forgotten after this time, and the job is enqueued again."""
 
 _jobs: dict[str, Callable[..., Any]] = {}
@@ -90,10 +91,12 @@ def enqueue(
 
     `at_most`: skip it when that many jobs wait in the queue already (for nudges that carry no argument).
     `unless_waiting`: skip it when a call of this job waits there already, so that a stuck queue doesn't fill up.
-    `kwargs` must be JSON. A Redis that can't be reached is logged and forgiven: the sweeper finds the row.
+    `kwargs` must be JSON: `TypeError` if not, here and not after the commit. A Redis that can't be reached is logged
+    and forgiven: the sweeper finds the row.
     """
     if queue not in QUEUES:
         raise ValueError(f"no such queue: {queue}")
+    json.dumps(kwargs)
     _collected().append(JobCall(name, queue, kwargs, at_most, unless_waiting, timeout_seconds))
 
 

@@ -30,7 +30,7 @@ for i = 1, #KEYS do
   local state = redis.call('HMGET', KEYS[i], 'level', 'at')
   local level = tonumber(state[1]) or rate
   local at = tonumber(state[2]) or now
-  level = math.min(rate, level + (now - at) * rate) - amount
+  level = math.min(rate, level + math.max(0, now - at) * rate) - amount
   redis.call('HSET', KEYS[i], 'level', tostring(level), 'at', tostring(now))
   redis.call('PEXPIRE', KEYS[i], math.ceil((math.max(0, rate - level) / rate + 60) * 1000))
   if level < 0 then longest = math.max(longest, -level / rate) end
