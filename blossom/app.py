@@ -54,8 +54,12 @@ def create_app(config: Config | None = None) -> Flask:
     crypto.init(config.master_keys)
     queue.init(str(config.redis_url))
     _handle_requests(app)
+    pages.init(app)
+    health.init(app)
     api.init(app, APIS, authenticate)
     app.register_blueprint(inbound_api.blueprint)
+    for views in VIEWS:
+        app.register_blueprint(views)
     return app
 
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask import Blueprint, Flask, Response, current_app, render_template, request, url_for
 
@@ -126,12 +127,13 @@ def campaign_page(campaign_id: int) -> Response:
     """The page, or for htmx its live part."""
     given = request.args.get("pass", "")
     picture = _picture(_shop_of(given, campaign_id), campaign_id)
+    address: dict[str, Any] = {"campaign_id": campaign_id, "pass": given}
     return htmx.page_or_partial(
         "campaigns/page.html",
         "campaigns/_progress.html",
         picture=picture,
-        page_url=url_for("campaigns.campaign_page", campaign_id=campaign_id, **{"pass": given}),
-        events_url=url_for("campaigns.campaign_events", campaign_id=campaign_id, **{"pass": given}),
+        page_url=url_for("campaigns.campaign_page", **address),
+        events_url=url_for("campaigns.campaign_events", **address),
     )
 
 

@@ -1,0 +1,51 @@
+"""What pages need of htmx 4: one URL for page and partial, and streams of partials (server-sent events)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Response, current_app, make_response, render_template, request
+
+ASKED_BY = ("HX-Request", "HX-Request-Type", "HX-Boosted", "HX-History-Restore-Request")
+"""The headers that decide between page and partial, so caches must tell their values apart."""
+
+
+def wants_partial() -> bool:
+    """Whether htmx asks for a part of a page. A boosted link and a step back in history need the whole."""
+    headers = request.headers
+    return (
+        headers.get("HX-Request") == "true"
+        and headers.get("HX-Request-Type") != "full"
+        and "HX-Boosted" not in headers
+        and "HX-History-Restore-Request" not in headers
+    )
+
+
+def page_or_partial(page: str, partial: str, **context: Any) -> Response:
+    """Render the template `partial` when htmx asks for it, else `page`, which includes that partial.
+
+    The answer belongs to whoever may see it now: it is never stored by a cache.
+    """
+    response = make_response(render_template(partial if wants_partial() else page, **context))
+    response.vary.update(ASKED_BY)
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def event(data: str, name: str | None = None) -> str:
+    """One server-sent event. Without a name, htmx swaps `data` in; a named one becomes an event in the page."""
+    lines = [f"event: {name}"] if name else []
+    return "\n".join([*lines, *(f"data: {line}" for line in data.splitlines() or [""])]) + "\n\n"
+
+
+COMMENT = ":\n\n"
+"""Keeps a quiet stream open, and notices a client that has gone."""
+
+
+def event_stream(events: Iterator[str]) -> Response:
+    """Answer with `events` as they come. They are made after the request has ended, outside of its contexts."""
+    response = current_app.response_class(events, mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    response.headers["X-Accel-Buffering"] = "no"  # a buffering proxy would hold back what is meant to be live
+    return response
