@@ -33,8 +33,8 @@ CREATE TABLE campaigns (
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
     version integer NOT NULL,
-    CONSTRAINT uq_campaigns_shop_id UNIQUE (shop_id, id),
-    CONSTRAINT fk_campaigns_shop_id FOREIGN KEY (shop_id, dispatch_id) REFERENCES dispatches (shop_id, id),
+    CONSTRAINT uq_campaigns_shop_id_id UNIQUE (shop_id, id),
+    CONSTRAINT fk_campaigns_shop_id_dispatch_id FOREIGN KEY (shop_id, dispatch_id) REFERENCES dispatches (shop_id, id),
     CONSTRAINT ck_campaigns_schedule CHECK (
         (schedule_kind IS NOT DISTINCT FROM 'at') = (scheduled_at IS NOT NULL)
         AND (schedule_kind IS NOT DISTINCT FROM 'local') = (local_at IS NOT NULL)
