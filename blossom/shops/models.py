@@ -32,8 +32,8 @@ class Shop(Base):
     quiet_hours_on: Mapped[bool] = mapped_column(default=True)
     quiet_from: Mapped[time] = mapped_column(default=rules.QUIET_FROM)  # local time of the recipient
     quiet_until: Mapped[time] = mapped_column(default=rules.QUIET_UNTIL)
-    daily_cap: Mapped[int | None] = mapped_column(SmallInteger, default=1)  # marketing texts a person; NULL: none
-    weekly_cap: Mapped[int | None] = mapped_column(SmallInteger, default=3)
+    daily_cap: Mapped[int | None] = mapped_column(SmallInteger)  # marketing texts a person; NULL: no cap
+    weekly_cap: Mapped[int | None] = mapped_column(SmallInteger)
     traffic_account_id: Mapped[str | None] = mapped_column(Text)  # Mitto's; NULL: the installation's own
     created_at: Mapped[datetime]
     uninstalled_at: Mapped[datetime | None]

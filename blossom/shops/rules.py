@@ -16,6 +16,8 @@ _NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
 _MAX_STOP_KEYWORDS = 20
 QUIET_FROM, QUIET_UNTIL = time(20, 0), time(9, 0)
 """The quiet hours of a shop that has not chosen its own, in the recipient's local time (spec §2)."""
+DAILY_CAP, WEEKLY_CAP = 1, 3
+"""Marketing texts a person, for a shop that has not chosen its own (spec §7); None is no cap."""
 
 
 def sender_fault(sender: str) -> str | None:

@@ -29,6 +29,7 @@ def create_shop(
 
     Raises `InvalidInput` naming every setting that can't be used, `DomainTaken`.
     """
+    settings = {"daily_cap": rules.DAILY_CAP, "weekly_cap": rules.WEEKLY_CAP, **settings}
     settings |= {"name": name, "sender": sender, "timezone": timezone, "default_country": default_country}
     faults = rules.settings_faults(settings)
     if fault := rules.domain_fault(domain):

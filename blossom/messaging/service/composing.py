@@ -50,18 +50,25 @@ ORDER BY m.id
 
 # Texts of the last week, and those that another attempt, claimed before this one, has in hand: of two campaigns that
 # reach one person at the same moment, the one claimed first counts for the other.
+#
+# Person by person, behind a fence (OFFSET 0): a fresh dispatch has no statistics yet, and the planner would think it a
+# good idea to read all of it.
 _EARLIER = text("""
-SELECT m.contact_id, coalesce(m.sent_at, m.created_at) AS at
-FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
-WHERE m.contact_id = ANY(:contact_ids) AND m.created_at > :created_after AND m.shop_id = :shop_id
-  AND d.kind = ANY(CAST(:kinds AS text[])) AND m.state IN ('sent', 'delivered', 'unconfirmed')
-  AND coalesce(m.sent_at, m.created_at) > :since
+SELECT m.contact_id, m.at
+FROM unnest(CAST(:contact_ids AS bigint[])) AS person(id)
+CROSS JOIN LATERAL (
+    SELECT contact_id, dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
+    WHERE contact_id = person.id AND created_at > :created_after AND shop_id = :shop_id
+      AND state IN ('sent', 'delivered', 'unconfirmed') AND coalesce(sent_at, created_at) > :since
+    OFFSET 0
+) m
+JOIN dispatches d ON d.id = m.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
 UNION ALL
 SELECT m.contact_id, CAST(:now AS timestamptz)
 FROM attempts a JOIN messages m ON m.dispatch_id = a.dispatch_id AND m.batch_number = a.batch_number
 JOIN dispatches d ON d.id = a.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
 WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
-  AND m.state = 'pending' AND m.contact_id = ANY(:contact_ids)
+  AND m.state = 'pending' AND m.contact_id = ANY(CAST(:contact_ids AS bigint[]))
 """)
 
 _LONGEST_PLANNED = timedelta(days=30)

@@ -9,13 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import text
 
 from blossom.messaging.rules.states import MessageState, SkipReason
 from blossom.platform import config, queue
 from blossom.platform.db import session
 from blossom.wallet import service as wallet
+from blossom.wallet.errors import InsufficientCredit
 
+log = structlog.get_logger()
+
+# By id alone: with the dispatch in the condition, a planner without statistics reads the whole dispatch.
 _RECORD = text("""
 UPDATE messages m
 SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v.provider_message_id,
@@ -25,7 +30,7 @@ SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v
 FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
             CAST(:provider_ids AS text[]), CAST(:segments AS smallint[]), CAST(:credits AS integer[]))
      AS v(id, state, reason, error, provider_message_id, segments, credits)
-WHERE m.id = v.id AND m.dispatch_id = :dispatch_id AND m.state IN ('pending', 'unconfirmed')
+WHERE m.id = v.id AND m.shop_id = :shop_id AND m.state IN ('pending', 'unconfirmed')
 """)
 
 _NAME = text("""
@@ -90,7 +95,7 @@ FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number
 
 _MOVE = text("""
 UPDATE messages SET batch_number = :new_number
-WHERE id = ANY(CAST(:ids AS bigint[])) AND dispatch_id = :dispatch_id AND state = 'pending'
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'pending'
 """)
 
 
@@ -149,15 +154,21 @@ def record(
     may_be_done = recount(key.dispatch_id, key.batch_number, now=now, close=not late)
     spent = sum(outcome.credits for outcome in outcomes)
     if reservation_id is not None and spent:
-        wallet.capture(
-            key.shop_id,
-            reservation_id,
-            spent,
-            reference=attempt_reference(key.attempt_id),
-            dispatch_id=key.dispatch_id,
-            overdraw=True,
-        )
+        _charge(key, reservation_id, spent)
     return may_be_done
+
+
+def _charge(key: AttemptKey, reservation_id: int, spent: int) -> None:
+    """Charge for texts that have left. They can't be called back: what the shop has no credits for (its reservation
+    expired while the call was in the air, say) is logged as a loss of ours, and never undoes the record."""
+    reference = attempt_reference(key.attempt_id)
+    try:
+        wallet.capture(key.shop_id, reservation_id, spent, reference, dispatch_id=key.dispatch_id, overdraw=True)
+    except InsufficientCredit as error:
+        log.error("wallet.shortfall", attempt_id=key.attempt_id, missing=spent - error.available)
+        wallet.capture(
+            key.shop_id, reservation_id, error.available, reference, dispatch_id=key.dispatch_id, overdraw=True
+        )
 
 
 def attempt_reference(attempt_id: int) -> str:
@@ -186,7 +197,7 @@ def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: d
             "segments": [outcome.segments for outcome in outcomes],
             "credits": [outcome.credits for outcome in outcomes],
             "attempt_id": key.attempt_id,
-            "dispatch_id": key.dispatch_id,
+            "shop_id": key.shop_id,
             "called_at": called_at,
             "now": now,
         },

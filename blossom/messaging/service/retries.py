@@ -43,7 +43,7 @@ _AGAIN = text("""
 UPDATE messages
 SET state = 'pending', retry_count = retry_count + 1, error = NULL, reason = NULL, failed_at = NULL, sent_at = NULL,
     delivery_status = NULL, provider_message_id = NULL
-WHERE id = ANY(CAST(:ids AS bigint[])) AND dispatch_id = :dispatch_id AND state = :state
+WHERE id = ANY(CAST(:ids AS bigint[])) AND state = :state
 """)
 
 
@@ -116,7 +116,7 @@ def _send_again(
         expires_at=now + hours,
         idle_limit=hours,
     )
-    session.execute(_AGAIN, {"ids": ids, "dispatch_id": dispatch.id, "state": state.value})
+    session.execute(_AGAIN, {"ids": ids, "state": state.value})
     size = config.current().mitto_batch_size
     for start in range(0, len(ids), size):
         recording.move_to_new_batch(dispatch.id, chosen[start].batch_number, ids[start : start + size], due_at=now)

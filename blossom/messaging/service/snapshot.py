@@ -173,11 +173,15 @@ def _insert_messages(
     joined: FromClause = people
     if len(moments) > 1:
         order = {moment: place for place, moment in enumerate(moments)}
-        unnested = func.unnest(
-            literal([place.zone for place in due], ARRAY(Text)),
-            literal([place.country for place in due], ARRAY(Text)),
-            literal([order[moment] for moment in due.values()], ARRAY(Integer)),
-        ).table_valued("zone", "country", "slot", name="places").render_derived()
+        unnested = (
+            func.unnest(
+                literal([place.zone for place in due], ARRAY(Text)),
+                literal([place.country for place in due], ARRAY(Text)),
+                literal([order[moment] for moment in due.values()], ARRAY(Integer)),
+            )
+            .table_valued("zone", "country", "slot", name="places")
+            .render_derived()
+        )
         slot = unnested.c.slot
         joined = people.join(unnested, and_(unnested.c.zone == people.c.zone, unnested.c.country == country))
         in_turn = func.row_number().over(partition_by=unnested.c.slot, order_by=people.c.contact_id)
