@@ -12,6 +12,7 @@ JOBS = (
     Periodic("messaging.ask_about_orphans", timedelta(seconds=10)),
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
+    Periodic("inbound.sweep", timedelta(seconds=30)),
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="slow"),

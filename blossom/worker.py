@@ -17,6 +17,7 @@ from rq.serializers import JSONSerializer
 
 from blossom.app import create_app
 from blossom.campaigns import jobs as campaigns_jobs
+from blossom.inbound import jobs as inbound_jobs
 from blossom.messaging import jobs as messaging_jobs
 from blossom.platform import config, logs, queue, stopping
 
@@ -25,7 +26,7 @@ log = structlog.get_logger()
 HEARTBEAT_SECONDS = 30
 """RQ forgets a worker that was killed after about this time."""
 
-REGISTERED = (campaigns_jobs, messaging_jobs)
+REGISTERED = (campaigns_jobs, inbound_jobs, messaging_jobs)
 """Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""
 
 
