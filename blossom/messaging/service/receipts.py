@@ -45,7 +45,7 @@ WHERE r.state = 'new' ORDER BY r.id LIMIT :chunk FOR UPDATE OF r SKIP LOCKED
 
 _MESSAGES = text("""
 SELECT m.id, m.shop_id, m.dispatch_id, m.batch_number, m.state, m.provider_message_id, m.country, m.segments,
-       m.credits, m.delivery_status, d.price_list_id
+       m.credits, m.delivery_status, m.error, m.delivered_at, m.failed_at, d.price_list_id
 FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
 WHERE m.id = ANY(CAST(:ids AS bigint[])) ORDER BY m.id FOR NO KEY UPDATE OF m
 """)
@@ -175,13 +175,20 @@ def _changes(
         if not own and fact.state is not MessageState.DELIVERED:
             continue  # about an earlier try of a message that is being tried again
         forward = moves_forward(current, fact.state)
-        if not forward and not (own and current == fact.state and message.delivery_status != fact.raw):
+        if not forward and not (own and current == fact.state and _says_otherwise(message, fact)):
             continue
         known = changes.get(message.id)
         if known is None or moves_forward(known.fact.state, fact.state):
             change = _credits_changed(message, current, fact) if forward else 0
             changes[message.id] = _Change(message, fact, row.provider_message_id, change)
     return list(changes.values())
+
+
+def _says_otherwise(message: Row[Any], fact: ReceiptFact) -> bool:
+    """Whether the deciding receipt of a state that the message is in already differs from the one written there."""
+    final_at = {MessageState.DELIVERED: message.delivered_at, MessageState.FAILED: message.failed_at}
+    written = message.delivery_status, message.error, final_at.get(fact.state, fact.at)
+    return written != (fact.raw, _error(fact), fact.at)
 
 
 def _credits_changed(message: Row[Any], current: MessageState, fact: ReceiptFact) -> int:
