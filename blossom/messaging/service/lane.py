@@ -10,10 +10,14 @@ import os
 import random
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
+import tenacity
+from sqlalchemy.exc import OperationalError
 
 from blossom.messaging.rules.states import MessageState, backoff_seconds
 from blossom.messaging.service import claiming, composing, dispatches, funds, provider, recording
@@ -27,6 +31,7 @@ from blossom.platform.db import transaction
 from blossom.platform.throttle import Bucket, Throttle
 
 log = structlog.get_logger()
+T = TypeVar("T")
 throttle = Throttle()
 
 _LONGEST_WAIT = 20.0
@@ -159,8 +164,8 @@ def _after_error(claim: Claim, composed: Composed, error: SendError) -> None:
             error.retry_after or 0.0,
             backoff_seconds(tries, config.current().dispatch_max_backoff_seconds) * random.uniform(0.8, 1.2),  # noqa: S311 -- spreads retries
         )
-        with transaction():
-            claiming.give_back(
+        _until_recorded(
+            lambda: claiming.give_back(
                 claim.attempt_id,
                 outcome="returned",
                 due_at=now + timedelta(seconds=seconds),
@@ -168,14 +173,11 @@ def _after_error(claim: Claim, composed: Composed, error: SendError) -> None:
                 now=now,
                 code=error.code,
             )
+        )
     elif error.scope is SendErrorScope.ACCOUNT:
-        with transaction():
-            claiming.give_back(
-                claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code
-            )
-            dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
+        _until_recorded(lambda: _fail(claim, error, now))
     elif len(composed.texts) > 1:
-        _split(claim, composed, error)
+        _until_recorded(lambda: _split(claim, composed, error))
     else:
         refused = Outcome(
             composed.texts[0].message_id, MessageState.FAILED, error=error.code, segments=composed.texts[0].segments
@@ -191,17 +193,19 @@ def unconfirmed(composed: Composed) -> list[Outcome]:
     ]
 
 
+def _fail(claim: Claim, error: SendError, now: datetime) -> None:
+    """The account was refused: nothing of the dispatch can be sent."""
+    claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code)
+    dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
+
+
 def _split(claim: Claim, composed: Composed, error: SendError) -> None:
     """A refused call took nothing: its batch becomes two, until the text that was refused stands alone."""
     now, key = clock.now(), _key(claim)
-    with transaction():
-        if claiming.give_back(
-            claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code
-        ):
-            ids = [item.message_id for item in composed.texts]
-            recording.split_batch(key, ids, claim.valid_until, now)
-            recording.write_outcomes(key, recording.skipped(composed.skipped), called_at=None, now=now)
-            recording.recount(claim.dispatch_id, claim.batch_number, now=now)
+    if claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code):
+        recording.split_batch(key, [item.message_id for item in composed.texts], claim.valid_until, now)
+        recording.write_outcomes(key, recording.skipped(composed.skipped), called_at=None, now=now)
+        recording.recount(claim.dispatch_id, claim.batch_number, now=now)
 
 
 def _finish(
@@ -215,9 +219,8 @@ def _finish(
 ) -> None:
     """Record a batch: what became of its texts, who was skipped, who comes later."""
     now, key = clock.now(), _key(claim)
-    with transaction():
-        recording.put_off(key, composed.put_off, claim.valid_until)
-        may_be_done = recording.record(
+    may_be_done = _until_recorded(
+        lambda: recording.record(
             key,
             [*outcomes, *recording.skipped(composed.skipped)],
             attempt_state=attempt_state,
@@ -226,10 +229,27 @@ def _finish(
             reservation_id=composed.facts.reservation_id,
             bulk_id=bulk_id,
             code=code,
+            later=composed.put_off,
+            valid_until=claim.valid_until,
         )
+    )
     if may_be_done:
         with transaction():
             dispatches.finish_if_done(claim.dispatch_id)
+
+
+def _until_recorded(write: Callable[[], T]) -> T:
+    """Write in a transaction what a call came to; a database that goes away now is waited for, since nobody else
+    knows. Whatever is written here changes nothing when it was written already (a commit's own answer can be lost)."""
+    for attempt in tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(OperationalError),
+        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
+        stop=tenacity.stop_after_delay(config.current().attempt_lease_seconds),
+        reraise=True,
+    ):
+        with attempt, transaction():
+            return write()
+    raise AssertionError("tenacity returns or raises")
 
 
 def _key(claim: Claim) -> AttemptKey:

@@ -199,7 +199,7 @@ def _credits_changed(message: Row[Any], current: MessageState, fact: ReceiptFact
         return 0
     cost = price_list.credits(message.country, message.segments)
     if fact.state is MessageState.FAILED:
-        return -min(cost, message.credits)
+        return -min(cost, int(message.credits))
     if current is MessageState.FAILED and message.credits < cost:
         return cost
     return 0

@@ -5,6 +5,7 @@ Order of locks, here and wherever several are taken: attempt → messages (by id
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,38 +14,41 @@ import structlog
 from sqlalchemy import text
 
 from blossom.messaging.rules.states import MessageState, SkipReason
-from blossom.platform import config, queue
+from blossom.platform import bulk, config, queue
 from blossom.platform.db import session
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
 
 log = structlog.get_logger()
 
-# By id alone: with the dispatch in the condition, a planner without statistics reads the whole dispatch.
+# One statement: the messages' outcomes, the names that the provider gave them, and the receipts that came before their
+# message had its name. By id alone: with the dispatch in the condition, a planner without statistics reads all of it.
 _RECORD = text("""
-UPDATE messages m
-SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v.provider_message_id,
-    attempt_id = :attempt_id, segments = v.segments, credits = m.credits + v.credits,
-    sent_at = CASE WHEN v.state = 'sent' THEN CAST(:called_at AS timestamptz) ELSE m.sent_at END,
-    failed_at = CASE WHEN v.state = 'failed' THEN CAST(:now AS timestamptz) END
-FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
-            CAST(:provider_ids AS text[]), CAST(:segments AS smallint[]), CAST(:credits AS integer[]))
-     AS v(id, state, reason, error, provider_message_id, segments, credits)
-WHERE m.id = v.id AND m.shop_id = :shop_id AND m.state IN ('pending', 'unconfirmed')
-""")
-
-_NAME = text("""
-INSERT INTO provider_messages (provider_message_id, shop_id, message_id)
-SELECT v.provider_message_id, :shop_id, v.id
-FROM unnest(CAST(:provider_ids AS text[]), CAST(:ids AS bigint[])) AS v(provider_message_id, id)
-WHERE v.provider_message_id IS NOT NULL
-ON CONFLICT (provider_message_id) DO NOTHING
-""")
-
-# Receipts may come before the answer that names their messages: now they have one.
-_WAKE_ORPHANS = text("""
-UPDATE receipts SET state = 'new' WHERE state = 'orphan' AND provider_message_id = ANY(CAST(:provider_ids AS text[]))
-RETURNING id
+WITH v AS MATERIALIZED (
+    SELECT * FROM unnest(
+        CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:reasons AS text[]), CAST(:errors AS text[]),
+        CAST(:provider_ids AS text[]), CAST(:segments AS smallint[]), CAST(:credits AS integer[])
+    ) AS v(id, state, reason, error, provider_message_id, segments, credits)
+), recorded AS (
+    UPDATE messages m
+    SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v.provider_message_id,
+        attempt_id = :attempt_id, segments = v.segments, credits = m.credits + v.credits,
+        sent_at = CASE WHEN v.state = 'sent' THEN CAST(:called_at AS timestamptz) ELSE m.sent_at END,
+        failed_at = CASE WHEN v.state = 'failed' THEN CAST(:now AS timestamptz) END
+    FROM v
+    WHERE m.id = v.id AND m.shop_id = :shop_id AND m.state IN ('pending', 'unconfirmed')
+    RETURNING 1
+), named AS (
+    INSERT INTO provider_messages (provider_message_id, shop_id, message_id)
+    SELECT v.provider_message_id, :shop_id, v.id FROM v WHERE v.provider_message_id IS NOT NULL
+    ON CONFLICT (provider_message_id) DO NOTHING
+    RETURNING provider_message_id
+), woken AS (
+    UPDATE receipts r SET state = 'new' FROM named
+    WHERE r.state = 'orphan' AND r.provider_message_id = named.provider_message_id
+    RETURNING 1
+)
+SELECT (SELECT count(*) FROM recorded) AS recorded, (SELECT count(*) FROM woken) AS woken
 """)
 
 _END_ATTEMPT = text("""
@@ -53,6 +57,21 @@ UPDATE attempts a SET state = :outcome, ended_at = :now, bulk_id = :bulk_id, cod
 FROM (SELECT id, state FROM attempts WHERE id = :attempt_id FOR UPDATE) before
 WHERE a.id = before.id AND before.state IN ('claimed', 'calling', 'lost')
 RETURNING before.state
+""")
+
+# When every outcome was written to a pending row, the counts follow from the outcomes.
+_ADD = text("""
+UPDATE batches b
+SET sent = b.sent + :sent, failed = b.failed + :failed, skipped = b.skipped + :skipped,
+    unconfirmed = b.unconfirmed + :unconfirmed, tries = 0, recorded_at = :now,
+    state = CASE
+        WHEN b.sent + b.delivered + b.failed + b.skipped + b.cancelled + b.unconfirmed + :all = b.size THEN 'done'
+        ELSE 'pending' END
+WHERE b.dispatch_id = :dispatch_id AND b.number = :batch_number
+RETURNING b.state = 'done' AND NOT EXISTS (
+    SELECT FROM batches o
+    WHERE o.dispatch_id = :dispatch_id AND o.number <> :batch_number AND o.state IN ('pending', 'claimed')
+)
 """)
 
 # Taken before counting: a receipt that is being applied has shifted the counts, and is waited for.
@@ -130,8 +149,12 @@ def record(
     reservation_id: int | None,
     bulk_id: str | None = None,
     code: str | None = None,
+    later: Mapping[datetime, Sequence[int]] | None = None,
+    valid_until: datetime | None = None,
 ) -> bool:
     """Write down an attempt's outcomes, charge for what left (or may have), close the batch.
+
+    `later`: due moment → messages that move to a batch of their own, valid until `valid_until`.
 
     Safe to come late: messages that moved on in the meantime stay where they are. Whether the dispatch may be done.
     """
@@ -150,8 +173,13 @@ def record(
     late = before == "lost"
     if late:  # the sweeper took us for dead: the texts of the call are unconfirmed and charged already
         outcomes = [_without_charge(outcome) for outcome in outcomes if outcome.state is not MessageState.SKIPPED]
-    write_outcomes(key, outcomes, called_at=called_at, now=now)
-    may_be_done = recount(key.dispatch_id, key.batch_number, now=now, close=not late)
+    for due_at, ids in sorted((later or {}).items()):
+        move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
+    written = write_outcomes(key, outcomes, called_at=called_at, now=now)
+    if late or later or not outcomes or written != len(outcomes):
+        may_be_done = recount(key.dispatch_id, key.batch_number, now=now, close=not late)
+    else:
+        may_be_done = _add(key, outcomes, now)
     spent = sum(outcome.credits for outcome in outcomes)
     if reservation_id is not None and spent:
         _charge(key, reservation_id, spent)
@@ -180,33 +208,37 @@ def _without_charge(outcome: Outcome) -> Outcome:
     return replace(outcome, credits=0)
 
 
-def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: datetime | None, now: datetime) -> None:
-    """The messages' rows and the names that the provider gave them."""
+def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: datetime | None, now: datetime) -> int:
+    """The messages' rows and the names that the provider gave them. How many rows were still to be written."""
     if not outcomes:
-        return
-    ids = [outcome.message_id for outcome in outcomes]
-    provider_ids = [outcome.provider_message_id for outcome in outcomes]
-    session.execute(
+        return 0
+    result = session.execute(
         _RECORD,
         {
-            "ids": ids,
-            "states": [outcome.state.value for outcome in outcomes],
-            "reasons": [outcome.reason for outcome in outcomes],
-            "errors": [outcome.error for outcome in outcomes],
-            "provider_ids": provider_ids,
-            "segments": [outcome.segments for outcome in outcomes],
-            "credits": [outcome.credits for outcome in outcomes],
+            "ids": bulk.bigint_array(outcome.message_id for outcome in outcomes),
+            "states": bulk.text_array(outcome.state for outcome in outcomes),
+            "reasons": bulk.text_array(outcome.reason for outcome in outcomes),
+            "errors": bulk.text_array(outcome.error for outcome in outcomes),
+            "provider_ids": bulk.text_array(outcome.provider_message_id for outcome in outcomes),
+            "segments": bulk.bigint_array(outcome.segments for outcome in outcomes),
+            "credits": bulk.bigint_array(outcome.credits for outcome in outcomes),
             "attempt_id": key.attempt_id,
             "shop_id": key.shop_id,
             "called_at": called_at,
             "now": now,
         },
-    )
-    named = [provider_id for provider_id in provider_ids if provider_id is not None]
-    if named:
-        session.execute(_NAME, {"provider_ids": provider_ids, "ids": ids, "shop_id": key.shop_id})
-        if session.execute(_WAKE_ORPHANS, {"provider_ids": named}).first():
-            queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+    ).one()
+    if result.woken:
+        queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+    return int(result.recorded)
+
+
+def _add(key: AttemptKey, outcomes: Sequence[Outcome], now: datetime) -> bool:
+    """Add these outcomes to their batch's counts and close it. Whether it was the dispatch's last open one."""
+    counts = Counter(outcome.state.value for outcome in outcomes)
+    values = {name: counts[name] for name in ("sent", "failed", "skipped", "unconfirmed")}
+    keys = {"dispatch_id": key.dispatch_id, "batch_number": key.batch_number, "now": now, "all": len(outcomes)}
+    return bool(session.execute(_ADD, {**values, **keys}).scalar_one())
 
 
 def recount(dispatch_id: int, batch_number: int, *, now: datetime, close: bool = True) -> bool:
@@ -218,12 +250,6 @@ def recount(dispatch_id: int, batch_number: int, *, now: datetime, close: bool =
 
 def skipped(reasons: Mapping[int, SkipReason]) -> list[Outcome]:
     return [Outcome(message_id, MessageState.SKIPPED, reason=reason.value) for message_id, reason in reasons.items()]
-
-
-def put_off(key: AttemptKey, later: Mapping[datetime, Sequence[int]], valid_until: datetime) -> None:
-    """Move messages to batches of their own, due when their recipients may be texted."""
-    for due_at, ids in sorted(later.items()):
-        move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
 
 
 def split_batch(key: AttemptKey, ids: Sequence[int], valid_until: datetime, now: datetime) -> None:
