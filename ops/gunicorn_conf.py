@@ -20,3 +20,18 @@ limit_request_line = 8190
 accesslog = None
 # One file per home directory, which a second app would take over; signals do all that we need.
 control_socket_disable = True
+
+
+def post_worker_init(worker):
+    """Let open event streams end at once when the process is told to stop; gunicorn itself would wait for them."""
+    import signal
+
+    from blossom.platform import stopping
+
+    ends_in_order = signal.getsignal(signal.SIGTERM)
+
+    def stop(number, frame):
+        stopping.request()
+        ends_in_order(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)

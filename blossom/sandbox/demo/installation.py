@@ -1,0 +1,224 @@
+"""A whole Blossom on this machine: database, Redis, web, worker, clock, and the stand-in of Mitto."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import requests
+
+from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
+from blossom.sandbox.demo.processes import CHECKOUT, DemoError, Family
+from blossom.sandbox.mitto.process import StandIn
+
+START_SECONDS = 120.0
+"""For all to be up; a busy machine takes its time."""
+
+API_KEY = "sandbox-key"
+_TRAFFIC_ACCOUNT = "00000000-0000-0000-0000-00000000d3a0"
+_OURS = ("BLOSSOM_", "MITTO_", "DATABASE_", "REDIS_", "SHOP_", "GUNICORN_", "PORT", "WEB_CONCURRENCY", "LOG_LEVEL")
+"""What the caller's environment must not decide: the demo never touches a real database or a real Mitto."""
+
+_KEPT = "kept"
+"""A file that says that its folder was kept on purpose."""
+
+_LINES_OF_AN_ERROR = 12
+
+
+class Installation:
+    """Everything is started, in a fresh folder below `parent`. A context manager: at its end all processes are gone,
+    and the folder too, unless `keep`, or something failed: then it stays until the next demo, for its logs.
+
+    `behaviour`: sections of the stand-in's behaviour; `settings`: environment variables of Blossom's processes.
+    """
+
+    def __init__(
+        self,
+        *,
+        parent: Path | None = None,
+        port: int = 0,
+        keep: bool = False,
+        behaviour: Mapping[str, Any] | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        parent = parent or default_folder() / "demo"
+        _sweep(parent)
+        self.folder = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        self.url = f"http://127.0.0.1:{_free_port(port)}"
+        self.keep = keep
+        self._behaviour = dict(behaviour or {})
+        self._settings = dict(settings or {})
+        self._services: EmbeddedServices | None = None
+        self._family: Family | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop(failed=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop(failed=isinstance(error, Exception))
+
+    def blossom(self, *arguments: str) -> dict[str, Any]:
+        """Run a command of `blossom`; the JSON object that it prints. `DemoError` carries its own words."""
+        done = subprocess.run(  # noqa: S603 -- our own command, no shell
+            [sys.executable, "-m", "blossom.cli", *arguments],
+            cwd=CHECKOUT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            start_new_session=True,
+            check=False,
+        )
+        if done.returncode:
+            said = [line for line in done.stderr.splitlines() if line and not line.startswith("{")]  # no log lines
+            raise DemoError("\n".join(said[-_LINES_OF_AN_ERROR:]) or f"blossom {arguments[0]} failed.")
+        lines = done.stdout.splitlines()
+        return dict(orjson.loads(lines[-1])) if lines else {}
+
+    def check(self) -> None:
+        """Raise `DemoError` if a process has ended."""
+        assert self._family is not None
+        self._family.check()
+
+    def wait_until_ready(self) -> None:
+        """Return when the app answers and all that it stands on is there. Commands can be run before."""
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy of the caller's is not for calls to ourselves
+
+            def ready() -> bool:
+                try:
+                    return session.get(f"{self.url}/readyz", timeout=5).ok
+                except requests.RequestException:
+                    return False
+
+            self._wait(ready, "the web process")
+
+    def _start(self) -> None:
+        try:
+            self._services = EmbeddedServices.start(self.folder)
+        except EmbeddedError as error:
+            raise DemoError(str(error)) from error
+        logs = self.folder / "logs"
+        logs.mkdir(exist_ok=True)
+        self._family = Family(logs)
+        secret = secrets.token_hex(16)
+        self.mitto = self._start_stand_in(self._family, secret)
+        self.environment = self._environment(secret)
+        self.blossom("release")
+        python = sys.executable
+        address = self.url.removeprefix("http://")
+        web = [python, "-m", "gunicorn", "--config", "ops/gunicorn_conf.py", "--bind", address, "wsgi:app"]
+        self._family.start("web", web, self.environment)
+        for name in ("worker", "clock"):
+            self._family.start(name, [python, "-m", "blossom.cli", name], self.environment)
+
+    def _environment(self, secret: str) -> dict[str, str]:
+        assert self._services is not None
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        if kept.pop("PYTHONDONTWRITEBYTECODE", None):
+            # A dozen processes would each compile everything; so it is done once, but not where it isn't wanted.
+            kept["PYTHONPYCACHEPREFIX"] = str(self.folder.parent / "bytecode")
+        return {
+            **kept,
+            "BLOSSOM_ENV": "development",
+            "BLOSSOM_DATA": str(self.folder),
+            "BLOSSOM_URL": self.url,
+            "BLOSSOM_MASTER_KEYS": _master_key(self.folder),
+            "DATABASE_URL": str(self._services.database_url),
+            "REDIS_URL": str(self._services.redis_url),
+            "MITTO_API_URL": self.mitto.url,
+            "MITTO_API_KEY": API_KEY,
+            "MITTO_TRAFFIC_ACCOUNT_ID": _TRAFFIC_ACCOUNT,
+            "MITTO_HMAC_SECRET": secret,
+            "MITTO_TEXTS_PER_SECOND": "0",
+            **self._settings,
+        }
+
+    def _start_stand_in(self, family: Family, secret: str) -> StandIn:
+        proof = {"hmac_secret": secret}
+        behaviour = {
+            "api_keys": [API_KEY],
+            **self._behaviour,
+            "receipts": {
+                **self._behaviour.get("receipts", {}),
+                "url": f"{self.url}/webhooks/mitto/dlr",
+                "proof": proof,
+            },
+            "inbound": {"url": f"{self.url}/webhooks/mitto/inbound", "proof": proof},
+        }
+        config, ready = self.folder / "mitto-behaviour.json", self.folder / "mitto-ready.json"
+        config.write_bytes(orjson.dumps(behaviour))
+        command = [sys.executable, "-m", "blossom.sandbox.mitto", "--config", str(config), "--ready-file", str(ready)]
+        log = ["--log", str(self.folder / "mitto-texts.jsonl")]
+        child = family.start("mitto", [*command, *log], os.environ)
+        self._wait(ready.exists, "the stand-in of Mitto")
+        return StandIn(orjson.loads(ready.read_bytes())["url"], child.process, API_KEY)
+
+    def _wait(self, until: Any, what: str) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while not until():
+            self.check()
+            if time.monotonic() > deadline:
+                raise DemoError(f"Waited {START_SECONDS:.0f} s for {what}. The logs are in {self.folder / 'logs'}.")
+            time.sleep(0.05)
+
+    def _stop(self, *, failed: bool) -> None:
+        if self._family is not None:
+            self._family.stop()
+        if self._services is not None:
+            self._services.stop()
+        if self.keep and self.folder.exists():
+            (self.folder / _KEPT).touch()
+        elif not failed:  # what failed stays to be looked at, until the next demo
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _master_key(folder: Path) -> str:
+    """The installation's key, where `blossom` looks for it when the folder is kept and opened again."""
+    key = f"1:{base64.b64encode(secrets.token_bytes(32)).decode()}"
+    with open(os.open(folder / "master-key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(key)
+    return key
+
+
+def _free_port(wanted: int) -> int:
+    """`wanted` if it can be had, or any free one for 0."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", wanted))
+        except OSError as error:
+            raise DemoError(f"Port {wanted} can't be used ({error.strerror}). Choose another one by --port.") from error
+        return int(probe.getsockname()[1])
+
+
+def _sweep(parent: Path) -> None:
+    """Remove what demos left behind that were killed: folders whose servers nobody holds any more."""
+    for lock in parent.glob("*/lock"):
+        try:
+            with lock.open("rb+") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not (lock.parent / _KEPT).exists():
+                    shutil.rmtree(lock.parent, ignore_errors=True)
+        except OSError:  # in use, or somebody else's
+            continue

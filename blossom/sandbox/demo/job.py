@@ -1,0 +1,198 @@
+"""The main job, step by step: shop, import, campaign, preview, send, receipts, report. All by commands and HTTP."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from blossom.sandbox.demo import figures
+from blossom.sandbox.demo.api import Api, reason_in_words
+from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog
+from blossom.sandbox.demo.installation import Installation
+from blossom.sandbox.demo.processes import DemoError
+from blossom.sandbox.demo.screen import Screen
+
+POLL_SECONDS = 0.2  # half of what an API key may call
+PATIENCE_SECONDS = 20.0
+"""After the last receipt that came; what has none by then is told as it stands."""
+
+STALLED_SECONDS = 180.0
+"""Without any progress in sending for this long, something is wrong."""
+
+ONE_BY_ONE = 20_000
+"""Up to so many recipients, our rows are compared with the provider's log text by text; beyond, by sums."""
+
+CREDITS_A_LINE = 200
+"""What the demo's shop is given for each line of its file: more than any text costs."""
+
+ATTESTATION = "The people in this sample agreed to get marketing texts from this shop."
+
+
+@dataclass(frozen=True)
+class DemoShop:
+    """The shop of this run. `imported` is the report of its import."""
+
+    domain: str
+    key: str
+    imported: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A campaign that has left. `seconds`: from the click until the provider had its last text."""
+
+    campaign_id: int
+    preview: dict[str, Any]
+    progress: dict[str, Any]
+    seconds: float
+
+
+def open_shop(installation: Installation, file: Path, *, quiet_hours: bool, screen: Screen) -> DemoShop:
+    """A new shop with the people of `file`."""
+    lines = _lines_of(file)
+    domain = f"demo-{secrets.token_hex(4)}.myshopify.com"
+    options = ["--name", "Blossom Demo", "--sender", "Blossom", "--timezone", "Europe/Athens", "--country", "GR"]
+    options += ["--credits", str(max(10_000, CREDITS_A_LINE * lines)), "--no-caps"]
+    with screen.step("Creating a shop and an API key"):
+        installation.blossom("shop", "create", domain, *options, *([] if quiet_hours else ["--no-quiet-hours"]))
+        key = installation.blossom("shop", "api-key", domain, "--name", "demo")["key"]
+    with screen.step(f"Importing {file.name}"):
+        imported = installation.blossom("shop", "import", domain, str(file.resolve()), "--attest", ATTESTATION)
+    screen.show_import(imported)
+    return DemoShop(domain, key, imported)
+
+
+def write_campaign(api: Api, text: str, screen: Screen) -> tuple[int, dict[str, Any]]:
+    """A campaign to everybody, and its preview. `DemoError` tells why it can't be sent."""
+    if not text.strip():
+        raise DemoError("The message is empty: there is nothing to send.")
+    campaign = api.post("/campaigns", {"name": "Summer sale", "body": text, "audience": {"all": True}})
+    with screen.step("Counting recipients and costs"):
+        preview = api.get(f"/campaigns/{campaign['id']}/preview")
+    if not preview["canSend"]:
+        reasons = "\n".join(reason_in_words(reason) for reason in preview["reasons"])
+        raise DemoError(f"This campaign can't be sent:\n{reasons}")
+    screen.show_preview(preview)
+    return campaign["id"], preview
+
+
+def send(installation: Installation, api: Api, campaign_id: int, preview: dict[str, Any], screen: Screen) -> Sent:
+    """Enqueue the campaign, watch it leave, and wait for its receipts; not for those whom quiet hours put off."""
+    put_off = sum(group["recipients"] for group in preview["putOff"])
+    clicked = time.monotonic()
+    api.post(f"/campaigns/{campaign_id}/enqueue")
+    seconds = None
+    watched = _Patience()
+    with screen.sending(preview["recipientCount"] - put_off) as show:
+        while True:
+            progress = api.get(f"/campaigns/{campaign_id}/progress")
+            show(progress, put_off)
+            still = watched.unchanged_for(progress)
+            if progress["status"] in ("failed", "cancelled"):
+                failure = progress["failure"] or {}
+                raise DemoError(f"The campaign {progress['status']}: {failure.get('message') or 'no reason was given'}")
+            if seconds is None:
+                if _has_left(progress, put_off):
+                    seconds = time.monotonic() - clicked
+                elif still > STALLED_SECONDS:
+                    raise DemoError(f"Nothing has moved for {still:.0f} s; {progress['pending']} texts are waiting.")
+            if seconds is not None and (_awaited(progress) == 0 or still > PATIENCE_SECONDS):
+                break
+            installation.check()
+            time.sleep(POLL_SECONDS)
+    return Sent(campaign_id, preview, progress, seconds)
+
+
+class _Patience:
+    """For how long nothing has changed."""
+
+    def __init__(self) -> None:
+        self._seen: Any = None
+        self._since = time.monotonic()
+
+    def unchanged_for(self, progress: Mapping[str, Any]) -> float:
+        seen = [progress[name] for name in ("status", "total", "processed", "delivered", "failed", "unconfirmed")]
+        if seen != self._seen:
+            self._seen, self._since = seen, time.monotonic()
+        return time.monotonic() - self._since
+
+
+def _has_left(progress: Mapping[str, Any], put_off: int) -> bool:
+    """Whether every text that may go now has gone."""
+    if put_off and progress["total"]:
+        return bool(progress["sending"] == 0 and progress["pending"] <= put_off)
+    return bool(progress["status"] == "completed")
+
+
+def _awaited(progress: Mapping[str, Any]) -> int:
+    """Texts whose last word is still to come."""
+    return int(progress["sent"] - progress["delivered"] + progress["unconfirmed"])
+
+
+def report(
+    installation: Installation, api: Api, shop: DemoShop, sent: Sent, screen: Screen
+) -> tuple[Figures, list[str]]:
+    """The figures of the run, and where they disagree with the provider's own log."""
+    with screen.step("Comparing with the provider's own log"):
+        progress = sent.progress
+        one_by_one = progress["total"] <= ONE_BY_ONE
+        counted = _count(api, sent.campaign_id) if one_by_one else None
+        log = _provider_log(installation, one_by_one=one_by_one)
+        found = Figures(
+            imported=shop.imported["imported"],
+            refused=shop.imported["refused"],
+            recipients=progress["total"],
+            left_out=figures.left_out(shop.imported, progress),
+            skipped=_skipped(api, sent),
+            sent=progress["sent"] + progress["failed"],
+            delivered=progress["delivered"],
+            failed=progress["failed"],
+            not_taken=counted.not_taken if counted else 0,
+            unconfirmed=progress["unconfirmed"],
+            scheduled=progress["pending"],
+            segments=counted.segments if counted else log.segments,
+            credits=_spent(api, sent),
+            seconds=sent.seconds,
+            provider_log=log,
+        )
+    return found, figures.disagreements(found, counted)
+
+
+def _count(api: Api, campaign_id: int) -> Counted:
+    counted = Counted()
+    for row in api.recipients(campaign_id):
+        counted.add(row)
+    return counted
+
+
+def _provider_log(installation: Installation, *, one_by_one: bool) -> ProviderLog:
+    summary = installation.mitto.summary(segments=True)
+    ids = frozenset(text["messageId"] for text in installation.mitto.each_text()) if one_by_one else None
+    return ProviderLog(summary["texts"], summary["distinct_destinations"], summary["doubled"], summary["segments"], ids)
+
+
+def _skipped(api: Api, sent: Sent) -> dict[str, int]:
+    """Reason → recipients skipped at the moment of sending."""
+    if not sent.progress["skipped"]:
+        return {}
+    return dict(Counter(row["reason"] for row in api.recipients(sent.campaign_id, status="skipped")))
+
+
+def _spent(api: Api, sent: Sent) -> int:
+    """What the campaign cost, by the wallet: failed texts are given back."""
+    now = api.get(f"/campaigns/{sent.campaign_id}/preview")["credit"]["balance"]
+    return int(sent.preview["credit"]["balance"] - now)
+
+
+def _lines_of(file: Path) -> int:
+    """About how many people are in the file; `DemoError` if there is no such file."""
+    try:
+        with file.open("rb") as content:
+            return sum(chunk.count(b"\n") + chunk.count(b"\r") for chunk in iter(lambda: content.read(1 << 20), b""))
+    except OSError as error:
+        raise DemoError(f"{file} can't be read: {error.strerror}.") from error
