@@ -22,6 +22,7 @@ from sqlalchemy import select, text
 from blossom.consent import rules
 from blossom.consent.models import Consent, ConsentEvent
 from blossom.consent.rules import Purpose, State
+from blossom.platform import bulk
 from blossom.platform.db import session
 
 
@@ -33,8 +34,8 @@ def state_of(shop_id: int, phone_hash: bytes) -> State:
 
 def states_of(shop_id: int, phone_hashes: Collection[bytes]) -> dict[bytes, State]:
     """Where each phone stands; every one of `phone_hashes` is in the answer."""
-    rows = session.execute(_STATES, {"shop": shop_id, "phone_hashes": list(phone_hashes)})
-    known = {bytes(row.phone_hash): State(row.state) for row in rows}
+    rows = session.execute(_STATES, {"shop": shop_id, "phone_hashes": bulk.bytea_array(phone_hashes)})
+    known = {row.phone_hash: State(row.state) for row in rows}
     return {phone_hash: known.get(phone_hash, State.NEVER_SUBSCRIBED) for phone_hash in phone_hashes}
 
 
@@ -63,7 +64,8 @@ def events(shop_id: int, phone_hash: bytes) -> Sequence[ConsentEvent]:
 
 _STATES = text(
     """
-    SELECT phone_hash, state FROM consents
-    WHERE shop_id = :shop AND phone_hash = ANY(CAST(:phone_hashes AS bytea[]))
+    SELECT known.* FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT phone_hash, state FROM consents WHERE shop_id = :shop AND phone_hash = given.phone_hash OFFSET 0
+    ) AS known
     """
 )

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, BinaryIO
 
-import orjson
 from sqlalchemy import text
 
 from blossom.consent import rules
@@ -16,7 +15,7 @@ from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, Stat
 from blossom.contacts import service as contacts
 from blossom.contacts.rules import Attestation, ImportReport, ListedConsent
 from blossom.contacts.rules.imports import ImportedChunk
-from blossom.platform import clock
+from blossom.platform import bulk, clock
 from blossom.platform.db import session
 
 
@@ -170,7 +169,8 @@ def _walk(
 ) -> tuple[list[Change], list[dict[str, Any]]]:
     """What each step comes to from these standings, and the events of those that change something."""
     standings = dict(known)
-    changes, events = [], []
+    changes: list[Change] = []
+    events: list[dict[str, Any]] = []
     for step in steps:
         before = standings.get(step.phone_hash, Standing())
         occurred_at = step.occurred_at or now
@@ -182,6 +182,7 @@ def _walk(
         changes.append(Change(after))
         events.append(
             {
+                "position": len(events),
                 "phone_hash": step.phone_hash,
                 "contact_id": step.contact_id,
                 "from_state": before.state.value,
@@ -193,80 +194,75 @@ def _walk(
                 "ip": step.ip,
                 "user_agent": step.user_agent,
                 "actor": step.actor,
-                "details": orjson.dumps(dict(step.details)).decode(),
+                "details": dict(step.details),
             }
         )
     return changes, events
 
 
 def _lock(shop_id: int, phone_hashes: set[bytes]) -> dict[bytes, Standing]:
-    rows = session.execute(_LOCK, {"shop": shop_id, "phone_hash": sorted(phone_hashes)})
-    return {bytes(r.phone_hash): Standing(State(r.state), Source(r.source), r.changed_at) for r in rows}
+    rows = session.execute(_LOCK, {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes))})
+    return {r.phone_hash: Standing(State(r.state), Source(r.source), r.changed_at) for r in rows}
 
 
 def _insert_new(shop_id: int, events: list[dict[str, Any]]) -> set[bytes]:
     """First rows of phones; gives back those that somebody else was quicker with."""
     if not events:
         return set()
-    events = sorted(events, key=lambda event: event["phone_hash"])
-    won = session.scalars(_INSERT_NEW, _arrays(shop_id, events, _STATE_COLUMNS))
-    return {event["phone_hash"] for event in events} - {bytes(phone_hash) for phone_hash in won}
+    won = session.scalars(_INSERT_NEW, {"shop": shop_id, "rows": bulk.json_rows(events)})
+    return {event["phone_hash"] for event in events} - set(won)
 
 
 def _update(shop_id: int, events: list[dict[str, Any]]) -> None:
     if events:
-        session.execute(_UPDATE, _arrays(shop_id, events, _STATE_COLUMNS))
+        session.execute(_UPDATE, {"shop": shop_id, "rows": bulk.json_rows(events)})
 
 
 def _insert_events(shop_id: int, events: list[dict[str, Any]]) -> None:
     if events:
-        session.execute(_INSERT_EVENTS, _arrays(shop_id, events, _EVENT_COLUMNS))
-
-
-_STATE_COLUMNS = ("phone_hash", "to_state", "occurred_at", "source", "contact_id")
-_EVENT_COLUMNS = (*_STATE_COLUMNS, "from_state", "recorded_at", "wording", "ip", "user_agent", "actor", "details")
-
-
-def _arrays(shop_id: int, events: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
-    return {"shop": shop_id} | {column: [event[column] for event in events] for column in columns}
+        session.execute(_INSERT_EVENTS, {"shop": shop_id, "rows": bulk.json_rows(events)})
 
 
 _LOCK = text(
     """
-    SELECT phone_hash, state, source, changed_at FROM consents
-    WHERE shop_id = :shop AND phone_hash = ANY(CAST(:phone_hash AS bytea[])) ORDER BY phone_hash FOR UPDATE
+    SELECT known.* FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT phone_hash, state, source, changed_at FROM consents
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash FOR UPDATE
+    ) AS known
     """
 )
 _INSERT_NEW = text(
     """
     INSERT INTO consents (shop_id, phone_hash, state, changed_at, source, contact_id)
-    SELECT :shop, given.* FROM unnest(
-        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
-        CAST(:source AS text[]), CAST(:contact_id AS bigint[])
-    ) AS given
+    SELECT :shop, decode(phone_hash, 'hex'), to_state, occurred_at, source, contact_id
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(
+        phone_hash text, to_state text, occurred_at timestamptz, source text, contact_id bigint
+    )
+    ORDER BY phone_hash
     ON CONFLICT (shop_id, phone_hash) DO NOTHING RETURNING phone_hash
     """
 )
 _UPDATE = text(
     """
-    UPDATE consents SET state = given.state, changed_at = given.changed_at, source = given.source,
+    UPDATE consents SET state = to_state, changed_at = occurred_at, source = given.source,
         contact_id = coalesce(given.contact_id, consents.contact_id)
-    FROM unnest(
-        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
-        CAST(:source AS text[]), CAST(:contact_id AS bigint[])
-    ) AS given(phone_hash, state, changed_at, source, contact_id)
-    WHERE consents.shop_id = :shop AND consents.phone_hash = given.phone_hash
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(
+        phone_hash text, to_state text, occurred_at timestamptz, source text, contact_id bigint
+    )
+    WHERE consents.shop_id = :shop AND consents.phone_hash = decode(given.phone_hash, 'hex')
     """
 )
 _INSERT_EVENTS = text(
     """
-    INSERT INTO consent_events (shop_id, phone_hash, to_state, occurred_at, source, contact_id, from_state,
+    INSERT INTO consent_events (shop_id, phone_hash, contact_id, from_state, to_state, source, occurred_at,
         recorded_at, wording, ip, user_agent, actor, details)
-    SELECT :shop, given.* FROM unnest(
-        CAST(:phone_hash AS bytea[]), CAST(:to_state AS text[]), CAST(:occurred_at AS timestamptz[]),
-        CAST(:source AS text[]), CAST(:contact_id AS bigint[]), CAST(:from_state AS text[]),
-        CAST(:recorded_at AS timestamptz[]), CAST(:wording AS text[]), CAST(:ip AS text[]),
-        CAST(:user_agent AS text[]), CAST(:actor AS text[]), CAST(:details AS jsonb[])
-    ) AS given
+    SELECT :shop, decode(phone_hash, 'hex'), contact_id, from_state, to_state, source, occurred_at,
+        recorded_at, wording, ip, user_agent, actor, details
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(
+        position integer, phone_hash text, contact_id bigint, from_state text, to_state text, source text,
+        occurred_at timestamptz, recorded_at timestamptz, wording text, ip text, user_agent text, actor text,
+        details jsonb
+    )
+    ORDER BY position
     """
 )

@@ -153,7 +153,9 @@ def _header(reading: Reading, field: str) -> str | None:
 
 def _name(cell: str) -> str | None:
     """One line, composed, without control and other invisible characters (joiners of emoji and of scripts stay)."""
-    text = unicodedata.normalize("NFC", _SPACE.sub(" ", cell)).strip()
+    text = _SPACE.sub(" ", cell).strip()
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
     if not text.isprintable():
         text = "".join(c for c in text if c.isprintable() or c in "\u200c\u200d").strip()
     return text or None

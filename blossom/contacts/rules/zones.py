@@ -5,7 +5,7 @@ Countries and their zones come from the time zone database itself (zone.tab of t
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from zoneinfo import available_timezones
 
@@ -37,6 +37,7 @@ def known_zones() -> frozenset[str]:
     return frozenset(available_timezones())
 
 
+@lru_cache(maxsize=1024)
 def country_of(cell: str) -> str | None:
     """The ISO 3166-1 alpha-2 code of a cell that holds such a code, or a country's English name."""
     folded = cell.strip().casefold()

@@ -6,7 +6,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -30,7 +31,7 @@ from blossom.contacts.rules.imports import (
 from blossom.contacts.rules.mapping import choose_columns
 from blossom.contacts.rules.people import Listed, Reading, read_person
 from blossom.contacts.service.saving import FIELDS, Outcome, save_people
-from blossom.platform import clock, crypto
+from blossom.platform import bulk, clock, crypto
 from blossom.platform.db import lock_for_transaction, session, transaction
 from blossom.platform.errors import BlossomError, NotFound
 from blossom.shops.models import Shop
@@ -155,16 +156,42 @@ def _import_rows(
     run: _Run, file: BinaryIO, surveyed: Survey, on_chunk: OnChunk | None, progress: OnProgress | None, size: int
 ) -> None:
     done = run.rows_read
-    with closing(csv_file.records(file, surveyed, skip=done)) as records:
-        while chunk := list(islice(records, size)):
-            listed, refused = _read(chunk, run.reading)
+    with (
+        closing(csv_file.records(file, surveyed, skip=done)) as records,
+        closing(_ahead(_chunks(records, run.reading, size))) as chunks,
+    ):
+        for chunk in chunks:
             with transaction():
-                _store(run, done, len(chunk), listed, refused, on_chunk)
-            done += len(chunk)
+                _store(run, done, chunk, on_chunk)
+            done += chunk.rows
             if progress is not None:
                 progress(done, surveyed.rows_total)
     with transaction():
         _finish(run)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """So many rows of the file, read."""
+
+    rows: int
+    listed: list[Listed]
+    refused: list[Refused]
+
+
+def _chunks(records: Iterator[Record], reading: Reading, size: int) -> Iterator[_Chunk]:
+    while chunk := list(islice(records, size)):
+        listed, refused = _read(chunk, reading)
+        yield _Chunk(len(chunk), listed, refused)
+
+
+def _ahead(chunks: Iterator[_Chunk]) -> Generator[_Chunk, None, None]:
+    """The same, with the next chunk being read in a thread while the database works on this one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="contacts-import") as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
 
 
 def _read(chunk: Iterable[Record], reading: Reading) -> tuple[list[Listed], list[Refused]]:
@@ -188,15 +215,13 @@ def _malformed(record: Record) -> Refused:
     return Refused(record.line, None, "csv_malformed", text)
 
 
-def _store(
-    run: _Run, expected: int, rows: int, listed: list[Listed], refused: list[Refused], on_chunk: OnChunk | None
-) -> None:
+def _store(run: _Run, expected: int, chunk: _Chunk, on_chunk: OnChunk | None) -> None:
     """One chunk and the note how far we are, in one transaction: both or neither."""
     row = _locked(run)
     if row.state != ImportState.RUNNING or row.rows_read != expected:
         raise ImportTaken(run.import_id)
-    kept, doubled = _without_doubles(run, listed)
-    refused = sorted([*refused, *doubled], key=lambda r: r.line)
+    kept, doubled = _without_doubles(run, chunk.listed)
+    refused = sorted([*chunk.refused, *doubled], key=lambda r: r.line)
     saved = save_people(run.shop_id, [one.person for one in kept], _fields_given(run.reading.columns))
     tallies: Counter[str] = Counter(row.tallies)
     tallies.update(f"ignored_{field}" for one in kept for field in one.ignored)
@@ -208,7 +233,7 @@ def _store(
         tallies.update(on_chunk(ImportedChunk(run.shop_id, run.import_id, run.attestation, people)))
     _write_refusals(run, refused)
     outcomes = Counter(contact.outcome for contact in saved)
-    row.rows_read += rows
+    row.rows_read += chunk.rows
     row.created += outcomes[Outcome.CREATED]
     row.updated += outcomes[Outcome.UPDATED]
     row.unchanged += outcomes[Outcome.UNCHANGED]
@@ -270,7 +295,11 @@ def _claim(run: _Run, keys: Sequence[tuple[bytes, int]]) -> dict[bytes, int]:
         return first
     new = session.scalars(
         _WRITE_KEYS,
-        {"shop": run.shop_id, "import": run.import_id, "keys": list(first), "lines": list(first.values())},
+        {
+            "shop": run.shop_id,
+            "import": run.import_id,
+            "rows": bulk.json_rows([{"key": key, "line": line} for key, line in first.items()]),
+        },
     )
     older = first.keys() - {bytes(key) for key in new}
     if older:
@@ -286,7 +315,8 @@ def _claim(run: _Run, keys: Sequence[tuple[bytes, int]]) -> dict[bytes, int]:
 _WRITE_KEYS = text(
     """
     INSERT INTO contact_import_keys (shop_id, import_id, key, line)
-    SELECT :shop, :import, key, line FROM unnest(CAST(:keys AS bytea[]), CAST(:lines AS integer[])) AS given(key, line)
+    SELECT :shop, :import, decode(key, 'hex'), line
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(key text, line integer)
     ON CONFLICT DO NOTHING RETURNING key
     """
 )

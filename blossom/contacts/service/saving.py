@@ -1,4 +1,4 @@
-"""Creating and updating people, thousands at once, by statements over arrays; no row passes through the ORM."""
+"""Creating and updating people, thousands at once, by a few statements; no row passes through the ORM."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     Boolean,
     DateTime,
@@ -23,25 +24,22 @@ from sqlalchemy import (
     column,
     exists,
     func,
-    literal,
-    or_,
     select,
+    text,
     update,
 )
+from sqlalchemy import cast as sql_cast
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import TableValuedAlias
 from sqlalchemy.types import TypeEngine
 
 from blossom.contacts.models import Contact
 from blossom.contacts.rules.people import Person
-from blossom.platform import clock, crypto, gsm
+from blossom.platform import bulk, clock, crypto, gsm
 from blossom.platform.crypto import ShopCipher
 from blossom.platform.db import lock_for_transaction, session
 
 Pick = Callable[[ShopCipher, Person], Any]
-
-_TAG_MARK = "\x1f"  # no tag has it: names are printable. An array of arrays would be flattened by unnest.
 
 _COLUMNS: dict[str, tuple[str, TypeEngine[Any], Pick]] = {
     # column → (the field that it belongs to, its type, its value)
@@ -57,7 +55,7 @@ _COLUMNS: dict[str, tuple[str, TypeEngine[Any], Pick]] = {
     "zone": ("zone", Text(), lambda c, p: p.zone),
     "zone_is_own": ("zone", Boolean(), lambda c, p: p.zone_is_own),
     "locale": ("locale", Text(), lambda c, p: p.locale),
-    "tags": ("tags", Text(), lambda c, p: _TAG_MARK.join(p.tags)),
+    "tags": ("tags", ARRAY(Text()), lambda c, p: p.tags),
     "total_spent_minor": ("total_spent", BigInteger(), lambda c, p: p.total_spent_minor),
     "orders_count": ("orders_count", Integer(), lambda c, p: p.orders_count),
     "shopify_customer_id": ("customer_id", BigInteger(), lambda c, p: p.shopify_customer_id),
@@ -100,30 +98,22 @@ def save_people(shop_id: int, people: Sequence[Person], given: Collection[str] =
     fields = ",".join(sorted(given))
     prints = [_fingerprint(cipher, person, fields) for person in people]
     known = {
-        row.phone_hash: row
-        for row in session.execute(
-            select(_at.phone_hash, _at.id, _at.fingerprint).where(
-                _at.shop_id == shop_id, _at.phone_hash == func.any(literal(hashes, ARRAY(LargeBinary)))
-            )
-        )
+        row.phone_hash: row for row in session.execute(_BY_PHONE, {"shop": shop_id, "hashes": bulk.bytea_array(hashes)})
     }
     to_write = [
         i
         for i, phone_hash in enumerate(hashes)
-        if (row := known.get(phone_hash)) is None or bytes(row.fingerprint or b"") != prints[i]
+        if (row := known.get(phone_hash)) is None or row.fingerprint != prints[i]
     ]
     ids = {phone_hash: row.id for phone_hash, row in known.items()}
     if to_write:
-        values: dict[str, Any] = {
-            f"given_{name}": [pick(cipher, people[i]) for i in to_write] for name, (_, _, pick) in _COLUMNS.items()
-        }
-        values |= {
-            "shop": shop_id,
-            "moment": clock.now(),
-            "given_phone_hash": [hashes[i] for i in to_write],
-            "given_fingerprint": [prints[i] for i in to_write],
-        }
-        ids |= {row.phone_hash: row.id for row in session.execute(_upsert(given), values)}
+        rows = [
+            {name: pick(cipher, people[i]) for name, (_, _, pick) in _COLUMNS.items()}
+            | {"phone_hash": hashes[i], "fingerprint": prints[i]}
+            for i in to_write
+        ]
+        given_rows = {"shop": shop_id, "moment": clock.now(), "rows": bulk.json_rows(rows)}
+        ids |= {row.phone_hash: row.id for row in session.execute(_upsert(given), given_rows)}
     written = set(to_write)
     return [
         Saved(ids[phone_hash], phone_hash, _outcome(phone_hash in known, i in written))
@@ -157,24 +147,47 @@ def _fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
     return cipher.lookup(repr(facts))
 
 
+# One probe of a unique index for each value. Plain `= ANY` on a table that was just filled, before its statistics are,
+# was planned as a scan that compares each row with each value: 20,000 rows took 30 s instead of 3.
+_BY_PHONE = text(
+    """
+    SELECT known.* FROM unnest(CAST(:hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT id, phone_hash, fingerprint FROM contacts
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash OFFSET 0
+    ) AS known
+    """
+)
+_BY_CUSTOMER = text(
+    """
+    SELECT known.* FROM unnest(CAST(:ids AS bigint[])) AS given(id) CROSS JOIN LATERAL (
+        SELECT id, shopify_customer_id, phone_hash FROM contacts
+        WHERE shop_id = :shop AND shopify_customer_id = given.id OFFSET 0
+    ) AS known
+    """
+)
+
 _contacts = cast(Table, Contact.__table__)  # plain statements: the ORM would take arrays of values for its own
 _at = _contacts.c
 
 
-def _unnested(types: dict[str, TypeEngine[Any]]) -> TableValuedAlias:
-    """The arrays bound as `given_<name>`, as a table called `given` with these columns."""
-    arrays = [bindparam(f"given_{name}", type_=ARRAY(kind)) for name, kind in types.items()]
-    columns: list[ColumnElement[Any]] = [column(name, kind) for name, kind in types.items()]
-    return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
+def _given(types: dict[str, TypeEngine[Any]]) -> dict[str, ColumnElement[Any]]:
+    """The columns of `:rows` (`bulk.json_rows`), each as an expression of its type."""
+    columns: list[ColumnElement[Any]] = [
+        column(name, Text() if isinstance(kind, LargeBinary) else kind) for name, kind in types.items()
+    ]
+    rows = sql_cast(bindparam("rows", type_=Text()), JSON)
+    table = func.json_to_recordset(rows).table_valued(*columns).render_derived(name="given", with_types=True)
+    return {
+        name: func.decode(table.c[name], "hex", type_=kind) if isinstance(kind, LargeBinary) else table.c[name]
+        for name, kind in types.items()
+    }
 
 
 @lru_cache(maxsize=64)
 def _upsert(given: frozenset[str]) -> Any:
-    rows = _unnested(
+    picked = _given(
         {"phone_hash": LargeBinary(), "fingerprint": LargeBinary()} | {n: t for n, (_, t, _) in _COLUMNS.items()}
     )
-    picked: dict[str, ColumnElement[Any]] = {name: rows.c[name] for name in ("phone_hash", "fingerprint", *_COLUMNS)}
-    picked["tags"] = func.string_to_array(rows.c.tags, _TAG_MARK)
     moment = bindparam("moment", type_=DateTime(timezone=True))
     picked |= {"shop_id": bindparam("shop", type_=BigInteger), "created_at": moment, "updated_at": moment}
     statement = insert(_contacts).from_select(list(picked), select(*picked.values()))
@@ -197,12 +210,7 @@ def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], ha
     customers = {p.shopify_customer_id: i for i, p in enumerate(people) if p.shopify_customer_id is not None}
     if not customers:
         return
-    theirs = session.execute(
-        select(_at.id, _at.shopify_customer_id, _at.phone_hash).where(
-            _at.shop_id == shop_id,
-            _at.shopify_customer_id == func.any(literal(list(customers), ARRAY(BigInteger))),
-        )
-    ).all()
+    theirs = session.execute(_BY_CUSTOMER, {"shop": shop_id, "ids": bulk.bigint_array(customers)})
     moved = [
         (row.id, customers[row.shopify_customer_id])
         for row in theirs
@@ -210,20 +218,25 @@ def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], ha
     ]
     if not moved:
         return
-    rows = _unnested({"contact_id": BigInteger(), "phone_hash": LargeBinary(), "phone_sealed": LargeBinary()})
+    rows = _given({"contact_id": BigInteger(), "phone_hash": LargeBinary(), "phone_sealed": LargeBinary()})
     other = _contacts.alias()
-    taken = exists().where(other.c.shop_id == shop_id, other.c.phone_hash == rows.c.phone_hash)
-    is_it = (_at.shop_id == shop_id, _at.id == rows.c.contact_id)
-    values = {
-        "given_contact_id": [contact_id for contact_id, _ in moved],
-        "given_phone_hash": [hashes[i] for _, i in moved],
-        "given_phone_sealed": [cipher.seal(people[i].phone.e164, "phone") for _, i in moved],
-    }
+    taken = exists().where(other.c.shop_id == shop_id, other.c.phone_hash == rows["phone_hash"])
+    is_it = (_at.shop_id == shop_id, _at.id == rows["contact_id"])
+    values = bulk.json_rows(
+        [
+            {
+                "contact_id": contact_id,
+                "phone_hash": hashes[i],
+                "phone_sealed": cipher.seal(people[i].phone.e164, "phone"),
+            }
+            for contact_id, i in moved
+        ]
+    )
     free_the_id = update(_contacts).where(*is_it, taken).values(shopify_customer_id=None, fingerprint=None)
     take_the_number = (
         update(_contacts)
-        .where(*is_it, ~taken, or_(_at.phone_hash.is_(None), _at.phone_hash != rows.c.phone_hash))
-        .values(phone_hash=rows.c.phone_hash, phone_sealed=rows.c.phone_sealed, fingerprint=None)
+        .where(*is_it, ~taken, _at.phone_hash.is_distinct_from(rows["phone_hash"]))
+        .values(phone_hash=rows["phone_hash"], phone_sealed=rows["phone_sealed"], fingerprint=None)
     )
     for statement in (free_the_id, take_the_number):
-        session.execute(statement, values)
+        session.execute(statement, {"rows": values})
