@@ -84,7 +84,8 @@ class _Row:
 def receive_texts(texts: Sequence[payloads.InboundText], named_shop_id: int | None = None) -> Received:
     """Store each text once in each shop that it is for, and do what STOP and START ask, in the caller's transaction.
 
-    Rows and locks are taken in the order of shops and phones, so that two webhooks never wait in a circle.
+    Webhooks for the same shop take turns, so that texts are read in the order in which they came, and shops are locked
+    in the order of their ids, so that no two webhooks wait in a circle.
     """
     now, received = clock.now(), Received()
     rows: list[_Row] = []
@@ -216,7 +217,9 @@ def _store(rows: list[_Row], now: datetime) -> None:
     if not rows:
         return
     unique = {(row.shop_id, row.identity_hash): row for row in reversed(rows)}  # of repeats in one body, the first
-    ordered = [unique[key] for key in sorted(unique)]
+    ordered = sorted(unique.values(), key=lambda row: (row.shop_id, row.place))
+    for shop_id in sorted({row.shop_id for row in ordered}):
+        lock_for_transaction("inbound texts", shop_id)
     stored = session.execute(
         _STORE,
         {

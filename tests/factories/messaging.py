@@ -52,7 +52,7 @@ def create_batch(dispatch: Dispatch, **overrides: Any) -> Batch:
         "due_at": now,
         "valid_until": now + timedelta(hours=48),
         "size": 0,
-        **{name: 0 for name in COUNTED},
+        **dict.fromkeys(COUNTED, 0),
         **overrides,
     }
     batch = Batch(**values)
