@@ -102,13 +102,9 @@ def _render_error(error: BlossomError) -> Any:
 
 
 def _render_http_error(error: HTTPException) -> Any:
-    response = make_response(
-        _render_error(
-            BlossomError(
-                error.description or error.name, code=error.name.lower().replace(" ", "_"), status=error.code or 500
-            )
-        )
-    )
+    message = "There is nothing at this address." if error.code == 404 else error.description or error.name
+    fault = BlossomError(message, code=error.name.lower().replace(" ", "_"), status=error.code or 500)
+    response = make_response(_render_error(fault))
     response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
     return response
 

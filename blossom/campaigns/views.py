@@ -174,7 +174,8 @@ def _events(app: Flask, shop_id: int, campaign_id: int) -> Iterator[str]:
 def _picture(shop_id: int, campaign_id: int) -> Picture:
     campaign, shop = queries.get_campaign(shop_id, campaign_id), shops.get_shop(shop_id)
     if campaign.dispatch_id is None:
-        return Picture(campaign, shop, None, [], [], [], [], settled=campaign.state is not CampaignState.SCHEDULED)
+        unsent = (CampaignState.DRAFT, CampaignState.SCHEDULED)
+        return Picture(campaign, shop, None, [], [], [], [], settled=campaign.state not in unsent)
     progress = messaging.progress(shop_id, campaign.dispatch_id)
     settled = _is_settled(campaign, progress)
     details = settled or progress.total <= DETAILS_WHILE_LIVE
