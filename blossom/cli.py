@@ -23,7 +23,7 @@ from blossom.app import create_app, settings
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
-from blossom.platform import access, crypto, db, passes, periodic, queue, stopping
+from blossom.platform import access, crypto, db, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError
 from blossom.platform.embedded import EmbeddedServices, default_folder
 from blossom.platform.errors import BlossomError, NotFound
@@ -229,6 +229,26 @@ def rewrap() -> None:
     with application(), db.transaction() as session:
         done = sum(crypto.rewrap(shop_id) for shop_id in session.scalars(select(Shop.id)))
         _print({"rewrapped": done})
+
+
+@keys.command("rotate")
+@click.argument("domain")
+def rotate(domain: str) -> None:
+    """Seal a shop's personal data under a new key. The old key stays until `blossom keys prune`."""
+    with application():
+        with db.transaction():
+            shop_id = _shop(domain).id
+        _print({"resealed": resealing.rotate(shop_id)})
+
+
+@keys.command("prune")
+@click.argument("domain")
+def prune(domain: str) -> None:
+    """Destroy a shop's old data keys, ten minutes or more after a rotation."""
+    with application():
+        with db.transaction():
+            shop_id = _shop(domain).id
+        _print({"destroyed": resealing.prune(shop_id)})
 
 
 def _shop(domain: str) -> Shop:

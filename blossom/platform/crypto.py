@@ -16,6 +16,7 @@ import os
 import struct
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cryptography.exceptions import InvalidTag
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import CheckConstraint, ForeignKey, Index, LargeBinary, Text, event, select, text
 from sqlalchemy.orm import Mapped, Session, SessionTransaction, mapped_column
 
+from blossom.platform import clock
 from blossom.platform.db import Base, session
 
 _HEAD = struct.Struct(">BI")
@@ -62,6 +64,7 @@ class ShopKey(Base):
     use: Mapped[str] = mapped_column(Text)
     master_key_id: Mapped[int]
     wrapped: Mapped[bytes]
+    created_at: Mapped[datetime]
 
 
 class ShopCipher:
@@ -145,7 +148,7 @@ def create_shop_keys(shop_id: int) -> None:
 
 
 def rotate_data_key(shop_id: int) -> None:
-    """Add a new data key; from now on it seals. Old values open still and are sealed anew by `blossom keys reseal`."""
+    """Add a new data key; from now on it seals. Old values open still; `resealing` seals them anew."""
     _add_key(shop_id, "data")
     _changed(shop_id)
 
@@ -243,7 +246,7 @@ class SealedText:
 def _add_key(shop_id: int, use: str) -> None:
     master_id = _current_master()
     wrapped = _wrap(os.urandom(32), shop_id, use, master_id)
-    session.add(ShopKey(shop_id=shop_id, use=use, master_key_id=master_id, wrapped=wrapped))
+    session.add(ShopKey(shop_id=shop_id, use=use, master_key_id=master_id, wrapped=wrapped, created_at=clock.now()))
     session.flush()
 
 

@@ -42,6 +42,7 @@ def upgrade() -> None:
         sa.Column("use", sa.Text, nullable=False),
         sa.Column("master_key_id", sa.BigInteger, nullable=False),
         sa.Column("wrapped", sa.LargeBinary, nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.CheckConstraint("use IN ('data', 'lookup')", "use"),
     )
     op.create_index("ix_shop_keys_shop_id", "shop_keys", ["shop_id"])
