@@ -6,8 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -156,11 +155,9 @@ def _import_rows(
     run: _Run, file: BinaryIO, surveyed: Survey, on_chunk: OnChunk | None, progress: OnProgress | None, size: int
 ) -> None:
     done = run.rows_read
-    with (
-        closing(csv_file.records(file, surveyed, skip=done)) as records,
-        closing(_ahead(_chunks(records, run.reading, size))) as chunks,
-    ):
-        for chunk in chunks:
+    with closing(csv_file.records(file, surveyed, skip=done)) as records:
+        while rows := list(islice(records, size)):
+            chunk = _read(rows, run.reading)
             with transaction():
                 _store(run, done, chunk, on_chunk)
             done += chunk.rows
@@ -179,34 +176,16 @@ class _Chunk:
     refused: list[Refused]
 
 
-def _chunks(records: Iterator[Record], reading: Reading, size: int) -> Iterator[_Chunk]:
-    while chunk := list(islice(records, size)):
-        listed, refused = _read(chunk, reading)
-        yield _Chunk(len(chunk), listed, refused)
-
-
-def _ahead(chunks: Iterator[_Chunk]) -> Generator[_Chunk, None, None]:
-    """The same, with the next chunk being read in a thread while the database works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="contacts-import") as reader:
-        coming = reader.submit(next, chunks, None)
-        while (chunk := coming.result()) is not None:
-            coming = reader.submit(next, chunks, None)
-            yield chunk
-
-
-def _read(chunk: Iterable[Record], reading: Reading) -> tuple[list[Listed], list[Refused]]:
+def _read(records: Sequence[Record], reading: Reading) -> _Chunk:
     """The people of a chunk and the lines that hold none. No transaction is open while this computes."""
-    listed, refused = [], []
-    for record in chunk:
-        if record.cells is None:
-            refused.append(_malformed(record))
-            continue
-        read = read_person(record.cells, record.line, reading)
+    chunk = _Chunk(len(records), [], [])
+    for record in records:
+        read = read_person(record.cells, record.line, reading) if record.cells is not None else _malformed(record)
         if isinstance(read, Refused):
-            refused.append(read)
+            chunk.refused.append(read)
         else:
-            listed.append(read)
-    return listed, refused
+            chunk.listed.append(read)
+    return chunk
 
 
 def _malformed(record: Record) -> Refused:
