@@ -5,44 +5,30 @@ All functions are pure; moments are aware, answers are UTC.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from blossom.messaging.rules.country_hours import COUNTRY_RULES, CountryRule
+
 
 @dataclass(frozen=True)
 class QuietHours:
-    """Local times between which nobody is texted; `start` > `end` spans midnight. `on=False`: the shop chose none,
-    and then country rules don't hold either (a setting for tests and demonstrations that the merchant answers for)."""
+    """Local times between which nobody is texted; `start` > `end` spans midnight, `start` = `end` is no hour at all.
+    `on=False`: the shop chose none, and then country rules don't hold either (a setting for tests and demonstrations
+    that the merchant answers for)."""
 
     start: time = time(20, 0)
     end: time = time(9, 0)
     on: bool = True
 
 
-@dataclass(frozen=True)
-class CountryRule:
-    """What a country's rules add: hours within which marketing texts may go, and days on which none may."""
+_NO_HOURS_OF_ITS_OWN = QuietHours(time(0, 0), time(0, 0))
 
-    earliest: time
-    latest: time
-    closed_weekdays: frozenset[int] = frozenset()  # Monday is 0
-    closed_days: frozenset[tuple[int, int]] = frozenset()  # (month, day), fixed public holidays
-
-
-_FRANCE_HOLIDAYS = frozenset({(1, 1), (5, 1), (5, 8), (7, 14), (8, 15), (11, 1), (11, 11), (12, 25)})
-
-COUNTRY_RULES: dict[str, CountryRule] = {
-    # France: 10:00–20:00, never on Sundays and public holidays (the carriers' charter).
-    "FR": CountryRule(time(10, 0), time(20, 0), frozenset({6}), _FRANCE_HOLIDAYS),
-    # United States: 8:00–21:00 federally (TCPA); several states (FL, OK, WA) end at 20:00: the stricter holds for all.
-    "US": CountryRule(time(8, 0), time(20, 0)),
-    # Australia: the industry's code allows 9:00–20:00.
-    "AU": CountryRule(time(9, 0), time(20, 0)),
-    # India: commercial texts between 10:00 and 21:00.
-    "IN": CountryRule(time(10, 0), time(21, 0)),
-}
+_DAYS_AHEAD = 15
+"""No country's rules close so many days in a row."""
 
 
 @lru_cache(maxsize=1024)
@@ -60,17 +46,22 @@ def may_text_at(moment: datetime, zone: str, country: str, quiet: QuietHours) ->
 
 
 def next_allowed(moment: datetime, zone: str, country: str, quiet: QuietHours) -> datetime:
-    """The first moment, `moment` itself or later, at which a text may go. UTC."""
+    """The first moment, `moment` itself or later, at which a text may go. UTC.
+
+    When the shop's hours leave nothing of the country's (a shop that texts at night only), the country's hold alone.
+    """
+    moment = moment.astimezone(UTC)
     if not quiet.on:
         return moment
-    local_zone = zone_of(zone)
-    rule = COUNTRY_RULES.get(country)
-    day = moment.astimezone(local_zone).date()
-    for ahead in range(30):  # no rule closes a month
-        for opens, closes in _open_hours(day + timedelta(days=ahead), local_zone, quiet, rule):
-            if moment < closes:
-                return max(moment, opens)
-    raise AssertionError("some day of the next thirty is open")
+    local_zone, rule = zone_of(zone), COUNTRY_RULES.get(country)
+    for hours in (quiet, _NO_HOURS_OF_ITS_OWN):
+        day = moment.astimezone(local_zone).date()
+        for _ in range(_DAYS_AHEAD):
+            for opens, closes in _open_hours(day, local_zone, hours, rule):
+                if moment < closes:
+                    return max(moment, opens)
+            day += timedelta(days=1)
+    raise AssertionError("every country is open some day")
 
 
 def local_moment(day: date, at: time, zone: str) -> datetime:
@@ -81,27 +72,32 @@ def local_moment(day: date, at: time, zone: str) -> datetime:
 
 def _open_hours(
     day: date, zone: ZoneInfo, quiet: QuietHours, rule: CountryRule | None
-) -> list[tuple[datetime, datetime]]:
-    """The spans of a local day in which a text may go, as UTC moments."""
-    if rule and (day.weekday() in rule.closed_weekdays or (day.month, day.day) in rule.closed_days):
-        return []
-    midnight, end_of_day = time(0, 0), None
+) -> Iterator[tuple[datetime, datetime]]:
+    """The spans of a local day in which a text may go, as UTC moments. None in a span: where the day begins or ends."""
+    if rule and rule.is_closed(day):
+        return
+    spans: list[tuple[time | None, time | None]]
     if quiet.start == quiet.end:
-        spans: list[tuple[time, time | None]] = [(midnight, end_of_day)]
+        spans = [(None, None)]
     elif quiet.start > quiet.end:
         spans = [(quiet.end, quiet.start)]
     else:
-        spans = [(midnight, quiet.start), (quiet.end, end_of_day)]
-    open_hours = []
+        spans = [(None, quiet.start), (quiet.end, None)]
     for opens, closes in spans:
         if rule:
-            opens = max(opens, rule.earliest)
-            closes = rule.latest if closes is None else min(closes, rule.latest)
-        begin = datetime.combine(day, opens, zone).astimezone(UTC)
-        if closes is None:
-            end = datetime.combine(day + timedelta(days=1), midnight, zone).astimezone(UTC)
-        else:
-            end = datetime.combine(day, closes, zone).astimezone(UTC)
+            opens = max(opens or rule.earliest, rule.earliest)
+            closes = min(closes or rule.latest, rule.latest)
+        begin = _begin(day, zone) if opens is None else max(_readings(day, opens, zone))
+        end = _begin(day + timedelta(days=1), zone) if closes is None else min(_readings(day, closes, zone))
         if begin < end:
-            open_hours.append((begin, end))
-    return open_hours
+            yield begin, end
+
+
+def _readings(day: date, at: time, zone: ZoneInfo) -> list[datetime]:
+    """Both moments that a wall time can mean where clocks are turned (else one, twice). Taking the later to open and
+    the earlier to close keeps quiet hours whole on those nights."""
+    return [datetime.combine(day, at.replace(fold=fold), zone).astimezone(UTC) for fold in (0, 1)]
+
+
+def _begin(day: date, zone: ZoneInfo) -> datetime:
+    return datetime.combine(day, time(0, 0), zone).astimezone(UTC)
