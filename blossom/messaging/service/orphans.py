@@ -7,7 +7,7 @@ by its keyed hash, the text by its digest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +18,9 @@ from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState
 from blossom.messaging.service import composing, provider, recording
 from blossom.messaging.service.recording import AttemptKey, Outcome
-from blossom.mitto.errors import SendError
+from blossom.mitto.errors import SendError, SendErrorKind, SendErrorScope
 from blossom.mitto.payloads import MessageStatus
-from blossom.platform import clock, config, crypto, queue
+from blossom.platform import clock, config, crypto, queue, stopping
 from blossom.platform.db import session, transaction
 
 log = structlog.get_logger()
@@ -31,6 +31,7 @@ ASK_AT_ONCE = 50
 _SETTLE_SECONDS = 5
 """A receipt without a message is asked about once the answer of its call had this long to be recorded."""
 
+# Marked as asked before they are, so that two runs at once don't ask the same.
 _DUE = text("""
 UPDATE receipts SET asked_at = :now, asked_times = asked_times + 1
 WHERE id IN (
@@ -39,7 +40,12 @@ WHERE id IN (
       AND (asked_at IS NULL OR asked_at < :now - make_interval(secs => 30 * power(2, least(asked_times, 10))))
     ORDER BY id LIMIT :at_once FOR UPDATE SKIP LOCKED
 )
-RETURNING id, provider_message_id, received_at
+RETURNING provider_message_id, received_at
+""")
+
+_ABANDON = text("""
+UPDATE receipts SET state = 'abandoned'
+WHERE state = 'orphan' AND provider_message_id = :provider_message_id AND received_at < :before
 """)
 
 _SHOPS = text("SELECT DISTINCT shop_id FROM batches WHERE unconfirmed > 0 ORDER BY shop_id")
@@ -63,31 +69,44 @@ class Asked:
 
 
 def ask_about_orphans() -> Asked:
-    """Ask the provider whose texts the unknown ids are. Manages its transactions; to be called outside of any."""
+    """Ask the provider whose texts the unknown ids are, each id once, the longest waiting first. Ends early when the
+    provider is away or the process is to stop. Manages its transactions; to be called outside of any."""
     now = clock.now()
     with transaction():
         due = session.execute(
             _DUE, {"now": now, "settled": now - timedelta(seconds=_SETTLE_SECONDS), "at_once": ASK_AT_ONCE}
         ).all()
-    confirmed = 0
-    for row in due:
+    asked = confirmed = 0
+    for provider_message_id in dict.fromkeys(row.provider_message_id for row in sorted(due, key=_received)):
+        if stopping.requested():
+            break
+        asked += 1
         try:
-            status = provider.client().status(row.provider_message_id)
+            status = provider.client().status(provider_message_id)
         except SendError as error:
             log.warning("orphans.unanswered", code=error.code)
-            break
+            if is_away(error):
+                break
+            status = None
         with transaction():
-            if status is not None and confirm(status):
+            if status is not None and confirm(replace(status, message_id=provider_message_id)):
                 confirmed += 1
-            elif _is_too_old(row.received_at, now):
-                _abandon(row.id)
-    return Asked(len(due), confirmed)
+            else:
+                _abandon_if_old(provider_message_id, now)
+    return Asked(asked, confirmed)
+
+
+def is_away(error: SendError) -> bool:
+    """Whether the next question would fare no better: the provider is away, or refuses our account."""
+    return error.kind is SendErrorKind.TRANSIENT or error.scope is SendErrorScope.ACCOUNT
 
 
 def confirm(status: MessageStatus) -> bool:
     """Find the unconfirmed message that this text is, and record that it left. False when it is none of ours."""
     for shop_id in session.scalars(_SHOPS).all():
         candidates = _candidates(shop_id, status)
+        if len(candidates) > 1:  # the same words to the same person twice: what was called for about then
+            candidates = [row for row in candidates if _made_about_then(row.called_at, status.created_at)]
         if len(candidates) == 1:
             _record(candidates[0], status)
             return True
@@ -99,7 +118,7 @@ def confirm(status: MessageStatus) -> bool:
 def _candidates(shop_id: int, status: MessageStatus) -> Sequence[Row[Any]]:
     """Unconfirmed messages to this phone, in a call made about when the text was created, with this very text."""
     cipher = crypto.for_shop(shop_id)
-    hashes = {cipher.lookup("+" + "".join(filter(str.isdigit, participant))) for participant in status.participants}
+    hashes = {cipher.lookup(_e164(participant)) for participant in status.participants}
     rows = [
         row
         for phone_hash in sorted(hashes)
@@ -109,6 +128,10 @@ def _candidates(shop_id: int, status: MessageStatus) -> Sequence[Row[Any]]:
         wanted = composing.digest(cipher, status.text)
         return [row for row in rows if _digest_of(row) == wanted]
     return [row for row in rows if _made_about_then(row.called_at, status.created_at)]
+
+
+def _e164(participant: str) -> str:
+    return "+" + "".join(filter(str.isdigit, participant)).removeprefix("00")
 
 
 def _digest_of(row: Row[Any]) -> bytes | None:
@@ -135,11 +158,11 @@ def _record(row: Row[Any], status: MessageStatus) -> None:
     queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
 
 
-def _is_too_old(received_at: datetime, now: datetime) -> bool:
-    return now - received_at > timedelta(hours=config.current().unconfirmed_hours)
+def _abandon_if_old(provider_message_id: str, now: datetime) -> None:
+    before = now - timedelta(hours=config.current().unconfirmed_hours)
+    session.execute(_ABANDON, {"provider_message_id": provider_message_id, "before": before})
 
 
-def _abandon(receipt_id: int) -> None:
-    session.execute(
-        text("UPDATE receipts SET state = 'abandoned' WHERE id = :id AND state = 'orphan'"), {"id": receipt_id}
-    )
+def _received(row: Row[Any]) -> datetime:
+    received: datetime = row.received_at
+    return received

@@ -6,8 +6,10 @@ and that no job tells of. The reconciliation runs every few minutes and compares
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
 from sqlalchemy import text
@@ -15,16 +17,17 @@ from sqlalchemy import text
 from blossom.messaging.models import Attempt
 from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState
-from blossom.messaging.service import claiming, composing, dispatches, provider, receipts, recording
+from blossom.messaging.service import claiming, composing, dispatches, orphans, provider, receipts, recording
 from blossom.messaging.service.recording import AttemptKey, Outcome
 from blossom.mitto.errors import SendError
-from blossom.mitto.payloads import MessageStatus, Receipt
-from blossom.platform import clock, config, queue
+from blossom.mitto.payloads import Receipt
+from blossom.platform import clock, config, queue, stopping
 from blossom.platform.db import session, transaction
 from blossom.platform.errors import NotFound
 from blossom.wallet import service as wallet
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 _LOST = text("""
 SELECT id FROM attempts WHERE state IN ('claimed', 'calling') AND lease_until < :now ORDER BY id LIMIT 100
@@ -58,7 +61,14 @@ SELECT b.dispatch_id, b.number FROM batches b
 WHERE b.state = 'claimed' AND NOT EXISTS (
     SELECT FROM attempts a WHERE a.dispatch_id = b.dispatch_id AND a.batch_number = b.number
       AND a.state IN ('claimed', 'calling')
-) LIMIT 1000
+)
+  AND (CAST(:dispatch_id AS bigint) IS NULL OR (b.dispatch_id = :dispatch_id AND b.number = :number))
+LIMIT 1000
+""")
+
+# While it is held, nobody claims the batch.
+_HOLD_BATCH = text("""
+SELECT number FROM batches WHERE dispatch_id = :dispatch_id AND number = :number FOR NO KEY UPDATE
 """)
 
 _DRIFTED = text("""
@@ -67,13 +77,16 @@ FROM batches b
 JOIN dispatches d ON d.id = b.dispatch_id AND (d.finished_at IS NULL OR d.finished_at > :since)
 JOIN LATERAL (
     SELECT count(*) AS size,
+           count(*) FILTER (WHERE state = 'pending') AS pending,
            count(*) FILTER (WHERE state = 'sent') AS sent, count(*) FILTER (WHERE state = 'delivered') AS delivered,
            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'skipped') AS skipped,
+           count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
            count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
     FROM messages m WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
 ) c ON true
-WHERE b.state = 'done' AND (b.size, b.sent, b.delivered, b.failed, b.skipped, b.unconfirmed)
-      IS DISTINCT FROM (c.size, c.sent, c.delivered, c.failed, c.skipped, c.unconfirmed)
+WHERE (b.state = 'done' OR (b.state = 'cancelled' AND c.pending = 0))
+  AND (b.size, b.sent, b.delivered, b.failed, b.skipped, b.cancelled, b.unconfirmed)
+      IS DISTINCT FROM (c.size, c.sent, c.delivered, c.failed, c.skipped, c.cancelled, c.unconfirmed)
 LIMIT 1000
 """)
 
@@ -93,14 +106,28 @@ WHERE d.finished_at > :since AND b.state = 'cancelled'
 LIMIT 100
 """)
 
-# Sent a while ago and no receipt yet; found through the batches, since no index of messages holds a state.
+# A batch that was given back to a dispatch that had ended in the meantime.
+_LEFT_OPEN = text("""
+SELECT DISTINCT d.id FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
+WHERE d.finished_at IS NOT NULL AND b.state = 'pending' LIMIT 100
+""")
+
+# Sent a while ago and no final word yet; found through the batches, since no index of messages holds a state. Those
+# of which nothing was heard at all come first. Of one dispatch the oldest; of all of them any, so that texts that the
+# provider has no news of don't stand in the way of others for a day.
 _UNANSWERED = text("""
-SELECT m.shop_id, m.provider_message_id
-FROM batches b JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
-WHERE b.sent > 0 AND b.recorded_at BETWEEN :since AND :before AND m.state = 'sent' AND m.delivery_status IS NULL
-  AND m.provider_message_id IS NOT NULL
-  AND (CAST(:dispatch_id AS bigint) IS NULL OR b.dispatch_id = :dispatch_id)
-ORDER BY b.recorded_at, m.id LIMIT :most
+SELECT m.provider_message_id
+FROM (
+    SELECT b.dispatch_id, b.number, b.recorded_at FROM batches b
+    WHERE b.sent > 0 AND b.recorded_at BETWEEN :since AND :before
+      AND (CAST(:dispatch_id AS bigint) IS NULL OR b.dispatch_id = :dispatch_id)
+    ORDER BY CASE WHEN CAST(:dispatch_id AS bigint) IS NULL THEN random() END, b.recorded_at LIMIT :most
+) b
+JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+WHERE m.state = 'sent' AND m.provider_message_id IS NOT NULL
+ORDER BY m.delivery_status IS NOT NULL, CASE WHEN CAST(:dispatch_id AS bigint) IS NULL THEN random() END,
+         b.recorded_at, m.id
+LIMIT :most
 """)
 
 
@@ -120,9 +147,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
     found = {"lost": 0, "unprepared": 0, "orphans": 0, "unsettled": 0}
     with transaction():
         lost = session.scalars(_LOST, {"now": now}).all()
-    for attempt_id in lost:
-        with transaction():
-            found["lost"] += _settle_lost(attempt_id, now)
+    found["lost"] = _each(lost, lambda attempt_id: _settle_lost(attempt_id, now))
     with transaction():
         for shop_id, dispatch_id in session.execute(_UNPREPARED, {"before": now - timedelta(seconds=10)}):
             queue.enqueue(
@@ -140,10 +165,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
         if session.execute(_DUE_WORK, {"now": now}).scalar_one():
             dispatches.nudge_lanes()
         unsettled = session.scalars(_UNSETTLED).all()
-    for dispatch_id in unsettled:
-        with transaction():
-            dispatches.finish_if_done(dispatch_id)
-            found["unsettled"] += 1
+    found["unsettled"] = _each(unsettled, _finish)
     return found
 
 
@@ -151,15 +173,15 @@ def reconcile(now: datetime | None = None) -> dict[str, int]:
     """Compare counts with rows, and ask after what stands still. Manages its transactions."""
     now = now or clock.now()
     settings = config.current()
-    found = {"strayed": 0, "drifted": 0, "unclosed": 0, "stalled": 0, "expired": 0}
+    found = {"strayed": 0, "drifted": 0, "left_open": 0, "unclosed": 0, "stalled": 0, "expired": 0}
     day_ago = now - timedelta(hours=settings.unconfirmed_hours)
-    for kind, query in (("strayed", _STRAYED), ("drifted", _DRIFTED)):
-        with transaction():
-            rows = session.execute(query, {"since": day_ago}).all()
-        for dispatch_id, number in rows:
-            with transaction():
-                recording.recount(dispatch_id, number, now=now, close=kind == "strayed")
-                found[kind] += 1
+    with transaction():
+        strayed = session.execute(_STRAYED, {"dispatch_id": None, "number": None}).all()
+        drifted = session.execute(_DRIFTED, {"since": day_ago}).all()
+        left_open = session.scalars(_LEFT_OPEN).all()
+    found["strayed"] = _each(strayed, lambda batch: _bring_back(batch.dispatch_id, batch.number, now))
+    found["drifted"] = _each(drifted, lambda batch: _count_again(batch.dispatch_id, batch.number, now))
+    found["left_open"] = _each(left_open, _finish)
     with transaction():
         for shop_id, dispatch_id in session.execute(_UNCLOSED, {"since": day_ago}):
             queue.enqueue(
@@ -179,11 +201,14 @@ def reconcile(now: datetime | None = None) -> dict[str, int]:
 
 
 def refresh_unanswered(limit: int = 100, dispatch_id: int | None = None) -> list[Refreshed]:
-    """Ask the provider after texts of the last day that no receipt has told of. Manages its transactions."""
+    """Ask the provider after texts of the last day that have no final receipt. Manages its transactions.
+
+    Once the provider turns out to be away, the rest get the same error without being asked.
+    """
     now = clock.now()
     before = now - timedelta(minutes=config.current().stalled_minutes) if dispatch_id is None else now
     with transaction():
-        rows = session.execute(
+        provider_ids = session.scalars(
             _UNANSWERED,
             {
                 "since": now - timedelta(hours=config.current().unconfirmed_hours),
@@ -192,7 +217,20 @@ def refresh_unanswered(limit: int = 100, dispatch_id: int | None = None) -> list
                 "dispatch_id": dispatch_id,
             },
         ).all()
-    return [_refresh(row.provider_message_id) for row in rows]
+    refreshed = []
+    away: str | None = None
+    for provider_id in provider_ids:
+        if stopping.requested():
+            break
+        if away is not None:
+            refreshed.append(Refreshed(provider_id, None, away))
+            continue
+        try:
+            refreshed.append(_refresh(provider_id))
+        except SendError as error:
+            refreshed.append(Refreshed(provider_id, None, error.code))
+            away = error.code if orphans.is_away(error) else None
+    return refreshed
 
 
 def refresh_status(shop_id: int, provider_message_id: str) -> Refreshed:
@@ -203,21 +241,53 @@ def refresh_status(shop_id: int, provider_message_id: str) -> Refreshed:
         ).scalar_one_or_none()
     if known != shop_id:
         raise NotFound("message")
-    return _refresh(provider_message_id)
+    try:
+        return _refresh(provider_message_id)
+    except SendError as error:
+        return Refreshed(provider_message_id, None, error.code)
 
 
 def _refresh(provider_message_id: str) -> Refreshed:
-    """A status is taken as a receipt, so that there is one way in which a message changes."""
-    try:
-        status: MessageStatus | None = provider.client().status(provider_message_id)
-    except SendError as error:
-        return Refreshed(provider_message_id, None, error.code)
+    """A status is taken as a receipt, so that there is one way in which a message changes. Raises `SendError`."""
+    status = provider.client().status(provider_message_id)
     if status is None:
         return Refreshed(provider_message_id, None)
     with transaction():
         receipts.store_receipts([Receipt(provider_message_id, status.status_raw, status.updated_at)])
         receipts.apply_receipts()
     return Refreshed(provider_message_id, status.status_raw)
+
+
+def _each(things: Iterable[T], settle: Callable[[T], bool]) -> int:
+    """Settle each in a transaction of its own; how many were. One that can't be must not keep the others, perhaps of
+    other shops, from it: it is logged and found again by the next run."""
+    settled = 0
+    for thing in things:
+        try:
+            with transaction():
+                settled += settle(thing)
+        except Exception:
+            log.exception("reconciliation.failed", what=str(thing))
+    return settled
+
+
+def _finish(dispatch_id: int) -> bool:
+    dispatches.finish_if_done(dispatch_id)
+    return True
+
+
+def _bring_back(dispatch_id: int, number: int, now: datetime) -> bool:
+    """A batch that was claimed by nobody may be claimed again; not if somebody has claimed it since."""
+    session.execute(_HOLD_BATCH, {"dispatch_id": dispatch_id, "number": number})
+    if session.execute(_STRAYED, {"dispatch_id": dispatch_id, "number": number}).first() is None:
+        return False
+    recording.recount(dispatch_id, number, now=now)
+    return True
+
+
+def _count_again(dispatch_id: int, number: int, now: datetime) -> bool:
+    recording.recount(dispatch_id, number, now=now, close=False)
+    return True
 
 
 def _settle_lost(attempt_id: int, now: datetime) -> bool:
