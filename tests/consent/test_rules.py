@@ -101,12 +101,46 @@ def test_who_may_be_texted(state: State, purpose: Purpose, allowed: bool) -> Non
 @pytest.mark.parametrize(
     "text",
     [
-        "STOP", "stop", "Stop!", "STOP.", " stop \n", "«stop»", '"STOP"', "s\u200btop", "ＳＴＯＰ", "STOP STOP",
-        "stop, stop, stop",        "stop please", "Please STOP", "STOP 🛑", "🛑️ stop", "Stop!!!", "STOP_", "*stop*", "\ufeffSTOP", "stóp",
-        "S\u0301top", "UNSUBSCRIBE", "StopAll", "cancel", "END", "quit", "Revoke", "OPT OUT", "opt-out", "optout", "Opt  out.",
-        "ΣΤΟΠ", "στοπ", "Στόπ!", "ΔΙΑΓΡΑΦΗ", "διαγραφή", "Διαγραφη.", "STOP thank you",
+        "STOP",
+        "stop",
+        "Stop!",
+        "STOP.",
+        " stop \n",
+        "«stop»",
+        '"STOP"',
+        "s\u200btop",
+        "ＳＴＯＰ",
+        "STOP STOP",
+        "stop, stop, stop",
+        "stop please",
+        "Please STOP",
+        "STOP 🛑",
+        "🛑️ stop",
+        "Stop!!!",
+        "STOP_",
+        "*stop*",
+        "\ufeffSTOP",
+        "stóp",
+        "S\u0301top",
+        "UNSUBSCRIBE",
+        "StopAll",
+        "cancel",
+        "END",
+        "quit",
+        "Revoke",
+        "OPT OUT",
+        "opt-out",
+        "optout",
+        "Opt  out.",
+        "ΣΤΟΠ",
+        "στοπ",
+        "Στόπ!",
+        "ΔΙΑΓΡΑΦΗ",
+        "διαγραφή",
+        "Διαγραφη.",
+        "STOP thank you",
     ],
-)  # fmt: skip
+)
 def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
     assert classify_keyword(text) is Keyword.STOP
 
@@ -114,10 +148,27 @@ def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "please stop by our shop", "don't stop", "Can I cancel order 12?", "the end", "", "   ", "🙂", "\u200b", "stopp",
-        "stops", "yes", "no", "end of story", "please", "thank you", "STOP" + "x" * 500, "stop start", "ΣΤΟΠΠ", "1",
+        "please stop by our shop",
+        "don't stop",
+        "Can I cancel order 12?",
+        "the end",
+        "",
+        "   ",
+        "🙂",
+        "\u200b",
+        "stopp",
+        "stops",
+        "yes",
+        "no",
+        "end of story",
+        "please",
+        "thank you",
+        "STOP" + "x" * 500,
+        "stop start",
+        "ΣΤΟΠΠ",
+        "1",
     ],
-)  # fmt: skip
+)
 def test_a_sentence_is_no_keyword(text: str) -> None:
     assert classify_keyword(text) is None
 

@@ -26,12 +26,27 @@ def test_a_segment_named_twice_counts_once() -> None:
 @pytest.mark.parametrize(
     "given",
     [
-        None, [], "all", {}, {"all": False}, {"segments": []}, {"all": True, "segments": [1]}, {"all": "yes"},
-        {"all": 1}, {"segments": 1}, {"segments": ["1"]}, {"segments": [True]}, {"segments": [0]}, {"segments": [2**63]},
-        {"segments": [1.0]}, {"segments": list(range(1, 102))}, {"exclude": [1]}, {"all": True, "only": "vip"},
+        None,
+        [],
+        "all",
+        {},
+        {"all": False},
+        {"segments": []},
+        {"all": True, "segments": [1]},
+        {"all": "yes"},
+        {"all": 1},
+        {"segments": 1},
+        {"segments": ["1"]},
+        {"segments": [True]},
+        {"segments": [0]},
+        {"segments": [2**63]},
+        {"segments": [1.0]},
+        {"segments": list(range(1, 102))},
+        {"exclude": [1]},
+        {"all": True, "only": "vip"},
         {"all": True, "exclude": None},
     ],
-)  # fmt: skip
+)
 def test_an_audience_of_the_wrong_shape_is_refused(given: Any) -> None:
     with pytest.raises(InvalidInput) as refused:
         Audience.from_json(given)
