@@ -14,10 +14,11 @@ from rich.markup import escape
 
 from blossom.sandbox.demo import job
 from blossom.sandbox.demo.api import Api
+from blossom.sandbox.demo.figures import Figures
 from blossom.sandbox.demo.installation import Installation
-from blossom.sandbox.demo.job import DemoShop
 from blossom.sandbox.demo.processes import CHECKOUT, DemoError
 from blossom.sandbox.demo.screen import Screen
+from blossom.sandbox.mitto.process import StandInError
 
 SAMPLE = CHECKOUT / "blossom" / "sandbox" / "data" / "customers-1000.csv"
 MESSAGE = 'Hi {{ first_name | default: "there" }}, 20% off everything until Sunday: https://demo.example/sale'
@@ -46,7 +47,7 @@ def main() -> int:
     screen = Screen(to_stderr=given.json)
     try:
         return _send_file(given, screen) if given.csv else _show(given, screen)
-    except DemoError as error:
+    except (DemoError, StandInError) as error:
         screen.say(f"[red]✗ {escape(str(error))}[/]")
         return 1
     except KeyboardInterrupt:
@@ -56,17 +57,11 @@ def main() -> int:
 def _send_file(given: argparse.Namespace, screen: Screen) -> int:
     """The whole main job on one file; ends by itself."""
     if not given.csv.is_file():
-        raise DemoError(f"There is no file {given.csv}.")
+        raise DemoError(f"{given.csv} is not a file.")
     behaviour = {"outcomes": {"share": FATES}, "receipts": RECEIPTS}
     with _started(given, screen, behaviour=behaviour) as installation:
-        shop = job.open_shop(installation, given.csv, quiet_hours=given.quiet_hours, screen=screen)
-        with screen.step("Waiting for the app to be ready"):
-            installation.wait_until_ready()
-        api = Api(installation.url, shop.key, installation.check)
-        campaign_id, preview = job.write_campaign(api, given.message, screen)
-        sent = job.send(installation, api, campaign_id, preview, screen)
-        found, faults = job.report(installation, api, shop, sent, screen)
-        screen.show_report(found, faults)
+        run = _Run(installation, given, screen, given.csv)
+        found, faults = run.send()
     if given.json:
         print(orjson.dumps(found.as_json()).decode(), flush=True)
     return 1 if faults else 0
@@ -77,16 +72,12 @@ def _show(given: argparse.Namespace, screen: Screen) -> int:
     behaviour = {"outcomes": {"share": {**FATES, **REFUSED}}, "receipts": RECEIPTS, "latency": 0.15}
     settings = {"MITTO_BATCH_SIZE": "50"}  # more and slower calls, to have something to watch
     with _started(given, screen, behaviour=behaviour, settings=settings) as installation:
-        shop = job.open_shop(installation, SAMPLE, quiet_hours=given.quiet_hours, screen=screen)
-        with screen.step("Waiting for the app to be ready"):
-            installation.wait_until_ready()
-        api = Api(installation.url, shop.key, installation.check)
-        campaign_id, preview = job.write_campaign(api, given.message, screen)
-        page = installation.blossom("shop", "link", shop.domain, str(campaign_id))["url"]
-        screen.say(f"\n[b]Watch it live:[/] {page}\n")
-        sent = job.send(installation, api, campaign_id, preview, screen)
-        screen.show_report(*job.report(installation, api, shop, sent, screen))
-        _tell_what_to_try(screen, installation, shop, campaign_id, page)
+        run = _Run(installation, given, screen, SAMPLE)
+        page = installation.blossom("shop", "link", run.shop.domain, str(run.campaign_id))["url"]
+        screen.say("\n[b]Watch it live:[/]")
+        screen.plain(f"  {page}\n")
+        run.send()
+        _tell_what_to_try(screen, installation, run, page)
         try:
             while True:
                 installation.check()
@@ -96,14 +87,35 @@ def _show(given: argparse.Namespace, screen: Screen) -> int:
     return 0
 
 
+class _Run:
+    """The main job on one file, up to the campaign that is ready to be sent; `send` does the rest."""
+
+    def __init__(self, installation: Installation, given: argparse.Namespace, screen: Screen, file: Path) -> None:
+        self._installation, self._screen = installation, screen
+        self.shop = job.open_shop(installation, file, quiet_hours=given.quiet_hours, screen=screen)
+        with screen.step("Waiting for the app to be ready"):
+            installation.wait_until_ready()
+        self._api = Api(installation.url, self.shop.key, installation.check)
+        job.check_text(self._api, given.message)
+        self._imported = job.import_file(installation, self.shop, file, screen)
+        self.campaign_id, self._preview = job.write_campaign(self._api, given.message, screen)
+
+    def send(self) -> tuple[Figures, list[str]]:
+        """The figures, shown already, and where they disagree with the provider's log."""
+        sent = job.send(self._installation, self._api, self.campaign_id, self._preview, self._screen)
+        found, faults = job.report(self._installation, self._api, self._imported, sent, self._screen)
+        self._screen.show_report(found, faults)
+        return found, faults
+
+
 def _started(given: argparse.Namespace, screen: Screen, **options: Any) -> Installation:
     screen.say("[dim]Starting Postgres, Valkey, the stand-in of Mitto, web, worker and clock…[/]")
     return Installation(parent=given.data, port=given.port, keep=given.keep, **options)
 
 
-def _tell_what_to_try(screen: Screen, installation: Installation, shop: DemoShop, campaign_id: int, page: str) -> None:
+def _tell_what_to_try(screen: Screen, installation: Installation, run: _Run, page: str) -> None:
     url = f"{installation.url}/api/campaigns"
-    auth = f'-H "Authorization: Bearer {shop.key}"'
+    auth = f'-H "Authorization: Bearer {run.shop.key}"'
     example = '{"name": "Hello", "body": "Hello {{ first_name | default: \\"you\\" }}!", "audience": {"all": true}}'
     screen.say("\n[b]Open[/]")
     for address in (page, f"{installation.url}/api/openapi.json", f"{installation.url}/readyz"):
@@ -111,7 +123,7 @@ def _tell_what_to_try(screen: Screen, installation: Installation, shop: DemoShop
     screen.say("\n[b]Call[/]")
     for call in (
         f"curl {auth} '{url}?withStats=true'",
-        f"curl {auth} {url}/{campaign_id}/progress",
+        f"curl {auth} {url}/{run.campaign_id}/progress",
         f"curl {auth} -H 'Content-Type: application/json' -d '{example}' {url}",
         f"curl {auth} -X POST {url}/2/enqueue",
     ):
@@ -143,10 +155,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _port(given: str) -> int:
-    port = int(given)
-    if not 0 <= port <= 65_535:
-        raise ValueError
-    return port
+    if not given.isdecimal() or int(given) > 65_535:
+        raise argparse.ArgumentTypeError(f"{given} is no port")
+    return int(given)
 
 
 def _as_interrupt(_: int, __: Any) -> NoReturn:

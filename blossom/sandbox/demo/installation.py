@@ -7,6 +7,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +41,7 @@ _LINES_OF_AN_ERROR = 12
 
 class Installation:
     """Everything is started, in a fresh folder below `parent`. A context manager: at its end all processes are gone,
-    and the folder too, unless `keep`, or something failed: then it stays until the next demo, for its logs.
+    and the folder too, unless `keep`.
 
     `behaviour`: sections of the stand-in's behaviour; `settings`: environment variables of Blossom's processes.
     """
@@ -68,14 +69,14 @@ class Installation:
         try:
             self._start()
         except BaseException:
-            self._stop(failed=True)
+            self._stop()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stop(failed=isinstance(error, Exception))
+        self._stop()
 
     def blossom(self, *arguments: str) -> dict[str, Any]:
         """Run a command of `blossom`; the JSON object that it prints. `DemoError` carries its own words."""
@@ -179,17 +180,27 @@ class Installation:
         while not until():
             self.check()
             if time.monotonic() > deadline:
-                raise DemoError(f"Waited {START_SECONDS:.0f} s for {what}. The logs are in {self.folder / 'logs'}.")
+                assert self._family is not None
+                raise DemoError(f"Waited {START_SECONDS:.0f} s for {what}.\n{self._family.tails()}")
             time.sleep(0.05)
 
-    def _stop(self, *, failed: bool) -> None:
+    def _stop(self) -> None:
+        """End everything; a second Ctrl-C meanwhile leaves nothing behind either."""
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._stop_all()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop_all(self) -> None:
         if self._family is not None:
             self._family.stop()
         if self._services is not None:
             self._services.stop()
         if self.keep and self.folder.exists():
             (self.folder / _KEPT).touch()
-        elif not failed:  # what failed stays to be looked at, until the next demo
+        else:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -35,11 +35,10 @@ ATTESTATION = "The people in this sample agreed to get marketing texts from this
 
 @dataclass(frozen=True)
 class DemoShop:
-    """The shop of this run. `imported` is the report of its import."""
+    """The shop of this run, and a key of its API."""
 
     domain: str
     key: str
-    imported: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,30 +52,42 @@ class Sent:
 
 
 def open_shop(installation: Installation, file: Path, *, quiet_hours: bool, screen: Screen) -> DemoShop:
-    """A new shop with the people of `file`."""
-    lines = _lines_of(file)
+    """A new shop, with credits enough for the people of `file`."""
     domain = f"demo-{secrets.token_hex(4)}.myshopify.com"
     options = ["--name", "Blossom Demo", "--sender", "Blossom", "--timezone", "Europe/Athens", "--country", "GR"]
-    options += ["--credits", str(max(10_000, CREDITS_A_LINE * lines)), "--no-caps"]
+    options += ["--credits", str(max(10_000, CREDITS_A_LINE * _lines_of(file))), "--no-caps"]
     with screen.step("Creating a shop and an API key"):
         installation.blossom("shop", "create", domain, *options, *([] if quiet_hours else ["--no-quiet-hours"]))
         key = installation.blossom("shop", "api-key", domain, "--name", "demo")["key"]
+    return DemoShop(domain, key)
+
+
+def check_text(api: Api, text: str) -> None:
+    """Raise `DemoError` for a text that nobody could be sent, before a large file is read for it."""
+    if not text.strip():
+        raise DemoError("The message is empty: there is nothing to send.")
+    findings = api.post("/templates/preview", {"body": text})["findings"]
+    if faults := [reason_in_words(finding) for finding in findings if finding["level"] == "error"]:
+        raise DemoError("\n".join(["This message can't be sent:", *faults]))
+
+
+def import_file(installation: Installation, shop: DemoShop, file: Path, screen: Screen) -> dict[str, Any]:
+    """Import the people of `file`; the import's report."""
     with screen.step(f"Importing {file.name}"):
-        imported = installation.blossom("shop", "import", domain, str(file.resolve()), "--attest", ATTESTATION)
-    screen.show_import(imported)
-    return DemoShop(domain, key, imported)
+        # By its whole path: a file may be called “-”, or begin with a dash.
+        report = installation.blossom("shop", "import", shop.domain, str(file.resolve()), "--attest", ATTESTATION)
+    screen.show_import(report)
+    return report
 
 
 def write_campaign(api: Api, text: str, screen: Screen) -> tuple[int, dict[str, Any]]:
     """A campaign to everybody, and its preview. `DemoError` tells why it can't be sent."""
-    if not text.strip():
-        raise DemoError("The message is empty: there is nothing to send.")
     campaign = api.post("/campaigns", {"name": "Summer sale", "body": text, "audience": {"all": True}})
     with screen.step("Counting recipients and costs"):
         preview = api.get(f"/campaigns/{campaign['id']}/preview")
     if not preview["canSend"]:
-        reasons = "\n".join(reason_in_words(reason) for reason in preview["reasons"])
-        raise DemoError(f"This campaign can't be sent:\n{reasons}")
+        reasons = [reason_in_words(reason) for reason in preview["reasons"]]
+        raise DemoError("\n".join(["This campaign can't be sent:", *reasons]))
     screen.show_preview(preview)
     return campaign["id"], preview
 
@@ -135,7 +146,7 @@ def _awaited(progress: Mapping[str, Any]) -> int:
 
 
 def report(
-    installation: Installation, api: Api, shop: DemoShop, sent: Sent, screen: Screen
+    installation: Installation, api: Api, imported: Mapping[str, Any], sent: Sent, screen: Screen
 ) -> tuple[Figures, list[str]]:
     """The figures of the run, and where they disagree with the provider's own log."""
     with screen.step("Comparing with the provider's own log"):
@@ -144,10 +155,10 @@ def report(
         counted = _count(api, sent.campaign_id) if one_by_one else None
         log = _provider_log(installation, one_by_one=one_by_one)
         found = Figures(
-            imported=shop.imported["imported"],
-            refused=shop.imported["refused"],
+            imported=imported["imported"],
+            refused=imported["refused"],
             recipients=progress["total"],
-            left_out=figures.left_out(shop.imported, progress),
+            left_out=figures.left_out(imported, progress),
             skipped=_skipped(api, sent),
             sent=progress["sent"] + progress["failed"],
             delivered=progress["delivered"],

@@ -71,9 +71,12 @@ class Family:
             status = child.process.poll()
             if status is not None:
                 raise DemoError(
-                    f"The process “{child.name}” ended with status {status}. The end of its log ({child.log}):\n"
-                    f"{child.tail()}"
+                    f"The process “{child.name}” ended with status {status}. The end of its log:\n{child.tail()}"
                 )
+
+    def tails(self) -> str:
+        """The end of every log."""
+        return "\n".join(f"{child.name}:\n{child.tail()}" for child in self._children)
 
     def stop(self) -> None:
         """End all, the last started first told; returns when they are gone."""

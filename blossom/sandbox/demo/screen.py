@@ -20,7 +20,7 @@ class Screen:
     """Prints to stdout, or to stderr where stdout is for a program (`--json`)."""
 
     def __init__(self, *, to_stderr: bool = False) -> None:
-        self.console = Console(stderr=to_stderr, highlight=False)
+        self.console = Console(stderr=to_stderr, highlight=False, soft_wrap=True)
 
     def say(self, words: str = "") -> None:
         self.console.print(words)
@@ -112,7 +112,7 @@ class Screen:
 
     def plain(self, words: str) -> None:
         """Something to be copied: no markup, and not wrapped."""
-        self.console.print(words, markup=False, soft_wrap=True)
+        self.console.print(words, markup=False)
 
 
 def _rows(found: Figures) -> Iterator[tuple[str, str]]:
