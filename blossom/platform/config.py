@@ -9,7 +9,7 @@ import base64
 import binascii
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -63,10 +63,6 @@ class Config:
         if faults:
             raise ConfigError("Blossom can't start:\n" + "\n".join(f"- {fault}" for fault in faults))
         return config
-
-    def with_services(self, database_url: str, redis_url: str) -> Config:
-        """The same settings with the addresses of the embedded servers filled in."""
-        return replace(self, database_url=database_url, redis_url=redis_url)
 
 
 _current: Config | None = None
