@@ -19,7 +19,6 @@ from sqlalchemy.orm import DeclarativeBase, Session, registry
 from blossom.platform import queue
 from blossom.platform.config import Config
 
-
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -107,7 +106,9 @@ def _roll_back(current: Session) -> None:
 
 def rows_changed(statement: Executable, values: Mapping[str, Any] | None = None) -> int:
     """Execute an INSERT, UPDATE or DELETE; how many rows it touched."""
-    result = cast(CursorResult[Any], session.execute(statement, values or {}, execution_options={"preserve_rowcount": True}))
+    result = cast(
+        CursorResult[Any], session.execute(statement, values or {}, execution_options={"preserve_rowcount": True})
+    )
     return int(result.rowcount)
 
 
