@@ -49,6 +49,7 @@ class ConsentEvent(Base):
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
         Index(None, "shop_id", "phone_hash", "id"),
+        Index("ix_consent_events_opted_out", "shop_id", "occurred_at", postgresql_where=text("to_state = 'opted_out'")),
         CheckConstraint(_one_of("from_state", rules.State), "from_state"),
         CheckConstraint(_one_of("to_state", rules.State), "to_state"),
         CheckConstraint(_one_of("source", rules.Source), "source"),

@@ -25,6 +25,9 @@ class Dispatch(Base):
     __tablename__ = "dispatches"
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
+        ForeignKeyConstraint(
+            ["shop_id", "reservation_id"], ["reservations.shop_id", "reservations.id"], name="fk_dispatches_reservation"
+        ),
         Index("ix_dispatches_open", "shop_id", "id", postgresql_where=text("finished_at IS NULL")),
     )
 
@@ -86,11 +89,18 @@ class Message(Base):
 
     __tablename__ = "messages"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["shop_id", "dispatch_id", "batch_number"], ["batches.shop_id", "batches.dispatch_id", "batches.number"]
+        ForeignKeyConstraint(  # checked at commit: the snapshot counts its batches from the rows
+            ["shop_id", "dispatch_id", "batch_number"],
+            ["batches.shop_id", "batches.dispatch_id", "batches.number"],
+            name="fk_messages_batch",
+            deferrable=True,
+            initially="DEFERRED",
         ),
         ForeignKeyConstraint(
-            ["shop_id", "contact_id"], ["contacts.shop_id", "contacts.id"], ondelete="SET NULL (contact_id)"
+            ["shop_id", "contact_id"],
+            ["contacts.shop_id", "contacts.id"],
+            name="fk_messages_contact",
+            ondelete="SET NULL (contact_id)",
         ),
         UniqueConstraint("dispatch_id", "phone_hash"),
         Index("ix_messages_batch", "dispatch_id", "batch_number"),

@@ -55,6 +55,12 @@ def upgrade() -> None:
         sa.CheckConstraint(f"source IN {SOURCES}", "source"),
     )
     op.create_index("ix_consent_events_shop_id_phone_hash_id", "consent_events", ["shop_id", "phone_hash", "id"])
+    op.create_index(
+        "ix_consent_events_opted_out",
+        "consent_events",
+        ["shop_id", "occurred_at"],
+        postgresql_where=sa.text("to_state = 'opted_out'"),
+    )
     op.execute(
         """
         CREATE FUNCTION refuse_to_edit_consent_events() RETURNS trigger LANGUAGE plpgsql AS $$
