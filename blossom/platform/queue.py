@@ -80,6 +80,7 @@ def registered() -> dict[str, Callable[..., Any]]:
 
 def enqueue(
     name: str,
+    /,
     *,
     queue: str = "default",
     at_most: int | None = None,
