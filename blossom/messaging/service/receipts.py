@@ -50,9 +50,12 @@ FROM messages m JOIN dispatches d ON d.id = m.dispatch_id
 WHERE m.id = ANY(CAST(:ids AS bigint[])) ORDER BY m.id FOR NO KEY UPDATE OF m
 """)
 
+# Those that name another shop are about to be refused, and don't count while they wait for it.
 _ALL_OF = text("""
-SELECT provider_message_id, status, error_code, coalesce(occurred_at, received_at) AS at
-FROM receipts WHERE provider_message_id = ANY(CAST(:provider_ids AS text[])) AND state IN ('new', 'applied')
+SELECT r.provider_message_id, r.status, r.error_code, coalesce(r.occurred_at, r.received_at) AS at
+FROM receipts r JOIN provider_messages p ON p.provider_message_id = r.provider_message_id
+WHERE r.provider_message_id = ANY(CAST(:provider_ids AS text[])) AND r.state IN ('new', 'applied')
+  AND (r.named_shop_id IS NULL OR r.named_shop_id = p.shop_id)
 """)
 
 _CHANGE = text("""
@@ -111,7 +114,7 @@ def store_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | No
     if not received:
         return 0
     values = {
-        "fingerprints": [fingerprint(receipt) for receipt in received],
+        "fingerprints": [fingerprint(receipt, named_shop_id) for receipt in received],
         "provider_ids": [receipt.provider_message_id for receipt in received],
         "statuses": [receipt.status_raw for receipt in received],
         "error_codes": [receipt.error_code for receipt in received],
@@ -124,13 +127,15 @@ def store_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | No
     return stored
 
 
-def fingerprint(receipt: payloads.Receipt) -> bytes:
-    """What makes two receipts the same word: whose text, which status, when, which error."""
+def fingerprint(receipt: payloads.Receipt, named_shop_id: int | None) -> bytes:
+    """What makes two receipts the same word: whose text, which status, when, which error; and for which shop it came,
+    so that one which is refused for naming the wrong shop doesn't pass for the right one's."""
     parts = (
         receipt.provider_message_id,
         receipt.status_raw.lower(),
         receipt.occurred_at.isoformat() if receipt.occurred_at else "",
         receipt.error_code or "",
+        "" if named_shop_id is None else str(named_shop_id),
     )
     return hashlib.sha256("\x1f".join(parts).encode()).digest()
 
@@ -148,7 +153,7 @@ def apply_receipts(limit: int = CHUNK) -> int:
     facts = _facts({row.provider_message_id for row in named})
     changes = _changes(named, messages, facts)
     _write(changes)
-    _settle_money(changes, min(row.id for row in due))
+    _settle_money(changes, min((row.id for row in named), default=0))
     _mark(due)
     return len(due)
 
@@ -200,9 +205,9 @@ def _credits_changed(message: Row[Any], current: MessageState, fact: ReceiptFact
     cost = price_list.credits(message.country, message.segments)
     if fact.state is MessageState.FAILED:
         return -min(cost, int(message.credits))
-    if current is MessageState.FAILED and message.credits < cost:
-        return cost
-    return 0
+    refunded = current is MessageState.FAILED and message.delivery_status is not None  # a receipt failed it
+    waits = current in (MessageState.FAILED, MessageState.PENDING) and message.credits < cost  # an earlier text's was
+    return cost if refunded or waits else 0
 
 
 def _write(changes: Sequence[_Change]) -> None:
@@ -241,7 +246,10 @@ def _error(fact: ReceiptFact) -> str | None:
 
 
 def _settle_money(changes: Sequence[_Change], first_receipt: int) -> None:
-    """One ledger line a dispatch for what is given back, one for what is charged again."""
+    """One ledger line a dispatch for what is given back, one for what is charged again.
+
+    Their reference is the first receipt that was applied, which happens once; an orphan's second look would not do.
+    """
     sums: dict[tuple[int, int, bool], int] = defaultdict(int)
     for change in changes:
         if change.credits:
