@@ -21,7 +21,7 @@ import structlog
 from structlog.tracebacks import ExceptionDictTransformer
 
 _PRIVATE_KEYS = re.compile(
-    r"phone|msisdn|destination|e?mail|first_name|last_name|full_name|address|\btext\b|body|secret|token|password|api_key|"
+    r"phone|msisdn|destination|e?mail|first_name|last_name|full_name|address|\btext\b|body|secret|token|password|(api|master)[_-]?key|"
     r"authorization|cookie",
     re.IGNORECASE,
 )
