@@ -11,12 +11,26 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, ForeignKeyConstraint, Index, Integer, SmallInteger, Text, UniqueConstraint, text
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from blossom.platform.crypto import Sealed, SealedText
 from blossom.platform.db import Base
+
+
+def _one_of(column: str, *values: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} IN ({', '.join(repr(value) for value in values)})", column)
 
 
 class Dispatch(Base):
@@ -25,6 +39,9 @@ class Dispatch(Base):
     __tablename__ = "dispatches"
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
+        _one_of("kind", "campaign", "test", "automation", "reply", "stop_reply"),
+        _one_of("state", "preparing", "sending", "paused", "completed", "failed", "cancelled"),
+        CheckConstraint("(finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))", "finished_at"),
         ForeignKeyConstraint(
             ["shop_id", "reservation_id"], ["reservations.shop_id", "reservations.id"], name="fk_dispatches_reservation"
         ),
@@ -62,6 +79,12 @@ class Batch(Base):
     __table_args__ = (
         ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
         UniqueConstraint("shop_id", "dispatch_id", "number"),
+        _one_of("state", "pending", "claimed", "done", "cancelled"),
+        *(
+            CheckConstraint(f"{count} >= 0", count)
+            for count in ("sent", "delivered", "failed", "skipped", "cancelled", "unconfirmed")
+        ),
+        CheckConstraint("sent + delivered + failed + skipped + cancelled + unconfirmed <= size", "within_size"),
         Index("ix_batches_due", "dispatch_id", "due_at", "number", postgresql_where=text("state = 'pending'")),
         Index("ix_batches_open", "dispatch_id", postgresql_where=text("state IN ('pending', 'claimed')")),
         Index("ix_batches_unconfirmed", "shop_id", postgresql_where=text("unconfirmed > 0")),
@@ -103,6 +126,7 @@ class Message(Base):
             ondelete="SET NULL (contact_id)",
         ),
         UniqueConstraint("dispatch_id", "phone_hash"),
+        _one_of("state", "pending", "sent", "delivered", "failed", "cancelled", "skipped", "unconfirmed"),
         Index("ix_messages_batch", "dispatch_id", "batch_number"),
         Index("ix_messages_contact", "contact_id", "created_at"),
     )
@@ -157,6 +181,7 @@ class Attempt(Base):
         ForeignKeyConstraint(
             ["shop_id", "dispatch_id", "batch_number"], ["batches.shop_id", "batches.dispatch_id", "batches.number"]
         ),
+        _one_of("state", "claimed", "calling", "recorded", "returned", "refused", "unknown", "lost", "given_back"),
         Index("ix_attempts_open", "lease_until", postgresql_where=text("state IN ('claimed', 'calling')")),
         Index("ix_attempts_batch", "dispatch_id", "batch_number"),
     )
@@ -195,6 +220,7 @@ class Receipt(Base):
 
     __tablename__ = "receipts"
     __table_args__ = (
+        _one_of("state", "new", "applied", "orphan", "refused", "abandoned"),
         Index("ix_receipts_new", "id", postgresql_where=text("state = 'new'")),
         Index("ix_receipts_orphan", "provider_message_id", postgresql_where=text("state = 'orphan'")),
         Index("ix_receipts_provider_message_id", "provider_message_id"),
