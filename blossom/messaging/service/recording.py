@@ -173,6 +173,7 @@ def record(
     late = before == "lost"
     if late:  # the sweeper took us for dead: the texts of the call are unconfirmed and charged already
         outcomes = [_without_charge(outcome) for outcome in outcomes if outcome.state is not MessageState.SKIPPED]
+        later = None  # who was to come later may be in another worker's hands by now
     for due_at, ids in sorted((later or {}).items()):
         move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
     written = write_outcomes(key, outcomes, called_at=called_at, now=now)
