@@ -18,7 +18,7 @@ from blossom.inbound import errors, queries
 from blossom.inbound import service as inbound
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads, signature
-from blossom.mitto.payloads import ParsedInbound, ParsedReceipts, PayloadError, Receipt, Unusable
+from blossom.mitto.payloads import ParsedInbound, ParsedReceipts, PayloadError, Unusable
 from blossom.platform import config, db
 
 log = structlog.get_logger()
@@ -46,10 +46,8 @@ def receive_receipts(shop_domain: str | None = None) -> Response:
             else payloads.parse_receipts(body, request.content_type)
         )
     )
-    # In one order, so that two webhooks that bring the same receipts never wait for each other in a circle.
-    receipts = sorted(parsed.receipts, key=_order) if len(parsed.receipts) > 1 else parsed.receipts
-    accepted = _stored(lambda: messaging.store_receipts(receipts, _named_shop(shop_domain)))
-    return _acknowledged(parsed.refused, accepted=accepted, repeated=len(receipts) - accepted)
+    accepted = _stored(lambda: messaging.store_receipts(parsed.receipts, _named_shop(shop_domain)))
+    return _acknowledged(parsed.refused, accepted=accepted, repeated=len(parsed.receipts) - accepted)
 
 
 @blueprint.post("/inbound")
@@ -150,8 +148,3 @@ def _no_phones(parsed: ParsedInbound, places: Sequence[int]) -> list[Unusable]:
     unusable = {each.position for each in parsed.refused}
     positions = [place for place in range(len(parsed.texts) + len(unusable)) if place not in unusable]
     return [Unusable(positions[place], _NOT_A_PHONE) for place in places]
-
-
-def _order(receipt: Receipt) -> tuple[str, str, str, str]:
-    moment = receipt.occurred_at.isoformat() if receipt.occurred_at else ""
-    return receipt.provider_message_id, receipt.status_raw.lower(), moment, receipt.error_code or ""
