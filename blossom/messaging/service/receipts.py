@@ -33,7 +33,8 @@ INSERT INTO receipts
     (fingerprint, provider_message_id, status, error_code, occurred_at, received_at, named_shop_id, state)
 SELECT v.*, :now, CAST(:named_shop_id AS bigint), 'new'
 FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:provider_ids AS text[]), CAST(:statuses AS text[]),
-            CAST(:error_codes AS text[]), CAST(:moments AS timestamptz[])) AS v(fingerprint, provider_message_id, status, error_code, at)
+            CAST(:error_codes AS text[]), CAST(:moments AS timestamptz[]))
+     AS v(fingerprint, provider_message_id, status, error_code, at)
 ORDER BY v.fingerprint -- so that two calls with the same receipts never wait for each other in a circle
 ON CONFLICT (fingerprint) DO NOTHING
 """)
