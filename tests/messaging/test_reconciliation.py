@@ -1,0 +1,553 @@
+"""What a crash, a lost job or an absent provider leaves behind is found and set right, once, however many look."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+
+import pytest
+from flask import Flask
+from sqlalchemy import text, update
+
+from blossom.messaging import queries, service
+from blossom.messaging.models import Attempt, Batch, Dispatch, Message
+from blossom.messaging.rules.states import DispatchState, MessageState
+from blossom.messaging.service import claiming, reconciliation
+from blossom.mitto import payloads
+from blossom.platform import clock, config, db, queue, stopping
+from blossom.platform.errors import NotFound
+from blossom.wallet import queries as wallet
+from tests.factories.consent import create_subscriber
+from tests.factories.shops import create_shop
+from tests.messaging.conftest import Outbox
+from tests.messaging.test_sending import subscribers
+
+
+def after_the_lease() -> datetime:
+    return clock.now() + timedelta(seconds=config.current().attempt_lease_seconds + 1)
+
+
+def waiting(name: str) -> int:
+    return queue.rq_queue(name).count
+
+
+def change(statement: str, **values: object) -> None:
+    with db.transaction() as session:
+        session.execute(text(statement), values)
+
+
+def claim() -> claiming.Claim:
+    """A batch in the hands of a worker of which nothing more is heard."""
+    with db.transaction():
+        found = claiming.claim_batch("lost", clock.now())
+    assert found is not None
+    return found
+
+
+class Lost(BaseException):
+    """A worker dies here."""
+
+
+def die(*args: object, **kwargs: object) -> None:
+    raise Lost
+
+
+# --- the sweep ------------------------------------------------------------------------------------------------------
+
+
+def test_with_nothing_amiss_the_sweep_finds_nothing(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    outbox.start()
+    outbox.run()
+    assert service.sweep() == {"lost": 0, "unprepared": 0, "orphans": 0, "unsettled": 0}
+    assert set(service.reconcile().values()) == {0}
+
+
+def test_a_dispatch_whose_job_was_lost_is_prepared(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    with db.transaction():
+        dispatch = service.start_dispatch(
+            service.DispatchPlan(outbox.shop.id, service.dispatches.Audience(everybody=True), "Hello", "Ours")
+        )
+    queue.connection().flushdb()
+    assert service.sweep()["unprepared"] == 0, "its job may still be on its way"
+    assert service.sweep(clock.now() + timedelta(seconds=11))["unprepared"] == 1
+    assert waiting("slow") == 1
+    assert outbox.progress(dispatch).state is DispatchState.PREPARING
+
+
+def test_work_that_is_due_and_that_no_job_tells_of_wakes_a_lane(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    outbox.start()
+    queue.connection().flushdb()
+    service.sweep()
+    assert waiting("send") == 1
+
+
+@pytest.mark.parametrize("why", ["not due yet", "paused"])
+def test_work_that_may_not_go_wakes_nobody(outbox: Outbox, why: str) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start(not_before=clock.now() + timedelta(hours=1) if why == "not due yet" else None)
+    if why == "paused":
+        with db.transaction():
+            service.pause_dispatch(outbox.shop.id, dispatch.id)
+    queue.connection().flushdb()
+    service.sweep()
+    assert waiting("send") == 0
+
+
+def test_stored_receipts_that_no_job_tells_of_wake_an_applier(outbox: Outbox) -> None:
+    with db.transaction():
+        service.store_receipts([payloads.Receipt("unknown", "Delivered")])
+    queue.connection().flushdb()
+    service.sweep()
+    assert waiting("receipts") == 1
+
+
+def test_a_lost_worker_before_its_call_is_noticed_after_its_lease_and_not_before(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    claim()
+    assert service.sweep(clock.now() + timedelta(seconds=config.current().attempt_lease_seconds - 1))["lost"] == 0
+    assert outbox.progress(dispatch).sending == 3
+    assert service.sweep(after_the_lease())["lost"] == 1
+    assert outbox.progress(dispatch).pending == 3
+    assert service.sweep(after_the_lease())["lost"] == 0
+
+
+def test_a_lost_worker_in_its_call_leaves_its_texts_unconfirmed_and_paid_for(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.provider.client(), "send_bulk", die)
+        with pytest.raises(Lost):
+            outbox.run()
+    assert service.sweep(after_the_lease())["lost"] == 1
+    progress = outbox.progress(dispatch)
+    assert (progress.unconfirmed, progress.state) == (3, DispatchState.COMPLETED)
+    assert outbox.spent() > 0
+    outbox.check_books(dispatch)
+
+
+def test_a_row_that_cannot_be_settled_keeps_no_other_from_it(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    subscribers(outbox, 3)
+    broken = outbox.start()
+    claim()
+    change("UPDATE attempts SET state = 'calling', manifest = 'cut'")
+    sound = outbox.start()
+    claim()
+    assert service.sweep(after_the_lease())["lost"] == 1
+    assert (outbox.progress(broken).sending, outbox.progress(sound).pending) == (3, 3)
+    assert "reconciliation.failed" in caplog.text
+
+
+def test_a_dispatch_that_ended_while_its_worker_was_lost_is_closed(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    claim()
+    with db.transaction():
+        assert service.cancel_dispatch(outbox.shop.id, dispatch.id).in_flight == 3
+    service.sweep(after_the_lease())
+    close_rows(dispatch)
+    assert outbox.progress(dispatch).cancelled == 3
+    with db.transaction():
+        assert wallet.balance(outbox.shop.id).reserved == 0
+    outbox.check_books(dispatch)
+
+
+def test_it_is_closed_also_when_its_reservation_has_expired_meanwhile(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    claim()
+    with db.transaction():
+        service.cancel_dispatch(outbox.shop.id, dispatch.id)
+    days_later = clock.now() + timedelta(days=3)
+    assert service.reconcile(days_later)["expired"] == 1
+    service.sweep(days_later)
+    assert service.reconcile(days_later)["left_open"] == 1
+    close_rows(dispatch)
+    assert outbox.progress(dispatch).cancelled == 3
+    assert service.reconcile(days_later)["left_open"] == 0
+
+
+def close_rows(dispatch: Dispatch) -> None:
+    with db.transaction():
+        while service.close_messages(dispatch.id):
+            pass
+
+
+def test_a_late_worker_does_not_move_whom_another_has_in_hand(outbox: Outbox) -> None:
+    """It decided at night to send in the morning, slept through its lease, and wakes while another is calling."""
+    with db.transaction():
+        outbox.set(quiet_hours_on=True, quiet_from=time(20, 0), quiet_until=time(9, 0))
+        create_subscriber(outbox.shop, zone="UTC")
+        create_subscriber(outbox.shop, zone="America/New_York")
+    evening = datetime(2026, 3, 10, 19, 59, tzinfo=UTC)
+    with clock.frozen_at(evening):
+        dispatch = outbox.start()
+    real_record, real_send = service.lane._finish, service.lane._send
+    with clock.frozen_at(evening + timedelta(minutes=2)), pytest.MonkeyPatch.context() as patch:
+        later: list[tuple[object, ...]] = []
+        patch.setattr(service.lane, "_finish", lambda *args, **kwargs: later.append((args, kwargs)))
+        outbox.run()
+    assert len(later) == 1, "the one in New York was called for; the one in UTC was put off"
+    with clock.frozen_at(evening + timedelta(hours=14)):
+        service.sweep()
+        with pytest.MonkeyPatch.context() as patch:
+
+            def wake_the_late_one(*args: object) -> None:
+                done, keywords = later.pop()
+                real_record(*done, **keywords)  # type: ignore[arg-type, misc]
+                real_send(*args)  # type: ignore[arg-type]
+
+            patch.setattr(service.lane, "_send", wake_the_late_one)
+            outbox.run()
+        assert later == []
+    assert outbox.mitto.summary()["doubled"] == 0
+    assert set(outbox.states(dispatch).values()) == {MessageState.SENT}
+    outbox.check_books(dispatch)
+
+
+# --- the reconciliation ---------------------------------------------------------------------------------------------
+
+
+def test_a_batch_that_is_claimed_by_nobody_is_claimed_again(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    claim()
+    change("UPDATE attempts SET state = 'given_back'")
+    assert service.reconcile()["strayed"] == 1
+    assert service.reconcile()["strayed"] == 0
+    outbox.run()
+    assert outbox.progress(dispatch).sent == 3
+    outbox.check_books(dispatch)
+
+
+def test_a_batch_that_was_claimed_since_it_was_found_astray_is_left_alone(outbox: Outbox) -> None:
+    """Two reconciliations see it; one brings it back, and a worker has it before the other comes to it."""
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    claim()
+    change("UPDATE attempts SET state = 'given_back'")
+    with db.transaction():
+        assert reconciliation._bring_back(dispatch.id, 0, clock.now())
+    claim()
+    with db.transaction():
+        assert not reconciliation._bring_back(dispatch.id, 0, clock.now())
+    assert outbox.progress(dispatch).sending == 3
+    with db.transaction():
+        assert claiming.claim_batch("another", clock.now()) is None
+
+
+@pytest.mark.parametrize("column", ["sent", "failed", "size"])
+def test_counts_that_are_not_those_of_the_rows_are_counted_again(outbox: Outbox, column: str) -> None:
+    subscribers(outbox, 5)
+    dispatch = outbox.start()
+    outbox.run()
+    outbox.receive_all("Delivered")
+    change("UPDATE batches SET size = size + 1, sent = sent + CAST(:sent AS integer), failed = failed + "
+           "CAST(:failed AS integer)", sent=int(column == "sent"), failed=int(column == "failed"))  # fmt: skip
+    assert service.reconcile()["drifted"] == 1
+    assert service.reconcile()["drifted"] == 0
+    assert outbox.progress(dispatch).delivered == 5
+    outbox.check_books(dispatch)
+
+
+def test_the_counts_of_a_cancelled_batch_are_counted_too(outbox: Outbox) -> None:
+    subscribers(outbox, 5)
+    dispatch = outbox.start()
+    with db.transaction():
+        service.cancel_dispatch(outbox.shop.id, dispatch.id)
+    change("UPDATE batches SET cancelled = 0")
+    assert service.reconcile()["drifted"] == 0, "its rows have yet to follow"
+    close_rows(dispatch)
+    assert service.reconcile()["drifted"] == 1
+    outbox.check_books(dispatch)
+
+
+def test_rows_of_a_cancelled_dispatch_whose_job_was_lost_get_their_state(outbox: Outbox) -> None:
+    subscribers(outbox, 5)
+    dispatch = outbox.start()
+    with db.transaction():
+        service.cancel_dispatch(outbox.shop.id, dispatch.id)
+    queue.connection().flushdb()
+    assert service.reconcile()["unclosed"] == 1
+    assert waiting("slow") == 1
+    close_rows(dispatch)
+    assert service.reconcile()["unclosed"] == 0
+    outbox.check_books(dispatch)
+
+
+def test_a_dispatch_that_stands_still_is_told_of(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    subscribers(outbox, 3)
+    outbox.start()
+    queue.connection().flushdb()
+    assert service.reconcile()["stalled"] == 0
+    assert service.reconcile(clock.now() + timedelta(minutes=16))["stalled"] == 1
+    assert waiting("send") == 1
+    assert "dispatch.stalled" in caplog.text
+
+
+def test_credits_that_nobody_uses_are_free_again_after_a_day(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = outbox.start()
+    with db.transaction():
+        service.pause_dispatch(outbox.shop.id, dispatch.id)
+    assert service.reconcile(clock.now() + timedelta(hours=23))["expired"] == 0
+    assert service.reconcile(clock.now() + timedelta(hours=25))["expired"] == 1
+    with db.transaction():
+        assert wallet.balance(outbox.shop.id).reserved == 0
+        service.resume_dispatch(outbox.shop.id, dispatch.id)
+    outbox.run()
+    assert outbox.progress(dispatch).sent == 3, "it is paid from what is free"
+    outbox.check_books(dispatch)
+
+
+def test_two_that_look_at_once_set_it_right_once(committed_outbox: Outbox, committed_app: Flask) -> None:
+    outbox = committed_outbox
+    subscribers(outbox, 400)
+    dispatch = outbox.start()
+    for _ in range(8):
+        claim()
+    change("UPDATE attempts SET state = 'given_back' WHERE id % 2 = 0")
+    barrier, faults, found = threading.Barrier(4), [], []
+
+    def look(deed: str) -> None:
+        with committed_app.app_context():
+            barrier.wait()
+            try:
+                found.append(getattr(service, deed)())
+                service.run_lane(seconds=30, worker=deed)
+            except BaseException as error:
+                faults.append(error)
+
+    threads = [threading.Thread(target=look, args=(deed,)) for deed in ("sweep", "sweep", "reconcile", "reconcile")]
+    with clock.frozen_at(after_the_lease()):
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        outbox.run()
+    assert faults == []
+    assert sum(each.get("lost", 0) for each in found) == 4
+    assert sum(each.get("strayed", 0) for each in found) == 4
+    summary = outbox.mitto.summary()
+    assert (summary["texts"], summary["distinct_destinations"]) == (400, 400)
+    outbox.check_books(dispatch)
+
+
+# --- asking the provider --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sent(outbox: Outbox) -> Iterator[Dispatch]:
+    """Five texts have left, and no receipt has come; a quarter of an hour has gone by."""
+    subscribers(outbox, 5)
+    dispatch = outbox.start()
+    outbox.run()
+    with clock.frozen_at(clock.now() + timedelta(minutes=16)):
+        yield dispatch
+
+
+def asked(outbox: Outbox) -> int:
+    calls = outbox.mitto.counters()
+    return int(calls["status_calls"])
+
+
+def test_texts_that_no_receipt_told_of_are_asked_after(outbox: Outbox, sent: Dispatch) -> None:
+    found = service.refresh_unanswered()
+    assert sorted(each.provider_message_id for each in found) == sorted(t["messageId"] for t in outbox.mitto.log())
+    assert {each.error for each in found} == {None}
+    assert all(each.status for each in found)
+    outbox.check_books(sent)
+
+
+def test_of_many_those_are_asked_after_first_of_which_nothing_was_heard(outbox: Outbox, sent: Dispatch) -> None:
+    heard = outbox.mitto.log()[:3]
+    outbox.receive(*[payloads.Receipt(each["messageId"], "Sent") for each in heard])
+    first = {each.provider_message_id for each in service.refresh_unanswered(limit=2)}
+    assert first == {each["messageId"] for each in outbox.mitto.log()[3:]}
+
+
+def test_final_ones_are_not_asked_after(outbox: Outbox, sent: Dispatch) -> None:
+    outbox.receive_all("Delivered")
+    assert service.refresh_unanswered() == []
+
+
+@pytest.mark.parametrize("hours", [0, 25])
+def test_neither_the_newest_nor_those_of_yesterday_are_asked_after(outbox: Outbox, sent: Dispatch, hours: int) -> None:
+    moment = clock.now() - timedelta(minutes=10) if hours == 0 else clock.now() + timedelta(hours=hours)
+    with clock.frozen_at(moment):
+        assert service.refresh_unanswered() == []
+
+
+def test_the_merchant_may_ask_after_one_campaign_at_once(outbox: Outbox, sent: Dispatch) -> None:
+    with clock.frozen_at(clock.now() - timedelta(minutes=15)):
+        assert len(service.refresh_unanswered(100, sent.id)) == 5
+        assert service.refresh_unanswered(100, sent.id + 1) == []
+
+
+def test_an_absent_provider_is_asked_once_and_not_for_each_text(outbox: Outbox, sent: Dispatch) -> None:
+    config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
+    questions = []
+    real = service.provider.client().status
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.provider.client(), "_retry_delays", ())
+        patch.setattr(service.provider.client(), "status", lambda each: questions.append(each) or real(each))
+        found = service.refresh_unanswered()
+    assert len(questions) == 1
+    assert [each.error for each in found] == ["could_not_connect"] * 5
+    assert outbox.progress(sent).sent == 5
+
+
+def test_a_process_that_is_to_end_asks_no_more(outbox: Outbox, sent: Dispatch) -> None:
+    stopping.request()
+    assert service.refresh_unanswered() == []
+    outbox.receive(payloads.Receipt("unknown", "Sent"))
+    with clock.frozen_at(clock.now() + timedelta(seconds=10)):
+        assert service.ask_about_orphans().asked == 0
+
+
+def test_one_text_is_asked_after_by_its_id(outbox: Outbox, sent: Dispatch) -> None:
+    provider_id = outbox.mitto.log()[0]["messageId"]
+    assert service.refresh_status(outbox.shop.id, provider_id).status is not None
+    with db.transaction():
+        theirs = create_shop(domain="theirs.myshopify.com", sender="Theirs")
+    for shop_id, name in ((theirs.id, provider_id), (outbox.shop.id, "unknown")):
+        with pytest.raises(NotFound):
+            service.refresh_status(shop_id, name)
+
+
+# --- orphans --------------------------------------------------------------------------------------------------------
+
+
+def orphan(outbox: Outbox, number: int = 1, **start: object) -> Dispatch:
+    """So many texts whose answer was lost, and a receipt for each."""
+    outbox.mitto.configure(faults=[{"kind": "timeout", "taken": True, "next": 1}])
+    dispatch = outbox.start(**start)
+    outbox.run()
+    assert outbox.progress(dispatch).unconfirmed == number
+    return dispatch
+
+
+def ask(seconds: float = 10) -> service.orphans.Asked:
+    with clock.frozen_at(clock.now() + timedelta(seconds=seconds)):
+        found = service.ask_about_orphans()
+    with db.transaction():
+        service.apply_receipts()
+    return found
+
+
+def test_a_receipt_is_asked_about_only_once_the_answer_had_time_to_be_recorded(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    orphan(outbox)
+    outbox.receive_all()
+    assert ask(seconds=1).asked == 0
+    assert ask(seconds=10).confirmed == 1
+
+
+def test_several_receipts_about_one_text_are_one_question(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    dispatch = orphan(outbox)
+    outbox.receive_all("Sent")
+    outbox.receive_all("Delivered")
+    assert ask() == service.orphans.Asked(asked=1, confirmed=1)
+    assert outbox.progress(dispatch).delivered == 1
+    outbox.check_books(dispatch)
+
+
+def test_a_text_that_is_none_of_ours_is_asked_about_ever_more_rarely_and_given_up(outbox: Outbox) -> None:
+    outbox.receive(payloads.Receipt("unknown", "Delivered"))
+    start = clock.now()
+    moments = []
+    for minutes in range(0, 25 * 60, 1):
+        with clock.frozen_at(start + timedelta(minutes=minutes, seconds=10)):
+            if service.ask_about_orphans().asked:
+                moments.append(minutes)
+    gaps = [after - before for before, after in pairwise(moments)]
+    assert gaps[:4] == sorted(gaps[:4])
+    assert 8 <= len(moments) <= 14
+    with db.transaction() as session:
+        assert session.scalar(text("SELECT state FROM receipts")) == "orphan", "it is given up at its next question"
+    with clock.frozen_at(start + timedelta(hours=40)):
+        service.ask_about_orphans()
+    with db.transaction() as session:
+        assert session.scalar(text("SELECT state FROM receipts")) == "abandoned"
+
+
+def test_of_two_campaigns_with_the_same_words_the_one_called_for_about_then_is_confirmed(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    first = orphan(outbox)
+    change("UPDATE attempts SET called_at = called_at - interval '1 hour'")
+    second = orphan(outbox)
+    newest = outbox.mitto.log()[-1]
+    outbox.receive(payloads.Receipt(newest["messageId"], "Delivered"))
+    assert ask().confirmed == 1
+    assert (outbox.progress(first).unconfirmed, outbox.progress(second).delivered) == (1, 1)
+
+
+def test_when_it_could_be_either_neither_is_confirmed(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
+    subscribers(outbox, 1)
+    dispatches = [orphan(outbox), orphan(outbox)]
+    outbox.receive(payloads.Receipt(outbox.mitto.log()[0]["messageId"], "Delivered"))
+    assert ask().confirmed == 0
+    assert [outbox.progress(each).unconfirmed for each in dispatches] == [1, 1]
+    assert "orphans.ambiguous" in caplog.text
+
+
+def test_other_words_to_the_same_person_confirm_nothing(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    dispatch = orphan(outbox)
+    change("UPDATE attempts SET manifest = overlay(manifest PLACING '\\x0000000000000000'::bytea FROM 15)")
+    outbox.receive_all()
+    assert ask() == service.orphans.Asked(asked=1, confirmed=0)
+    assert outbox.progress(dispatch).unconfirmed == 1
+
+
+def test_a_question_that_cannot_be_answered_now_leaves_everything_as_it_is(outbox: Outbox) -> None:
+    subscribers(outbox, 3)
+    dispatch = orphan(outbox, 3)
+    outbox.receive_all()
+    url = config.current().mitto_api_url
+    config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.provider.client(), "_retry_delays", ())
+        assert ask().asked == 1
+    assert outbox.progress(dispatch).unconfirmed == 3
+    config.use(replace(config.current(), mitto_api_url=url))
+    assert ask(seconds=180).confirmed == 3
+    assert outbox.progress(dispatch).delivered == 3
+
+
+def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox) -> None:
+    subscribers(outbox, 2)
+    dispatch = outbox.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.lane, "_finish", die)
+        with pytest.raises(Lost):
+            outbox.run()
+    service.sweep(after_the_lease())
+    with db.transaction() as session:
+        attempt = session.query(Attempt).one()
+        assert (attempt.state, attempt.code, len(attempt.manifest or b"")) == ("lost", "worker_lost", 44)
+        assert session.query(Batch).one().state == "done"
+        assert {message.attempt_id for message in session.query(Message)} == {attempt.id}
+    outbox.receive_all("Delivered")
+    assert ask().confirmed == 2
+    with db.transaction():
+        rows = queries.recipients(outbox.shop.id, dispatch.id)
+    assert {row.state for row in rows} == {MessageState.DELIVERED}
+    outbox.check_books(dispatch)
+
+
+def test_an_attempt_that_has_ended_since_it_was_found_is_left_alone(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    outbox.start()
+    found = claim()
+    with db.transaction() as session:
+        session.execute(update(Attempt).where(Attempt.id == found.attempt_id).values(state="recorded"))
+    with db.transaction():
+        assert not reconciliation._settle_lost(found.attempt_id, after_the_lease())
