@@ -15,19 +15,21 @@ from blossom.platform.db import session
 
 # A pending message of a claimed batch is shown as being sent, one of a closed batch as what it is about to become.
 _ROWS = text("""
-SELECT m.*, a.bulk_id, b.due_at,
-       CASE WHEN m.state <> 'pending' THEN m.state
-            WHEN b.state = 'claimed' THEN 'sending'
-            WHEN b.state = 'cancelled' THEN CASE d.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END
-            ELSE 'pending' END AS shown_state
-FROM messages m
-JOIN dispatches d ON d.shop_id = m.shop_id AND d.id = m.dispatch_id
-JOIN batches b ON b.dispatch_id = m.dispatch_id AND b.number = m.batch_number
-LEFT JOIN attempts a ON a.id = m.attempt_id
-WHERE m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id AND m.id > :after_id
-  AND (CAST(:states AS text[]) IS NULL OR m.state = ANY(CAST(:states AS text[])))
-  AND (CAST(:phone_hash AS bytea) IS NULL OR m.phone_hash = CAST(:phone_hash AS bytea))
-ORDER BY m.id LIMIT :limit
+SELECT * FROM (
+    SELECT m.*, a.bulk_id, b.due_at,
+           CASE WHEN m.state <> 'pending' THEN m.state
+                WHEN b.state = 'claimed' THEN 'sending'
+                WHEN b.state = 'cancelled' THEN CASE d.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END
+                ELSE 'pending' END AS shown_state
+    FROM messages m
+    JOIN dispatches d ON d.shop_id = m.shop_id AND d.id = m.dispatch_id
+    JOIN batches b ON b.dispatch_id = m.dispatch_id AND b.number = m.batch_number
+    LEFT JOIN attempts a ON a.id = m.attempt_id
+    WHERE m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id AND m.id > :after_id
+      AND (CAST(:phone_hash AS bytea) IS NULL OR m.phone_hash = CAST(:phone_hash AS bytea))
+) shown
+WHERE CAST(:states AS text[]) IS NULL OR shown_state = ANY(CAST(:states AS text[]))
+ORDER BY id LIMIT :limit
 """)
 
 _BY_CAUSE = text("""
@@ -99,18 +101,17 @@ def recipients(
     after_id: int = 0,
     limit: int = 50,
 ) -> list[RecipientRow]:
-    """Messages in order of id, from after `after_id` on. `phone`: E.164, an exact search."""
+    """Messages in order of id, from after `after_id` on, of these states as they are shown. `phone`: E.164, exact."""
     cipher = crypto.for_shop(shop_id)
     values = {
         "shop_id": shop_id,
         "dispatch_id": dispatch_id,
         "after_id": after_id,
         "limit": limit,
-        "states": _stored(states),
+        "states": list(states) if states is not None else None,
         "phone_hash": cipher.lookup(phone) if phone else None,
     }
-    rows = [_row(row, cipher) for row in session.execute(_ROWS, values)]
-    return rows if states is None else [row for row in rows if row.state in states]
+    return [_row(row, cipher) for row in session.execute(_ROWS, values)]
 
 
 def failures_by_cause(shop_id: int, dispatch_id: int) -> list[FailureCause]:
@@ -128,13 +129,6 @@ def costs_by_country(shop_id: int, dispatch_id: int) -> list[CountryCosts]:
     """What was spent where. Reads every message of the dispatch: for a report, not for a live page."""
     rows = session.execute(_BY_COUNTRY, {"shop_id": shop_id, "dispatch_id": dispatch_id})
     return [CountryCosts(row.country, row.texts, row.segments, row.credits) for row in rows]
-
-
-def _stored(states: Sequence[MessageState] | None) -> list[str] | None:
-    """The states to look for in the rows: `sending` is stored as pending."""
-    if states is None:
-        return None
-    return sorted({MessageState.PENDING if state is MessageState.SENDING else state for state in states})
 
 
 def _row(row: Row[Any], cipher: crypto.ShopCipher) -> RecipientRow:
