@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import structlog
@@ -35,7 +36,7 @@ def create_app(config: Config | None = None) -> Flask:
     """The WSGI application. Without `config`, settings come from the environment.
 
     `config.database_url` and `config.redis_url` must be filled in: who starts a process without them
-    (`blossom.cli`, `wsgi.py`) starts the embedded servers first.
+    (`blossom.cli`) starts the embedded servers first.
     """
     config = config or Config.from_environment()
     config_module.use(config)
@@ -63,12 +64,6 @@ def create_app(config: Config | None = None) -> Flask:
     return app
 
 
-def settings(app: Flask) -> Config:
-    """The configuration that `app` was made with."""
-    config: Config = app.config["BLOSSOM"]
-    return config
-
-
 def authenticate(credential: str) -> api.Principal | None:
     """Who stands behind a bearer credential of the JSON API: today an API key."""
     return shops.authenticate_api_key(credential)
@@ -78,16 +73,31 @@ def _handle_requests(app: Flask) -> None:
     @app.before_request
     def _begin() -> None:
         g.request_id = logs.begin(request.headers.get("X-Request-Id"))
+        g.began_at = time.perf_counter()
 
     @app.after_request
     def _end(response: Response) -> Response:
         db.end_request(response.status_code)
         response.headers["X-Request-Id"] = g.get("request_id") or ""
+        _note_request(response)
         return response
 
     app.register_error_handler(BlossomError, _render_error)
     app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(Exception, _render_fault)
+
+
+def _note_request(response: Response) -> None:
+    """A line a request: the route, not the address, which may name a person; probes say nothing."""
+    if request.endpoint in ("healthz", "readyz"):
+        return
+    log.info(
+        "request",
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else None,
+        status=response.status_code,
+        milliseconds=round((time.perf_counter() - g.get("began_at", time.perf_counter())) * 1000, 1),
+    )
 
 
 def _render_error(error: BlossomError) -> Any:

@@ -19,12 +19,12 @@ from flask_migrate import upgrade
 from sqlalchemy import select
 
 from blossom import schedule, supervisor, worker
-from blossom.app import create_app, settings
+from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
 from blossom.platform import access, crypto, db, passes, periodic, queue, resealing, stopping
-from blossom.platform.config import Config, ConfigError
+from blossom.platform.config import Config, ConfigError, current
 from blossom.platform.embedded import EmbeddedServices, default_folder
 from blossom.platform.errors import BlossomError, NotFound
 from blossom.shops import queries as shops
@@ -213,9 +213,9 @@ def import_customers(domain: str, file: BinaryIO, attest: str | None, attested_b
 @click.argument("campaign_id", type=click.IntRange(min=1))
 def link_campaign(domain: str, campaign_id: int) -> None:
     """Make a link that opens one campaign's page for a day, outside production; prints it as JSON."""
-    with application() as app, db.transaction():
+    with application(), db.transaction():
         campaign = campaigns.get_campaign(_shop(domain).id, campaign_id)
-        _print({"url": passes.link(settings(app), campaign.shop_id, f"campaigns/{campaign.id}")})
+        _print({"url": passes.link(current(), campaign.shop_id, f"campaigns/{campaign.id}")})
 
 
 @main.group()

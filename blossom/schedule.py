@@ -9,7 +9,7 @@ from blossom.platform.periodic import Periodic
 JOBS = (
     # Seconds: what a shop would notice. They look at small partial indexes only.
     Periodic("messaging.sweep", timedelta(seconds=5)),
-    Periodic("messaging.ask_about_orphans", timedelta(seconds=10)),
+    Periodic("messaging.ask_about_orphans", timedelta(seconds=10), queue="slow"),
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
     Periodic("inbound.sweep", timedelta(seconds=30)),

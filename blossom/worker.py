@@ -24,7 +24,8 @@ from blossom.platform import config, logs, queue, stopping
 log = structlog.get_logger()
 
 HEARTBEAT_SECONDS = 30
-"""RQ forgets a worker that was killed after about this time."""
+"""RQ forgets an idle worker that was killed after about this time; one killed in a job, after the job's own time-out.
+Nothing here waits for either."""
 
 REGISTERED = (campaigns_jobs, inbound_jobs, messaging_jobs)
 """Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""

@@ -97,7 +97,7 @@ CREATE TABLE messages (
         REFERENCES batches (shop_id, dispatch_id, number) DEFERRABLE INITIALLY DEFERRED,
     CONSTRAINT fk_messages_contact FOREIGN KEY (shop_id, contact_id)
         REFERENCES contacts (shop_id, id) ON DELETE SET NULL (contact_id)
-) WITH (fillfactor = 55);
+) WITH (fillfactor = 40);
 CREATE INDEX ix_messages_batch ON messages (dispatch_id, batch_number);
 CREATE INDEX ix_messages_contact ON messages (contact_id, created_at);
 

@@ -242,7 +242,8 @@ class TestWhoMaySeeIt:
     @pytest.mark.parametrize("what", ["", "/events"])
     def test_nobody_with_a_forged_one(self, app: Flask, ours: Shop, what: str) -> None:
         path = address(app, create_campaign(ours), what)
-        assert get(app, path[:-1] + ("A" if path[-1] != "A" else "B")).status_code == 403
+        place = len(path) - 10  # not the last character: some of its bits mean nothing in base64
+        assert get(app, path[:place] + ("A" if path[place] != "A" else "B") + path[place + 1 :]).status_code == 403
 
     @pytest.mark.parametrize("what", ["", "/events"])
     def test_theirs_is_not_there(self, app: Flask, personas: Personas, what: str) -> None:

@@ -554,3 +554,25 @@ def _after_the_lease() -> datetime:
     later = clock.now() + timedelta(seconds=config.current().attempt_lease_seconds + 1)
     service.sweep(later)
     return later
+
+
+def test_what_a_slow_worker_hears_was_refused_is_given_back(outbox: Outbox) -> None:
+    """The sweeper took it for dead and charged for the call; then its answer names refusals."""
+    phones = subscribers(outbox, 3)
+    outbox.mitto.configure(outcomes={"exact": {phones[0]: "invalid", phones[1]: "blocked"}})
+    dispatch = outbox.start()
+    real = service.lane._finish
+
+    def sweeper_first(*args: object, **kwargs: object) -> None:
+        _after_the_lease()
+        real(*args, **kwargs)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.lane, "_finish", sweeper_first)
+        outbox.run()
+    progress = outbox.progress(dispatch)
+    assert (progress.sent, progress.failed, progress.unconfirmed) == (1, 2, 0)
+    with db.transaction():
+        rows = queries.recipients(outbox.shop.id, dispatch.id)
+    assert outbox.spent() == sum(row.credits for row in rows) == max(row.credits for row in rows)
+    outbox.check_books(dispatch)

@@ -10,6 +10,7 @@ from blossom.message_templates.rules import language, linter, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import estimate
+from blossom.messaging.rules.caps import Caps
 from blossom.platform import clock
 from blossom.platform.errors import NotFound
 from blossom.segments import queries as segments
@@ -120,5 +121,8 @@ def check_sendable(shop: Shop, campaign: Campaign) -> None:
     if expected.recipients == 0:
         raise errors.CannotSend([NO_RECIPIENTS])
     available = wallet.balance(shop.id).available
+    if expected.credits > available:  # as the preview has it: people who reached a cap will cost nothing
+        capped = estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), clock.now())
+        expected = estimate.estimate_costs(shop.id, audience, compiled, values, prices, capped)
     if expected.credits > available:
         raise InsufficientCredit(expected.credits, available)

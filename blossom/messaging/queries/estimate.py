@@ -8,14 +8,19 @@ people are some thousand groups.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal, select
+from sqlalchemy import Select, and_, func, literal, or_, select
 
 from blossom.consent import rules as consent
 from blossom.consent.models import Consent
 from blossom.message_templates.rules import estimate
 from blossom.message_templates.rules.language import CompiledText
+from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.rules import caps as caps_rules
+from blossom.messaging.rules.caps import Caps
+from blossom.messaging.rules.states import MARKETING_KINDS
 from blossom.platform.db import session
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
@@ -44,10 +49,13 @@ class Estimate:
     unrenderable: int = 0  # people whose values the text can't do without; they will be skipped
 
 
-def reachable(shop_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:
-    """The audience's contacts that have opted in and have a phone: the recipients."""
+def reachable(
+    shop_id: int, audience: Audience, without: Select[*tuple[Any, ...]] | None = None
+) -> Select[*tuple[Any, ...]]:
+    """The audience's contacts that have opted in and have a phone: the recipients. `without`: ids of contacts that
+    are left out (`capped`)."""
     people = segments.audience_select(shop_id, audience).subquery("people")
-    return select(people).join(
+    recipients = select(people).join(
         Consent,
         and_(
             Consent.shop_id == shop_id,
@@ -55,6 +63,40 @@ def reachable(shop_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:
             Consent.state == consent.State.OPTED_IN.value,
         ),
     )
+    return recipients if without is None else recipients.where(people.c.contact_id.not_in(without))
+
+
+def capped(shop_id: int, caps: Caps, at: datetime) -> Select[*tuple[Any, ...]] | None:
+    """Ids of the contacts who have had as many marketing texts as the caps allow by `at`; None without caps.
+
+    An answer for planning: whoever is capped at the moment of sending is asked then (`composing`).
+    """
+    if not caps.any:
+        return None
+    texted_at = func.coalesce(Message.sent_at, Message.created_at)
+    spans = ((caps.daily, caps_rules.DAY), (caps.weekly, caps_rules.WEEK))
+    reached = [func.count().filter(texted_at > at - span) >= cap for cap, span in spans if cap is not None]
+    return (
+        select(Message.contact_id)
+        .join(Dispatch, and_(Dispatch.shop_id == Message.shop_id, Dispatch.id == Message.dispatch_id))
+        .where(
+            Dispatch.shop_id == shop_id,
+            Dispatch.kind.in_(MARKETING_KINDS),
+            Dispatch.prepared_at > at - caps_rules.LONGEST_DISPATCH,
+            Message.contact_id.is_not(None),
+            Message.state.in_(("sent", "delivered", "unconfirmed")),
+            texted_at > at - caps_rules.WEEK,
+        )
+        .group_by(Message.contact_id)
+        .having(or_(*reached))
+    )
+
+
+def count_capped(shop_id: int, audience: Audience, without: Select[*tuple[Any, ...]]) -> int:
+    """How many of the audience's reachable people stand in `without`."""
+    people = reachable(shop_id, audience).subquery("reachable")
+    found = session.execute(select(func.count()).select_from(people).where(people.c.contact_id.in_(without)))
+    return int(found.scalar_one())
 
 
 def left_out(shop_id: int, audience: Audience) -> dict[str, int]:
@@ -79,10 +121,15 @@ def left_out(shop_id: int, audience: Audience) -> dict[str, int]:
 
 
 def estimate_costs(
-    shop_id: int, audience: Audience, compiled: CompiledText, values: dict[str, str], prices: PriceList
+    shop_id: int,
+    audience: Audience,
+    compiled: CompiledText,
+    values: dict[str, str],
+    prices: PriceList,
+    without: Select[*tuple[Any, ...]] | None = None,
 ) -> Estimate:
     """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`)."""
-    return sum_up(reachable(shop_id, audience), compiled, values, prices)
+    return sum_up(reachable(shop_id, audience, without), compiled, values, prices)
 
 
 def sum_up(

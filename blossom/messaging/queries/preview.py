@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeAlias
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 
 from blossom.contacts.models import Contact
 from blossom.message_templates.errors import MissingValue, RenderedEmpty, RenderedTooLong
@@ -15,6 +16,7 @@ from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.values import full_name
 from blossom.messaging.queries import estimate
 from blossom.messaging.queries.estimate import Estimate
+from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
@@ -23,6 +25,8 @@ from blossom.wallet import queries as wallet
 from blossom.wallet.rules import Balance
 
 SAMPLES = 3
+
+People: TypeAlias = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -80,14 +84,20 @@ def preview(
     shop = session.get_one(Shop, shop_id)
     compiled = language.compile_text(source, Trigger.CAMPAIGN)
     values = {"shop_name": shop.name, "sender": sender}
-    expected = estimate.estimate_costs(shop_id, audience, compiled, values, wallet.price_list_at(shop_id, now))
-    credit = wallet.balance(shop_id)
-    due = _due(shop, audience, now, not_before, local_at)
     planned = max(now, not_before or now)
+    capped = estimate.capped(shop_id, Caps(shop.daily_cap, shop.weekly_cap), planned)
+    prices = wallet.price_list_at(shop_id, now)
+    expected = estimate.estimate_costs(shop_id, audience, compiled, values, prices, capped)
+    credit = wallet.balance(shop_id)
+    people = estimate.reachable(shop_id, audience, capped)
+    due = _due(shop, people, now, not_before, local_at)
+    left_out = estimate.left_out(shop_id, audience)
+    if capped is not None and (number := estimate.count_capped(shop_id, audience, capped)):
+        left_out["capped"] = number
     return Preview(
         estimate=expected,
-        left_out=estimate.left_out(shop_id, audience),
-        samples=_samples(shop_id, audience, compiled, values),
+        left_out=left_out,
+        samples=_samples(shop_id, people, compiled, values),
         objections=_objections(expected, compiled, credit),
         credit=credit,
         first_at=min(due, default=None),
@@ -97,10 +107,10 @@ def preview(
 
 
 def _due(
-    shop: Shop, audience: Audience, now: datetime, not_before: datetime | None, local_at: datetime | None
+    shop: Shop, recipients: People, now: datetime, not_before: datetime | None, local_at: datetime | None
 ) -> Counter[datetime]:
     """Due moment → recipients."""
-    people = estimate.reachable(shop.id, audience).subquery("reachable")
+    people = recipients.subquery("reachable")
     country = func.coalesce(people.c.phone_country, "ZZ")
     quiet = QuietHours(shop.quiet_from, shop.quiet_until, shop.quiet_hours_on)
     due: Counter[datetime] = Counter()
@@ -112,9 +122,9 @@ def _due(
     return due
 
 
-def _samples(shop_id: int, audience: Audience, compiled: language.CompiledText, values: dict[str, str]) -> list[Sample]:
+def _samples(shop_id: int, recipients: People, compiled: language.CompiledText, values: dict[str, str]) -> list[Sample]:
     """The first few recipients' texts."""
-    people = estimate.reachable(shop_id, audience).subquery("reachable")
+    people = recipients.subquery("reachable")
     chosen = select(people.c.contact_id).order_by(people.c.contact_id).limit(SAMPLES * 3)
     samples: list[Sample] = []
     for contact in session.scalars(

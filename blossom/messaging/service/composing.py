@@ -188,9 +188,10 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[int, list[datetime]],
     facts, cipher = loaded.facts, crypto.for_shop(claim.shop_id)
     composed = Composed(facts)
     values = _values_of(facts, cipher)
+    refused = _Refused(facts.kind)
     open_from: dict[tuple[str, str], datetime] = {}
     for row in loaded.recipients:
-        reason = _reason_to_skip(row, facts, earlier, claim.valid_until, now)
+        reason = _reason_to_skip(row, facts, refused, earlier, claim.valid_until, now)
         if reason:
             composed.skipped[row.id] = reason
             continue
@@ -224,13 +225,32 @@ def digest(cipher: ShopCipher, rendered: str) -> bytes:
     return cipher.lookup(rendered)[: manifest.DIGEST_BYTES]
 
 
+class _Refused(dict[str | None, SkipReason | None]):
+    """State of consent → why its people get no text of this kind; None: they do. Asked of consent once a state."""
+
+    def __init__(self, kind: DispatchKind) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def __missing__(self, stored: str | None) -> SkipReason | None:
+        state = consent.State(stored or consent.State.NEVER_SUBSCRIBED)
+        purpose = consent.Purpose.MARKETING if self._kind in MARKETING_KINDS else consent.Purpose.TRANSACTIONAL
+        allowed = self._kind is DispatchKind.STOP_REPLY or consent.may_text(state, purpose)[0]
+        opted_out = state is consent.State.OPTED_OUT
+        self[stored] = None if allowed else SkipReason.OPTED_OUT if opted_out else SkipReason.NOT_OPTED_IN
+        return self[stored]
+
+
 def _reason_to_skip(
-    row: Row[Any], facts: Facts, earlier: Mapping[int, list[datetime]], valid_until: datetime, now: datetime
+    row: Row[Any],
+    facts: Facts,
+    refused: _Refused,
+    earlier: Mapping[int, list[datetime]],
+    valid_until: datetime,
+    now: datetime,
 ) -> SkipReason | None:
-    if row.consent == consent.State.OPTED_OUT and facts.kind is not DispatchKind.STOP_REPLY:
-        return SkipReason.OPTED_OUT
-    if facts.is_marketing and row.consent != consent.State.OPTED_IN:
-        return SkipReason.NOT_OPTED_IN
+    if reason := refused[row.consent]:
+        return reason
     if now >= valid_until:
         return SkipReason.EXPIRED
     if facts.is_marketing and earlier and is_capped(now, earlier.get(row.contact_id, ()), facts.caps):

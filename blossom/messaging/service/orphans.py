@@ -6,6 +6,7 @@ by its keyed hash, the text by its digest.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,9 @@ log = structlog.get_logger()
 
 ASK_AT_ONCE = 50
 """Status calls of one run."""
+
+ASKING_SECONDS = 20.0
+"""And how long it may go on asking: a slow provider must not keep the queue from other work."""
 
 _SETTLE_SECONDS = 5
 """A receipt without a message is asked about once the answer of its call had this long to be recorded."""
@@ -77,8 +81,9 @@ def ask_about_orphans() -> Asked:
             _DUE, {"now": now, "settled": now - timedelta(seconds=_SETTLE_SECONDS), "at_once": ASK_AT_ONCE}
         ).all()
     asked = confirmed = 0
+    ends_at = time.monotonic() + ASKING_SECONDS
     for provider_message_id in dict.fromkeys(row.provider_message_id for row in sorted(due, key=_received)):
-        if stopping.requested():
+        if stopping.requested() or time.monotonic() > ends_at:
             break
         asked += 1
         try:

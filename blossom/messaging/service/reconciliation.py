@@ -6,6 +6,7 @@ and that no job tells of. The reconciliation runs every few minutes and compares
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -219,8 +220,9 @@ def refresh_unanswered(limit: int = 100, dispatch_id: int | None = None) -> list
         ).all()
     refreshed = []
     away: str | None = None
+    ends_at = time.monotonic() + orphans.ASKING_SECONDS
     for provider_id in provider_ids:
-        if stopping.requested():
+        if stopping.requested() or time.monotonic() > ends_at:
             break
         if away is not None:
             refreshed.append(Refreshed(provider_id, None, away))

@@ -1,6 +1,6 @@
 """The third step of sending: what became of a call is written down, for the whole batch at once.
 
-Order of locks, here and wherever several are taken: attempt → messages (by id) → batch → reservation → wallet.
+Order of locks, here and wherever several are taken: attempt → messages → batch → wallet → reservation.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy import text
 
+from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState, SkipReason
 from blossom.platform import bulk, config, queue
 from blossom.platform.db import session
@@ -37,7 +38,7 @@ WITH v AS MATERIALIZED (
         failed_at = CASE WHEN v.state = 'failed' THEN CAST(:now AS timestamptz) END
     FROM v
     WHERE m.id = v.id AND m.shop_id = :shop_id AND m.state IN ('pending', 'unconfirmed')
-    RETURNING 1
+    RETURNING v.credits
 ), named AS (
     INSERT INTO provider_messages (provider_message_id, shop_id, message_id)
     SELECT v.provider_message_id, :shop_id, v.id FROM v WHERE v.provider_message_id IS NOT NULL
@@ -48,15 +49,16 @@ WITH v AS MATERIALIZED (
     WHERE r.state = 'orphan' AND r.provider_message_id = named.provider_message_id
     RETURNING 1
 )
-SELECT (SELECT count(*) FROM recorded) AS recorded, (SELECT count(*) FROM woken) AS woken
+SELECT (SELECT count(*) FROM recorded) AS rows, (SELECT coalesce(sum(credits), 0) FROM recorded) AS credits,
+       (SELECT count(*) FROM woken) AS woken
 """)
 
 _END_ATTEMPT = text("""
 UPDATE attempts a SET state = :outcome, ended_at = :now, bulk_id = :bulk_id, code = :code,
                       manifest = CASE WHEN :keep_manifest THEN a.manifest END
-FROM (SELECT id, state FROM attempts WHERE id = :attempt_id FOR UPDATE) before
+FROM (SELECT id, state, manifest FROM attempts WHERE id = :attempt_id FOR UPDATE) before
 WHERE a.id = before.id AND before.state IN ('claimed', 'calling', 'lost')
-RETURNING before.state
+RETURNING before.state, before.manifest
 """)
 
 # When every outcome was written to a pending row, the counts follow from the outcomes.
@@ -167,24 +169,42 @@ def record(
         "code": code,
         "keep_manifest": unsure,
     }
-    before = session.execute(_END_ATTEMPT, ended).scalar_one_or_none()
+    before = session.execute(_END_ATTEMPT, ended).one_or_none()
     if before is None:
         return False  # already recorded
-    late = before == "lost"
-    if late:  # the sweeper took us for dead: the texts of the call are unconfirmed and charged already
-        outcomes = [_without_charge(outcome) for outcome in outcomes if outcome.state is not MessageState.SKIPPED]
-        later = None  # who was to come later may be in another worker's hands by now
+    if before.state == "lost":
+        return _record_late(key, outcomes, before.manifest, called_at=called_at, now=now)
     for due_at, ids in sorted((later or {}).items()):
         move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
     written = write_outcomes(key, outcomes, called_at=called_at, now=now)
-    if late or later or not outcomes or written != len(outcomes):
-        may_be_done = recount(key.dispatch_id, key.batch_number, now=now, close=not late)
+    if later or not outcomes or written.rows != len(outcomes):
+        may_be_done = recount(key.dispatch_id, key.batch_number, now=now)
     else:
         may_be_done = _add(key, outcomes, now)
     spent = sum(outcome.credits for outcome in outcomes)
     if reservation_id is not None and spent:
         _charge(key, reservation_id, spent)
     return may_be_done
+
+
+def _record_late(
+    key: AttemptKey, outcomes: Sequence[Outcome], lost: bytes | None, *, called_at: datetime | None, now: datetime
+) -> bool:
+    """Record a call whose worker the sweeper took for dead: its texts are unconfirmed and charged already.
+
+    What was refused is given back. Who was skipped or put off may be in another worker's hands by now, and is left
+    alone. Always False: the sweeper closed the batch.
+    """
+    charged = {entry.message_id: entry.credits for entry in manifest.unpack(lost or b"")}
+    known = [
+        replace(outcome, credits=-charged[outcome.message_id] if outcome.state is MessageState.FAILED else 0)
+        for outcome in outcomes
+        if outcome.message_id in charged
+    ]
+    written = write_outcomes(key, known, called_at=called_at, now=now)
+    recount(key.dispatch_id, key.batch_number, now=now, close=False)
+    wallet.refund(key.shop_id, -written.credits, f"late:{key.attempt_id}", dispatch_id=key.dispatch_id)
+    return False
 
 
 def _charge(key: AttemptKey, reservation_id: int, spent: int) -> None:
@@ -205,14 +225,20 @@ def attempt_reference(attempt_id: int) -> str:
     return f"attempt:{attempt_id}"
 
 
-def _without_charge(outcome: Outcome) -> Outcome:
-    return replace(outcome, credits=0)
+@dataclass(frozen=True)
+class Written:
+    """`rows` that were still to be written, and the credits that were added to them."""
+
+    rows: int
+    credits: int
 
 
-def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: datetime | None, now: datetime) -> int:
-    """The messages' rows and the names that the provider gave them. How many rows were still to be written."""
+def write_outcomes(
+    key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: datetime | None, now: datetime
+) -> Written:
+    """The messages' rows and the names that the provider gave them."""
     if not outcomes:
-        return 0
+        return Written(0, 0)
     result = session.execute(
         _RECORD,
         {
@@ -231,7 +257,7 @@ def write_outcomes(key: AttemptKey, outcomes: Sequence[Outcome], *, called_at: d
     ).one()
     if result.woken:
         queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
-    return int(result.recorded)
+    return Written(int(result.rows), int(result.credits))
 
 
 def _add(key: AttemptKey, outcomes: Sequence[Outcome], now: datetime) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import orjson
 from sqlalchemy import (
@@ -30,6 +31,7 @@ from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
+from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.messaging.rules.states import DispatchState
 from blossom.messaging.service import dispatches
@@ -40,6 +42,7 @@ from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
+from blossom.wallet.rules import Reservation
 
 _SLOT = 1_000_000
 """Batch numbers of the i-th due moment begin at i × this, so that a number tells when its batch is due."""
@@ -103,8 +106,15 @@ def _prepare(dispatch: Dispatch) -> bool:
     audience = Audience.from_json(dispatch.audience or {})
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     price_list = prices.price_list(int(dispatch.price_list_id or 0))
-    values = {"shop_name": shop.name, "sender": dispatch.sender}
-    expected = estimate.estimate_costs(shop.id, audience, compiled, values, price_list)
+    cost = partial(
+        estimate.estimate_costs,
+        shop.id,
+        audience,
+        compiled,
+        {"shop_name": shop.name, "sender": dispatch.sender},
+        price_list,
+    )
+    expected = cost()
     if expected.recipients == 0:
         dispatches.fail_dispatch(
             shop.id, dispatch.id, "no_recipients", "Nobody in this audience has opted in and has a phone number."
@@ -113,13 +123,11 @@ def _prepare(dispatch: Dispatch) -> bool:
     now = clock.now()
     due = _due_moments(dispatch, shop, audience, now)
     moments = sorted(set(due.values()))
-    reservation = wallet.reserve(
-        shop.id,
-        expected.credits,
-        reference=f"dispatch:{dispatch.id}",
-        expires_at=moments[-1] + timedelta(hours=config.current().reservation_hours),
-        idle_limit=timedelta(hours=config.current().reservation_hours),
-    )
+    try:
+        reservation = _reserve(dispatch, expected.credits, until=moments[-1])
+    except InsufficientCredit:  # as the preview has it: people who reached a cap will cost nothing
+        capped = estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), now)
+        reservation = _reserve(dispatch, cost(capped).credits, until=moments[-1])
     total = _insert_messages(dispatch, audience, due, moments, now)
     session.execute(
         _BATCHES,
@@ -143,6 +151,14 @@ def _prepare(dispatch: Dispatch) -> bool:
     session.refresh(dispatch)
     dispatches.nudge_lanes()
     return True
+
+
+def _reserve(dispatch: Dispatch, credits: int, *, until: datetime) -> Reservation | None:
+    """Hold the cost of a dispatch whose last recipients are due at `until`. Raises `InsufficientCredit`."""
+    hours = timedelta(hours=config.current().reservation_hours)
+    return wallet.reserve(
+        dispatch.shop_id, credits, reference=f"dispatch:{dispatch.id}", expires_at=until + hours, idle_limit=hours
+    )
 
 
 def _due_moments(dispatch: Dispatch, shop: Shop, audience: Audience, now: datetime) -> dict[_Place, datetime]:
