@@ -77,8 +77,7 @@ def transaction() -> Iterator[Session]:
         _roll_back(current)
         raise
     finally:
-        current.info.pop("in_transaction_block", None)
-        session.remove()
+        session.remove()  # and with it `info`: the next block has a session of its own, and reads anew
 
 
 def end_request(status: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.pool import QueuePool
 
 from blossom.platform import config, db, queue
 from blossom.platform.db import session, transaction
+from blossom.platform.periodic import PeriodicTurn
 from tests.conftest import Services, config_for
 
 
@@ -52,7 +54,9 @@ def test_a_block_that_ends_badly_is_undone_whatever_the_reason(
     with pytest.raises(fault):
         _write_and_raise(fault("no"))
     assert written() == set()
-    assert waiting() == []
+    with transaction():
+        write("the next one")
+    assert waiting() == [], "its jobs are gone, too"
 
 
 def _write_and_raise(fault: BaseException) -> None:
@@ -70,6 +74,18 @@ def test_after_a_block_its_connection_is_back_in_the_pool(committed_app: Flask) 
     with pytest.raises(ValueError, match="no"):
         _write_and_raise(ValueError("no"))
     assert connections_out() == 0
+
+
+def test_a_block_reads_anew_what_an_earlier_one_has_read(committed_app: Flask) -> None:
+    with transaction():
+        write("turn")
+    with transaction():
+        turn = session.get_one(PeriodicTurn, "turn")  # held, or else Python would forget it by itself
+        before = turn.due_at
+    with db.engine().begin() as other:
+        other.execute(text("UPDATE periodic_turns SET due_at = due_at + interval '1 day'"))
+    with transaction():
+        assert session.get_one(PeriodicTurn, "turn").due_at == before + timedelta(days=1)
 
 
 def test_a_block_inside_a_block_is_refused_and_undoes_both(committed_app: Flask) -> None:
@@ -190,6 +206,17 @@ def test_a_request_that_did_not_is_undone(committed_app: Flask, status: int) -> 
     assert waiting() == []
 
 
+def test_a_request_whose_commit_fails_sends_no_job(committed_app: Flask) -> None:
+    with transaction():
+        session.execute(text("CREATE TABLE late (id int PRIMARY KEY DEFERRABLE INITIALLY DEFERRED)"))
+    _fail_at_commit()
+    with pytest.raises(IntegrityError):
+        db.end_request(200)
+    session.rollback()
+    db.end_request(200)
+    assert waiting() == []
+
+
 def test_requests_commit_or_undo_by_what_they_answer(services: Services, committed_app: Flask) -> None:
     with committed_app.app_context():
         name = db.engine().url.database
@@ -254,8 +281,9 @@ def test_errors_tell_no_parameters(app: Flask) -> None:
     write("Ελένη")
     with pytest.raises(IntegrityError) as caught, session.begin_nested():
         write("Ελένη")
-    head, _, _ = str(caught.value).partition("DETAIL")
-    assert "Ελένη" not in head, "what Postgres adds as DETAIL is left out of logs (test_logs)"
+    _, _, ours = str(caught.value).partition("[SQL:")
+    assert "INSERT INTO periodic_turns" in ours
+    assert "Ελένη" not in ours, "what Postgres itself quotes before that is left out of logs (test_logs)"
 
 
 def test_a_database_that_is_away_fails_quickly_and_leaves_nothing_open(services: Services) -> None:
