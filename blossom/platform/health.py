@@ -21,7 +21,8 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-from blossom.platform import clock, db, queue
+from blossom.platform import clock, queue
+from blossom.platform.db import session
 
 log = structlog.get_logger()
 
@@ -64,14 +65,12 @@ def _checked(check: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 
 def _database() -> dict[str, Any]:
-    with db.engine().connect() as connection:
-        connection.execute(text("SELECT 1"))
+    session.execute(text("SELECT 1"))
     return {}
 
 
 def _migrations() -> dict[str, Any]:
-    with db.engine().connect() as connection:
-        current = MigrationContext.configure(connection).get_current_heads()
+    current = MigrationContext.configure(session.connection()).get_current_heads()
     return {"ok": current == _newest(), "current": current, "newest": _newest()}
 
 

@@ -43,7 +43,8 @@ docs/demo.md tells more. Exit status: 0 done; 1 it failed, or our report and the
 
 def main() -> int:
     given = _arguments()
-    signal.signal(signal.SIGTERM, _as_interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # INT too: a script's background jobs begin with it ignored
+        signal.signal(number, _as_interrupt)
     screen = Screen(to_stderr=given.json)
     try:
         return _send_file(given, screen) if given.csv else _show(given, screen)
@@ -131,6 +132,8 @@ def _tell_what_to_try(screen: Screen, installation: Installation, run: _Run, pag
     screen.say("\n[b]Look behind it[/]")
     screen.plain(f"  {installation.mitto.url}/_sandbox/log?offset=0&limit=10   what “Mitto” took")
     screen.plain(f"  {installation.folder / 'logs'}   the processes' logs")
+    mine = f"BLOSSOM_DATA={installation.folder} BLOSSOM_URL={installation.url}"
+    screen.plain(f"  {mine} bin/blossom shop link {run.shop.domain} 2   opens another campaign's page")
     screen.say("\nAll of it stays up until [b]Ctrl-C[/].")
 
 

@@ -98,7 +98,8 @@ class Screen:
         log.add_row("texts taken", f"{taken:,}", f"{found.provider_log.texts:,}")
         log.add_row("distinct phones", f"{taken:,}", f"{found.provider_log.distinct_phones:,}")
         log.add_row("phones texted twice", "0", f"{found.provider_log.doubled:,}")
-        log.add_row("segments", f"{found.segments:,}", f"{found.provider_log.segments:,}")
+        if found.provider_log.ids is not None:  # else ours are the provider's, and nothing is compared
+            log.add_row("segments", f"{found.segments:,}", f"{found.provider_log.segments:,}")
         self.console.print(ours)
         self.console.print(log)
         for fault in faults:

@@ -1,0 +1,51 @@
+"""What journeys need: a folder that the embedded servers can live in, customers of our own making, and a browser."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from blossom.sandbox import customers
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+QUIET = (
+    # A browser in a test has nobody to call.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-quic",
+    "--no-first-run",
+)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Iterator[Path]:
+    """Below which demos keep their data; not pytest's own, which the servers' account can't enter when we are root."""
+    folder = Path(tempfile.mkdtemp(prefix="blossom-journeys-"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def customers_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A customer export of 120 people."""
+    path = tmp_path_factory.mktemp("customers") / "customers.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        customers.write(120, seed=3, out=file)
+    return path
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium where there is one, else Playwright's own."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=list(QUIET))
+        yield started
+        started.close()
