@@ -108,20 +108,21 @@ def _send_again(
     now = clock.now()
     hours = timedelta(hours=config.current().reservation_hours)
     first_new = _next_number(dispatch.id)
-    dispatches.release_credits(dispatch)
-    reservation = wallet.reserve(
-        dispatch.shop_id,
-        cost,
-        reference=f"dispatch:{dispatch.id}:again:{first_new}",
-        expires_at=now + hours,
-        idle_limit=hours,
-    )
-    session.execute(_AGAIN, {"ids": ids, "state": state.value})
     size = config.current().mitto_batch_size
-    for start in range(0, len(ids), size):
-        recording.move_to_new_batch(dispatch.id, chosen[start].batch_number, ids[start : start + size], due_at=now)
-    for number in sorted({row.batch_number for row in chosen}):
-        recording.recount(dispatch.id, number, now=now, close=False)
+    with session.begin_nested():  # without credit all of it is undone
+        session.execute(_AGAIN, {"ids": ids, "state": state.value})
+        for start in range(0, len(ids), size):
+            recording.move_to_new_batch(dispatch.id, chosen[start].batch_number, ids[start : start + size], due_at=now)
+        for number in sorted({row.batch_number for row in chosen}):
+            recording.recount(dispatch.id, number, now=now, close=False)
+        dispatches.release_credits(dispatch)
+        reservation = wallet.reserve(  # the wallet last, as receipts take it
+            dispatch.shop_id,
+            cost,
+            reference=f"dispatch:{dispatch.id}:again:{first_new}",
+            expires_at=now + hours,
+            idle_limit=hours,
+        )
     dispatch.state, dispatch.finished_at = DispatchState.SENDING.value, None
     dispatch.failure_code = dispatch.failure_text = None
     dispatch.reservation_id = reservation.id if reservation else None
