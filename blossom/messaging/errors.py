@@ -1,3 +1,5 @@
+"""What messaging refuses, in words that a merchant can act on."""
+
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
