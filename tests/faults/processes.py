@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+import orjson
 import psutil
 
 from blossom.platform import config
@@ -41,30 +42,59 @@ def environment(**more: str) -> dict[str, str]:
     }
 
 
-class Process:
-    """`blossom …`, running. What it says is kept for a failing test."""
+class Forks:
+    """Makes processes quickly; see forks.py."""
 
-    def __init__(self, *arguments: str, **settings: str) -> None:
-        self.name = " ".join(arguments)
-        self._output = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by end(); it lives as long as the process
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "blossom.cli", *arguments],
-            env=environment(**settings),
-            stdin=subprocess.DEVNULL,
-            stdout=self._output,
-            stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "tests.faults.forks"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
+        assert self._read() == b"ready"
+
+    def begin(self, arguments: tuple[str, ...], settings: dict[str, str], output: str) -> psutil.Process:
+        assert self._process.stdin is not None
+        order = {"arguments": arguments, "environment": environment(**settings), "output": output}
+        self._process.stdin.write(orjson.dumps(order) + b"\n")
+        self._process.stdin.flush()
+        return psutil.Process(int(self._read()))
+
+    def end(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(10)
+
+    def _read(self) -> bytes:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+class Process:
+    """`blossom …`, running: forked if `forks` is given. What it says is kept for a failing test."""
+
+    def __init__(self, *arguments: str, forks: Forks | None = None, **settings: str) -> None:
+        self.name = " ".join(arguments)
+        self._output = tempfile.NamedTemporaryFile()  # noqa: SIM115 -- closed by end(); it lives as long as the process
+        if forks is not None:
+            self._process = forks.begin(arguments, settings, self._output.name)
+        else:
+            self._process = psutil.Popen(
+                [sys.executable, "-m", "blossom.cli", *arguments],
+                env=environment(**settings),
+                stdin=subprocess.DEVNULL,
+                stdout=self._output,
+                stderr=subprocess.STDOUT,
+            )
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        return int(self._process.pid)
 
     def runs(self) -> bool:
-        return self._process.poll() is None
+        return bool(self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE)
 
     def child(self, queue_name: str) -> int | None:
         """The process id of the supervisor's child for this queue."""
-        for child in psutil.Process(self.pid).children():
+        for child in self._process.children():
             with contextlib.suppress(psutil.Error):  # a zombie, or gone while we look
                 if child.cmdline()[-2:] == ["--queue", queue_name]:
                     return child.pid
@@ -72,22 +102,22 @@ class Process:
 
     def terminate(self, within: float = 30.0) -> float:
         """SIGTERM; the seconds until it, and what it had started, has ended."""
-        family = [psutil.Process(self.pid), *psutil.Process(self.pid).children(recursive=True)]
+        children = self._process.children(recursive=True)
         started = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(within)
-        _, left = psutil.wait_procs(family, timeout=0.5)
+        _, left = psutil.wait_procs(children, timeout=0.5)
         assert left == [], f"{self.name} has left processes behind"
         return time.monotonic() - started
 
     def end(self) -> None:
         """The test is over: gone, however it stands."""
-        if self.runs():
-            family = psutil.Process(self.pid).children(recursive=True)
-            self._process.kill()
-            self._process.wait()
-            for child in family:
-                child.kill()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family = [self._process, *self._process.children(recursive=True)]
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            psutil.wait_procs(family, timeout=10)
         self._output.close()
 
     def output(self) -> str:
