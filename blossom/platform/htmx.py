@@ -46,6 +46,6 @@ COMMENT = ":\n\n"
 def event_stream(events: Iterator[str]) -> Response:
     """Answer with `events` as they come. They are made after the request has ended, outside of its contexts."""
     response = current_app.response_class(events, mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-cache, no-transform"
+    response.headers["Cache-Control"] = "no-store, no-transform"
     response.headers["X-Accel-Buffering"] = "no"  # a buffering proxy would hold back what is meant to be live
     return response

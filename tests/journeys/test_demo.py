@@ -138,6 +138,8 @@ def test_the_campaigns_page_follows_the_send_to_its_end(
         assert figures["total"] == figures["delivered"] + figures["failed"]
         assert log["doubled"] == 0
         assert refused > 0
+    assert page.evaluate("streamed") > 2, "the news came by the stream"
+    assert without_stream.evaluate("streamed") == 0, "the news came by asking"
     assert complaints == [], "the browser found nothing to complain of, the content security policy included"
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out at 320 pixels"
 
@@ -162,6 +164,9 @@ def opened(browser: Browser, address: str, *, streams: bool = True) -> tuple[Pag
     page.on("pageerror", lambda error: complaints.append(str(error)))
     if not streams:
         page.route(re.compile("/events"), lambda route: route.abort())
+    page.add_init_script(
+        "window.streamed = 0; document.addEventListener('htmx:sse:after:message', () => { window.streamed += 1 })"
+    )
     page.goto(address)
     page.evaluate(
         """() => {
