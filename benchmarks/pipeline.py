@@ -36,7 +36,7 @@ def run(ground: Ground, recipients: int, workers: int, rounds: int) -> dict[str,
         name: subprocess.Popen(
             [sys.executable, "-m", "blossom.cli", "worker", "--queue", name.split(":")[0]], env=ground.environment
         )
-        for name in [*(f"send:{number}" for number in range(workers)), "slow"]
+        for name in [*(f"send:{number}" for number in range(workers)), "prepare"]
     }
     watch = Watch([psutil.Process(process.pid) for process in processes.values()])
     try:

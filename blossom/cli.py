@@ -125,18 +125,32 @@ def web(port: int) -> None:
 
 @main.command("worker")
 @click.option(
-    "--queue", "queue_name", type=click.Choice(queue.QUEUES), help="Work on this queue alone, in this process."
+    "--queue",
+    "names",
+    type=click.Choice(queue.QUEUES),
+    multiple=True,
+    help="Work on this queue alone, in this process. Given several times: a process for each.",
 )
-@click.option("--burst", is_flag=True, help="Stop when the queue is empty.")
-def work(queue_name: str | None, burst: bool) -> None:
-    """Run the workers: one process a queue, as many as BLOSSOM_LANES for sending."""
+@click.option("--burst", is_flag=True, help="Stop when the queue is empty; with one --queue.")
+def work(names: tuple[str, ...], burst: bool) -> None:
+    """Run the workers: one process a queue, BLOSSOM_LANES for sending and two that prepare."""
+    if burst and len(names) != 1:
+        raise click.UsageError("--burst goes with one --queue")
     with environment() as settings:
-        if queue_name:
-            worker.work(queue_name, burst=burst)
+        if len(names) == 1:
+            worker.work(names[0], burst=burst)
             return
-        names = [*["send"] * settings.lanes, *[name for name in queue.QUEUES if name != "send"]]
+        if names.count("send") > settings.lanes:
+            # The share of the rate that a process has to itself without Redis is counted by that setting.
+            raise click.UsageError(f"more sending processes than BLOSSOM_LANES ({settings.lanes})")
         command = [sys.executable, "-m", "blossom.cli", "worker", "--queue"]
-        supervisor.supervise([supervisor.Child(name, [*command, name]) for name in names])
+        supervisor.supervise([supervisor.Child(name, [*command, name]) for name in names or _all_queues(settings)])
+
+
+def _all_queues(settings: Config) -> list[str]:
+    """A name for each process of a `worker` that was told nothing else."""
+    several = {"send": settings.lanes, "prepare": worker.PREPARERS}
+    return [name for name in queue.QUEUES for _ in range(several.get(name, 1))]
 
 
 @main.command("clock")

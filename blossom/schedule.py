@@ -9,11 +9,11 @@ from blossom.platform.periodic import Periodic
 JOBS = (
     # Seconds: what a shop would notice. They look at small partial indexes only.
     Periodic("messaging.sweep", timedelta(seconds=5)),
-    Periodic("messaging.ask_about_orphans", timedelta(seconds=10), queue="slow"),
+    Periodic("messaging.ask_about_orphans", timedelta(seconds=10), queue="questions"),
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
     Periodic("inbound.sweep", timedelta(seconds=30)),
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
-    Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="slow"),
+    Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),
 )

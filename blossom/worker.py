@@ -27,6 +27,9 @@ HEARTBEAT_SECONDS = 30
 """RQ forgets an idle worker that was killed after about this time; one killed in a job, after the job's own time-out.
 Nothing here waits for either."""
 
+PREPARERS = 2
+"""Of one `blossom worker`: a small campaign's snapshot doesn't wait for a large one's."""
+
 REGISTERED = (campaigns_jobs, inbound_jobs, messaging_jobs)
 """Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""
 

@@ -104,7 +104,7 @@ def test_with_redis_emptied_at_the_worst_moments_everything_is_sent(outbox: Outb
     dispatch = begin_dispatch(outbox)
     queue.connection().flushdb()  # the job that would fix the audience is gone
     execute("UPDATE dispatches SET created_at = created_at - interval '10 seconds'")
-    start("worker", "--queue", "slow")
+    start("worker", "--queue", "prepare")
     start("worker", "--queue", "send", BLOSSOM_LANE_SECONDS="0.3")
     until(lambda: service.sweep() and outbox.progress(dispatch).sent, "the first texts")
     for _ in range(3):  # lanes, their successors, markers, RQ's own books
@@ -237,3 +237,17 @@ def test_a_pause_stops_real_workers_within_two_seconds(outbox: Outbox, start: St
         service.resume_dispatch(outbox.shop.id, dispatch.id)
     until(has_completed_with_sweeps(outbox, dispatch), "it goes on where it stopped")
     judge(outbox, dispatch, phones)
+
+
+def test_a_small_campaign_is_prepared_while_a_large_one_s_snapshot_goes_on(outbox: Outbox, start: Start) -> None:
+    subscribers(outbox, 20)
+    large = begin_dispatch(outbox)
+    with db.engine().connect() as other, other.begin():
+        other.execute(text("SELECT FROM dispatches WHERE id = :id FOR UPDATE"), {"id": large.id})  # it can't end
+        for _ in range(2):
+            start("worker", "--queue", "prepare")
+        until(lambda: rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), "it is being prepared")
+        small = begin_dispatch(outbox)
+        until(lambda: outbox.progress(small).state is DispatchState.SENDING, "the small one is prepared")
+        assert outbox.progress(large).state is DispatchState.PREPARING
+    until(lambda: outbox.progress(large).state is DispatchState.SENDING, "the large one too")

@@ -75,7 +75,7 @@ def test_a_dispatch_whose_job_was_lost_is_prepared(outbox: Outbox) -> None:
     queue.connection().flushdb()
     assert service.sweep()["unprepared"] == 0, "its job may still be on its way"
     assert service.sweep(clock.now() + timedelta(seconds=11))["unprepared"] == 1
-    assert waiting("slow") == 1
+    assert waiting("prepare") == 1
     assert outbox.progress(dispatch).state is DispatchState.PREPARING
 
 

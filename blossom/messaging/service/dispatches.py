@@ -80,7 +80,11 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
     session.add(dispatch)
     session.flush()
     queue.enqueue(
-        "messaging.prepare_dispatch", queue="slow", shop_id=plan.shop_id, dispatch_id=dispatch.id, timeout_seconds=3600
+        "messaging.prepare_dispatch",
+        queue="prepare",
+        shop_id=plan.shop_id,
+        dispatch_id=dispatch.id,
+        timeout_seconds=3600,
     )
     return dispatch
 
@@ -109,7 +113,11 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
         dispatch.state = DispatchState.PREPARING.value
         session.flush()
         queue.enqueue(
-            "messaging.prepare_dispatch", queue="slow", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600
+            "messaging.prepare_dispatch",
+            queue="prepare",
+            shop_id=shop_id,
+            dispatch_id=dispatch_id,
+            timeout_seconds=3600,
         )
         return dispatch
     dispatch.state = DispatchState.SENDING.value

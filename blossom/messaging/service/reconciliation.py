@@ -153,7 +153,7 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
         for shop_id, dispatch_id in session.execute(_UNPREPARED, {"before": now - timedelta(seconds=10)}):
             queue.enqueue(
                 "messaging.prepare_dispatch",
-                queue="slow",
+                queue="prepare",
                 shop_id=shop_id,
                 dispatch_id=dispatch_id,
                 timeout_seconds=3600,

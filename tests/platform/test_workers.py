@@ -1,0 +1,68 @@
+"""Which processes `blossom worker` starts, and which queue each kind of work waits in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from blossom import cli, schedule, supervisor, worker
+from blossom.platform import config, queue
+
+
+@pytest.fixture
+def started(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the processes that were started, none of them in truth."""
+    settings = config.current()
+    for name, value in (
+        ("DATABASE_URL", str(settings.database_url)),
+        ("REDIS_URL", str(settings.redis_url)),
+        ("BLOSSOM_MASTER_KEYS", cli.new_master_key_text(1)),
+        ("BLOSSOM_LANES", "3"),
+    ):
+        monkeypatch.setenv(name, value)
+    names: list[str] = []
+
+    def supervise(children: Sequence[supervisor.Child]) -> None:
+        assert all(child.command[-2:] == ["--queue", child.name] for child in children)
+        names.extend(child.name for child in children)
+
+    monkeypatch.setattr(supervisor, "supervise", supervise)
+    monkeypatch.setattr(worker, "work", lambda name, burst: names.append(f"here: {name}"))
+    return names
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(cli.main, ["worker", *arguments])
+
+
+def test_told_nothing_it_serves_every_queue_and_prepares_two_campaigns_at_once(started: list[str]) -> None:
+    assert run().exit_code == 0
+    assert started == ["send"] * 3 + ["receipts", "default", "prepare", "prepare", "slow", "questions"]
+
+
+def test_one_queue_is_served_in_this_very_process(started: list[str]) -> None:
+    assert run("--queue", "slow").exit_code == 0
+    assert started == ["here: slow"]
+
+
+def test_several_are_served_by_a_process_each(started: list[str]) -> None:
+    assert run("--queue", "send", "--queue", "receipts", "--queue", "send").exit_code == 0
+    assert started == ["send", "receipts", "send"]
+
+
+@pytest.mark.parametrize("arguments", [["--queue", "send"] * 4, ["--burst"], ["--burst", *["--queue", "slow"] * 2]])
+def test_what_contradicts_itself_is_refused(started: list[str], arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+    assert started == []
+
+
+def test_nothing_that_asks_the_provider_shares_a_queue_with_other_periodic_work() -> None:
+    """A provider that takes 20 s for its answers keeps nobody but the next question waiting."""
+    queues = {job.name: job.queue for job in schedule.JOBS}
+    asking = {"messaging.ask_about_orphans", "messaging.refresh_unanswered"}
+    assert {queues.pop(name) for name in asking} == {"questions"}
+    assert not {"questions", "prepare", "send"} & set(queues.values())
+    assert {"questions", "prepare"} <= set(queue.QUEUES)
