@@ -18,6 +18,7 @@ from sqlalchemy import Connection, event, text
 from blossom.messaging import service
 from blossom.messaging.models import Dispatch
 from blossom.mitto import payloads
+from blossom.mitto.client import MittoClient
 from blossom.mitto.payloads import BulkAnswer, OutgoingText
 from blossom.platform import db
 from tests.factories.consent import create_subscriber
@@ -99,7 +100,7 @@ def multiply_people(outbox: Outbox) -> None:
 _calls = count(1)
 
 
-def take_everything(texts: list[OutgoingText], _: str) -> BulkAnswer:
+def take_everything(_: MittoClient, texts: list[OutgoingText], account: str) -> BulkAnswer:
     """The provider's answer when it took every text."""
     call = next(_calls)
     return BulkAnswer(f"bulk{call}", [f"call{call}text{number}" for number in range(len(texts))])
@@ -109,7 +110,7 @@ def laps(number: int) -> None:
     """So many batches are sent to a provider that takes everything."""
     real, left = service.lane._lap, iter(range(number - 1))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.provider.client(), "send_bulk", take_everything)
+        patch.setattr(service.provider.MittoClient, "send_bulk", take_everything)
         patch.setattr(service.lane, "_lap", lambda *args: real(*args) and next(left, None) is not None)
         service.run_lane(seconds=60, worker="test")
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
 
 import pytest
 from flask import Flask
 from sqlalchemy import text, update
 
-from blossom.messaging import queries, service
-from blossom.messaging.models import Attempt, Batch, Dispatch, Message
+from blossom.messaging import service
+from blossom.messaging.models import Attempt, Dispatch
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import claiming, reconciliation
 from blossom.mitto import payloads
-from blossom.platform import clock, config, db, queue, stopping
-from blossom.platform.errors import NotFound
+from blossom.platform import clock, config, db, queue
 from blossom.wallet import queries as wallet
 from tests.factories.consent import create_subscriber
-from tests.factories.shops import create_shop
 from tests.messaging.conftest import Outbox
 from tests.messaging.test_sending import subscribers
 
@@ -122,7 +117,7 @@ def test_a_lost_worker_in_its_call_leaves_its_texts_unconfirmed_and_paid_for(out
     subscribers(outbox, 3)
     dispatch = outbox.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.provider.client(), "send_bulk", die)
+        patch.setattr(service.provider.MittoClient, "send_bulk", die)
         with pytest.raises(Lost):
             outbox.run()
     assert service.sweep(after_the_lease())["lost"] == 1
@@ -209,6 +204,16 @@ def test_a_late_worker_does_not_move_whom_another_has_in_hand(outbox: Outbox) ->
     assert outbox.mitto.summary()["doubled"] == 0
     assert set(outbox.states(dispatch).values()) == {MessageState.SENT}
     outbox.check_books(dispatch)
+
+
+def test_an_attempt_that_has_ended_since_it_was_found_is_left_alone(outbox: Outbox) -> None:
+    subscribers(outbox, 1)
+    outbox.start()
+    found = claim()
+    with db.transaction() as session:
+        session.execute(update(Attempt).where(Attempt.id == found.attempt_id).values(state="recorded"))
+    with db.transaction():
+        assert not reconciliation._settle_lost(found.attempt_id, after_the_lease())
 
 
 # --- the reconciliation ---------------------------------------------------------------------------------------------
@@ -337,217 +342,3 @@ def test_two_that_look_at_once_set_it_right_once(committed_outbox: Outbox, commi
     summary = outbox.mitto.summary()
     assert (summary["texts"], summary["distinct_destinations"]) == (400, 400)
     outbox.check_books(dispatch)
-
-
-# --- asking the provider --------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def sent(outbox: Outbox) -> Iterator[Dispatch]:
-    """Five texts have left, and no receipt has come; a quarter of an hour has gone by."""
-    subscribers(outbox, 5)
-    dispatch = outbox.start()
-    outbox.run()
-    with clock.frozen_at(clock.now() + timedelta(minutes=16)):
-        yield dispatch
-
-
-def asked(outbox: Outbox) -> int:
-    calls = outbox.mitto.counters()
-    return int(calls["status_calls"])
-
-
-def test_texts_that_no_receipt_told_of_are_asked_after(outbox: Outbox, sent: Dispatch) -> None:
-    found = service.refresh_unanswered()
-    assert sorted(each.provider_message_id for each in found) == sorted(t["messageId"] for t in outbox.mitto.log())
-    assert {each.error for each in found} == {None}
-    assert all(each.status for each in found)
-    outbox.check_books(sent)
-
-
-def test_of_many_those_are_asked_after_first_of_which_nothing_was_heard(outbox: Outbox, sent: Dispatch) -> None:
-    heard = outbox.mitto.log()[:3]
-    outbox.receive(*[payloads.Receipt(each["messageId"], "Sent") for each in heard])
-    first = {each.provider_message_id for each in service.refresh_unanswered(limit=2)}
-    assert first == {each["messageId"] for each in outbox.mitto.log()[3:]}
-
-
-def test_final_ones_are_not_asked_after(outbox: Outbox, sent: Dispatch) -> None:
-    outbox.receive_all("Delivered")
-    assert service.refresh_unanswered() == []
-
-
-@pytest.mark.parametrize("hours", [0, 25])
-def test_neither_the_newest_nor_those_of_yesterday_are_asked_after(outbox: Outbox, sent: Dispatch, hours: int) -> None:
-    moment = clock.now() - timedelta(minutes=10) if hours == 0 else clock.now() + timedelta(hours=hours)
-    with clock.frozen_at(moment):
-        assert service.refresh_unanswered() == []
-
-
-def test_the_merchant_may_ask_after_one_campaign_at_once(outbox: Outbox, sent: Dispatch) -> None:
-    with clock.frozen_at(clock.now() - timedelta(minutes=15)):
-        assert len(service.refresh_unanswered(100, sent.id)) == 5
-        assert service.refresh_unanswered(100, sent.id + 1) == []
-
-
-def test_an_absent_provider_is_asked_once_and_not_for_each_text(outbox: Outbox, sent: Dispatch) -> None:
-    config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
-    questions = []
-    real = service.provider.client().status
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.provider.client(), "_retry_delays", ())
-        patch.setattr(service.provider.client(), "status", lambda each: questions.append(each) or real(each))
-        found = service.refresh_unanswered()
-    assert len(questions) == 1
-    assert [each.error for each in found] == ["could_not_connect"] * 5
-    assert outbox.progress(sent).sent == 5
-
-
-def test_a_process_that_is_to_end_asks_no_more(outbox: Outbox, sent: Dispatch) -> None:
-    stopping.request()
-    assert service.refresh_unanswered() == []
-    outbox.receive(payloads.Receipt("unknown", "Sent"))
-    with clock.frozen_at(clock.now() + timedelta(seconds=10)):
-        assert service.ask_about_orphans().asked == 0
-
-
-def test_one_text_is_asked_after_by_its_id(outbox: Outbox, sent: Dispatch) -> None:
-    provider_id = outbox.mitto.log()[0]["messageId"]
-    assert service.refresh_status(outbox.shop.id, provider_id).status is not None
-    with db.transaction():
-        theirs = create_shop(domain="theirs.myshopify.com", sender="Theirs")
-    for shop_id, name in ((theirs.id, provider_id), (outbox.shop.id, "unknown")):
-        with pytest.raises(NotFound):
-            service.refresh_status(shop_id, name)
-
-
-# --- orphans --------------------------------------------------------------------------------------------------------
-
-
-def orphan(outbox: Outbox, number: int = 1, **start: object) -> Dispatch:
-    """So many texts whose answer was lost, and a receipt for each."""
-    outbox.mitto.configure(faults=[{"kind": "timeout", "taken": True, "next": 1}])
-    dispatch = outbox.start(**start)
-    outbox.run()
-    assert outbox.progress(dispatch).unconfirmed == number
-    return dispatch
-
-
-def ask(seconds: float = 10) -> service.orphans.Asked:
-    with clock.frozen_at(clock.now() + timedelta(seconds=seconds)):
-        found = service.ask_about_orphans()
-    with db.transaction():
-        service.apply_receipts()
-    return found
-
-
-def test_a_receipt_is_asked_about_only_once_the_answer_had_time_to_be_recorded(outbox: Outbox) -> None:
-    subscribers(outbox, 1)
-    orphan(outbox)
-    outbox.receive_all()
-    assert ask(seconds=1).asked == 0
-    assert ask(seconds=10).confirmed == 1
-
-
-def test_several_receipts_about_one_text_are_one_question(outbox: Outbox) -> None:
-    subscribers(outbox, 1)
-    dispatch = orphan(outbox)
-    outbox.receive_all("Sent")
-    outbox.receive_all("Delivered")
-    assert ask() == service.orphans.Asked(asked=1, confirmed=1)
-    assert outbox.progress(dispatch).delivered == 1
-    outbox.check_books(dispatch)
-
-
-def test_a_text_that_is_none_of_ours_is_asked_about_ever_more_rarely_and_given_up(outbox: Outbox) -> None:
-    outbox.receive(payloads.Receipt("unknown", "Delivered"))
-    start = clock.now()
-    moments = []
-    for minutes in range(0, 25 * 60, 1):
-        with clock.frozen_at(start + timedelta(minutes=minutes, seconds=10)):
-            if service.ask_about_orphans().asked:
-                moments.append(minutes)
-    gaps = [after - before for before, after in pairwise(moments)]
-    assert gaps[:4] == sorted(gaps[:4])
-    assert 8 <= len(moments) <= 14
-    with db.transaction() as session:
-        assert session.scalar(text("SELECT state FROM receipts")) == "orphan", "it is given up at its next question"
-    with clock.frozen_at(start + timedelta(hours=40)):
-        service.ask_about_orphans()
-    with db.transaction() as session:
-        assert session.scalar(text("SELECT state FROM receipts")) == "abandoned"
-
-
-def test_of_two_campaigns_with_the_same_words_the_one_called_for_about_then_is_confirmed(outbox: Outbox) -> None:
-    subscribers(outbox, 1)
-    first = orphan(outbox)
-    change("UPDATE attempts SET called_at = called_at - interval '1 hour'")
-    second = orphan(outbox)
-    newest = outbox.mitto.log()[-1]
-    outbox.receive(payloads.Receipt(newest["messageId"], "Delivered"))
-    assert ask().confirmed == 1
-    assert (outbox.progress(first).unconfirmed, outbox.progress(second).delivered) == (1, 1)
-
-
-def test_when_it_could_be_either_neither_is_confirmed(outbox: Outbox, caplog: pytest.LogCaptureFixture) -> None:
-    subscribers(outbox, 1)
-    dispatches = [orphan(outbox), orphan(outbox)]
-    outbox.receive(payloads.Receipt(outbox.mitto.log()[0]["messageId"], "Delivered"))
-    assert ask().confirmed == 0
-    assert [outbox.progress(each).unconfirmed for each in dispatches] == [1, 1]
-    assert "orphans.ambiguous" in caplog.text
-
-
-def test_other_words_to_the_same_person_confirm_nothing(outbox: Outbox) -> None:
-    subscribers(outbox, 1)
-    dispatch = orphan(outbox)
-    change("UPDATE attempts SET manifest = overlay(manifest PLACING '\\x0000000000000000'::bytea FROM 15)")
-    outbox.receive_all()
-    assert ask() == service.orphans.Asked(asked=1, confirmed=0)
-    assert outbox.progress(dispatch).unconfirmed == 1
-
-
-def test_a_question_that_cannot_be_answered_now_leaves_everything_as_it_is(outbox: Outbox) -> None:
-    subscribers(outbox, 3)
-    dispatch = orphan(outbox, 3)
-    outbox.receive_all()
-    url = config.current().mitto_api_url
-    config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.provider.client(), "_retry_delays", ())
-        assert ask().asked == 1
-    assert outbox.progress(dispatch).unconfirmed == 3
-    config.use(replace(config.current(), mitto_api_url=url))
-    assert ask(seconds=180).confirmed == 3
-    assert outbox.progress(dispatch).delivered == 3
-
-
-def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox) -> None:
-    subscribers(outbox, 2)
-    dispatch = outbox.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", die)
-        with pytest.raises(Lost):
-            outbox.run()
-    service.sweep(after_the_lease())
-    with db.transaction() as session:
-        attempt = session.query(Attempt).one()
-        assert (attempt.state, attempt.code, len(attempt.manifest or b"")) == ("lost", "worker_lost", 44)
-        assert session.query(Batch).one().state == "done"
-        assert {message.attempt_id for message in session.query(Message)} == {attempt.id}
-    outbox.receive_all("Delivered")
-    assert ask().confirmed == 2
-    with db.transaction():
-        rows = queries.recipients(outbox.shop.id, dispatch.id)
-    assert {row.state for row in rows} == {MessageState.DELIVERED}
-    outbox.check_books(dispatch)
-
-
-def test_an_attempt_that_has_ended_since_it_was_found_is_left_alone(outbox: Outbox) -> None:
-    subscribers(outbox, 1)
-    outbox.start()
-    found = claim()
-    with db.transaction() as session:
-        session.execute(update(Attempt).where(Attempt.id == found.attempt_id).values(state="recorded"))
-    with db.transaction():
-        assert not reconciliation._settle_lost(found.attempt_id, after_the_lease())
