@@ -19,7 +19,7 @@ from blossom.app import create_app
 from blossom.campaigns import jobs as campaigns_jobs
 from blossom.inbound import jobs as inbound_jobs
 from blossom.messaging import jobs as messaging_jobs
-from blossom.platform import config, logs, queue, stopping
+from blossom.platform import clock, config, db, logs, queue, stopping
 
 log = structlog.get_logger()
 
@@ -44,6 +44,7 @@ def perform(name: str, kwargs: dict[str, Any], request_id: str | None = None) ->
     with _app().app_context():
         logs.begin(request_id, job=name)
         queue.taken_up(name)
+        clock.follow(db.engine())
         try:
             queue.registered()[name](**kwargs)
         except Exception:
@@ -66,7 +67,8 @@ class Worker(SimpleWorker):
 
 def work(queue_name: str, *, burst: bool = False) -> None:
     """Work on one queue until told to stop."""
-    _app()
+    with _app().app_context():
+        clock.follow(db.engine())
     settings = config.current()
     connection = queue.blocking_connection(str(settings.redis_url))
     worker = Worker(

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Mapped, mapped_column
 
 from blossom.platform import clock, queue, stopping
-from blossom.platform.db import Base, session, transaction
+from blossom.platform.db import Base, engine, session, transaction
 
 log = structlog.get_logger()
 
@@ -46,8 +46,11 @@ _RECONCILE_SECONDS = 60.0
 
 _ADD = text("INSERT INTO periodic_turns (name, due_at) VALUES (:name, :now) ON CONFLICT (name) DO NOTHING")
 
-# Counted on from now, not from when it was due: a clock that was down makes up for nothing.
-_TAKE = text("UPDATE periodic_turns SET due_at = :next WHERE name = :name AND due_at <= :now RETURNING name")
+# Counted on from now, not from when it was due: a clock that was down makes up for nothing. What is due further off
+# than any right clock puts it was put there by a wrong one, which would have stopped the job for so long.
+_TAKE = text("""
+UPDATE periodic_turns SET due_at = :next WHERE name = :name AND (due_at <= :now OR due_at > :too_far) RETURNING name
+""")
 
 
 def reconcile(table: Sequence[Periodic]) -> None:
@@ -63,24 +66,28 @@ def tick(table: Sequence[Periodic], now: datetime | None = None) -> list[str]:
     now = now or clock.now()
     taken = []
     for job in table:
-        if session.execute(_TAKE, {"name": job.name, "now": now, "next": now + job.every}).one_or_none():
+        following = now + job.every
+        values = {"name": job.name, "now": now, "next": following, "too_far": following + clock.TOLERANCE}
+        if session.execute(_TAKE, values).one_or_none():
             queue.enqueue(job.name, queue=job.queue, unless_waiting=True, **job.kwargs)
             taken.append(job.name)
     return taken
 
 
 def run(table: Sequence[Periodic], seconds: float = 1.0) -> None:
-    """Tick until the process is asked to stop. A database that is away is waited for."""
+    """Tick until the process is asked to stop. A database that is away is waited for, and no turn is taken before its
+    time is known: so what a turn puts off is due by `every` after the database's time, and no later."""
     reconcile_at = time.monotonic()
     while not stopping.requested():
         started = time.monotonic()
         try:
-            with transaction():
-                if started >= reconcile_at:
-                    reconcile(table)
-                tick(table)
-            if started >= reconcile_at:  # only once that is committed
-                reconcile_at = started + _RECONCILE_SECONDS
+            if clock.follow(engine()):
+                with transaction():
+                    if started >= reconcile_at:
+                        reconcile(table)
+                    tick(table)
+                if started >= reconcile_at:  # only once that is committed
+                    reconcile_at = started + _RECONCILE_SECONDS
         except OperationalError as error:
             log.warning("clock.no_database", error=type(error.orig).__name__)
         stopping.wait(max(0.0, seconds - (time.monotonic() - started)))

@@ -106,7 +106,10 @@ ONE_PLACE: dict[str, tuple[Callable[[Source], Iterator[int]], dict[str, str]]] =
             "blossom/sandbox/": "a provider has a clock of its own",
         },
     ),
-    "asks the database for the time": (_asks_the_database_for_the_time, {}),
+    "asks the database for the time": (
+        _asks_the_database_for_the_time,
+        {"blossom/platform/clock.py": "measures how far the host is from it; all else asks the clock"},
+    ),
     "sleeps": (
         _sleeps,
         {

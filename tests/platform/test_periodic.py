@@ -111,6 +111,20 @@ def _tick_and_fail() -> None:
     raise ZeroDivisionError
 
 
+@pytest.mark.parametrize("ahead", [timedelta(seconds=20), timedelta(hours=1)])
+def test_a_turn_that_a_clock_of_wrong_time_took_stops_nothing(app: Flask, ahead: timedelta) -> None:
+    reconcile_at(NOW)
+    assert periodic.tick((SWEEP,), NOW + ahead) == ["test.sweep"]  # and dies
+    assert periodic.tick((SWEEP,), NOW) == ["test.sweep"]
+    assert rows()["test.sweep"] == NOW + SWEEP.every
+
+
+def test_clocks_that_differ_by_a_little_have_each_turn_once(app: Flask) -> None:
+    reconcile_at(NOW)
+    assert periodic.tick((SWEEP,), NOW + timedelta(seconds=1)) == ["test.sweep"]
+    assert periodic.tick((SWEEP,), NOW) == []
+
+
 # Several clocks
 
 
@@ -198,6 +212,45 @@ def test_a_clock_adds_its_rows_ticks_and_stops_when_asked(
     assert ticks[0] == ["test.sweep", "test.count"]
     assert ticks[1:3] == [[], []]
     assert waiting() == [("test.sweep", {})]
+
+
+def test_a_clock_on_a_host_of_wrong_time_puts_nothing_off_beyond_the_database_s(
+    committed_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.forget()
+    enough, tick = threading.Event(), periodic.tick
+
+    def one_tick(table: tuple[Periodic, ...]) -> list[str]:
+        taken = tick(table)
+        enough.set()
+        return taken
+
+    monkeypatch.setattr(periodic, "tick", one_tick)
+    with monkeypatch.context() as wrong, capture_logs():
+        wrong.setattr(clock, "_host_time", lambda: datetime.now(UTC) + timedelta(hours=1))
+        ticking(committed_app, TABLE, enough)
+    clock.forget()
+    with transaction():
+        late = session.scalars(text("SELECT name FROM periodic_turns WHERE due_at > clock_timestamp() + '4 min'")).all()
+    assert late == []
+    assert set(rows()) == {"test.sweep", "test.count"}
+
+
+def test_a_clock_that_does_not_know_the_time_takes_no_turn(
+    committed_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enough, tries = threading.Event(), 0
+
+    def unknown(_: object) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            enough.set()
+        return False
+
+    monkeypatch.setattr(clock, "follow", unknown)
+    ticking(committed_app, TABLE, enough)
+    assert rows() == {}
 
 
 def test_a_clock_waits_for_its_database_and_then_begins_from_the_start(
