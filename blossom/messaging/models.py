@@ -215,12 +215,13 @@ class Receipt(Base):
     """The provider's word on a text, stored before it is acknowledged. `fingerprint` makes a repeat one row.
 
     States: `new` → `applied`, `orphan` (no message has this id yet), `refused` (names another shop's message),
-    `abandoned` (an orphan that the provider could not explain in time).
+    `abandoned` (an orphan that the provider could not explain in time), `stuck` (it can't be applied: see the log;
+    `new` again, once that is mended, has it applied).
     """
 
     __tablename__ = "receipts"
     __table_args__ = (
-        _one_of("state", "new", "applied", "orphan", "refused", "abandoned"),
+        _one_of("state", "new", "applied", "orphan", "refused", "abandoned", "stuck"),
         Index("ix_receipts_new", "id", postgresql_where=text("state = 'new'")),
         Index("ix_receipts_orphan", "provider_message_id", postgresql_where=text("state = 'orphan'")),
         Index("ix_receipts_provider_message_id", "provider_message_id"),

@@ -146,7 +146,7 @@ CREATE TABLE receipts (
     shop_id bigint,
     message_id bigint,
     state text NOT NULL CONSTRAINT ck_receipts_state
-        CHECK (state IN ('new', 'applied', 'orphan', 'refused', 'abandoned')),
+        CHECK (state IN ('new', 'applied', 'orphan', 'refused', 'abandoned', 'stuck')),
     asked_at timestamptz,
     asked_times smallint NOT NULL DEFAULT 0,
     applied_at timestamptz

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from sqlalchemy import Row, text
+from sqlalchemy.exc import DataError, IntegrityError
 
 from blossom.messaging.rules.states import MessageState, ReceiptFact, furthest, moves_forward
 from blossom.mitto import payloads
 from blossom.platform import clock, queue
 from blossom.platform.db import rows_changed, session
+from blossom.platform.errors import BlossomError
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
@@ -27,6 +29,10 @@ log = structlog.get_logger()
 
 CHUNK = 2_000
 """Receipts applied in one transaction."""
+
+_FAULTS_OF_A_RECEIPT = (IntegrityError, DataError, BlossomError)
+"""What the rows that a receipt names can be to blame for. All else (a lost connection, a deadlock, a mistake in the
+code) concerns every receipt, and is raised."""
 
 _STORE = text("""
 INSERT INTO receipts
@@ -80,10 +86,15 @@ WHERE m.id = v.id
 """)
 
 _LOCK_BATCHES = text("""
-SELECT b.number FROM batches b
+SELECT b.dispatch_id, b.number, b.state FROM batches b
 JOIN unnest(CAST(:dispatch_ids AS bigint[]), CAST(:numbers AS integer[])) AS v(dispatch_id, number)
   ON b.dispatch_id = v.dispatch_id AND b.number = v.number
 ORDER BY b.dispatch_id, b.number FOR NO KEY UPDATE OF b
+""")
+
+_CLOSED_AS = text("""
+SELECT id, CASE state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END AS closed_as FROM dispatches
+WHERE id = ANY(CAST(:ids AS bigint[]))
 """)
 
 _SHIFT = text("""
@@ -106,9 +117,11 @@ WHERE r.id = v.id
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A message's new state. `credits`: what its cost changes by (a refund is negative)."""
+    """A message's new state. `was`: the state that its batch counts it in. `credits`: what its cost changes by (a
+    refund is negative)."""
 
     message: Row[Any]
+    was: MessageState
     fact: ReceiptFact
     provider_message_id: str
     credits: int
@@ -152,18 +165,56 @@ def apply_receipts(limit: int = CHUNK) -> int:
     """Apply up to `limit` stored receipts, oldest first, in the caller's transaction. How many were taken up.
 
     Workers side by side take different ones. Locks: receipts → messages → batches → wallets.
+    When they can't be applied, the oldest half of them is tried, until they can, or one is alone and set aside as
+    `stuck`: nobody's receipt may keep everybody's from being applied. The rest is for the next call.
     """
     due = session.execute(_DUE, {"chunk": limit}).all()
-    if not due:
-        return 0
+    while due:
+        try:
+            with session.begin_nested():
+                _apply(due)
+        except _FAULTS_OF_A_RECEIPT as fault:
+            if len(due) == 1:
+                _set_aside(due[0], fault)
+                return 1
+            due = due[: len(due) // 2]
+        else:
+            return len(due)
+    return 0
+
+
+def _apply(due: Sequence[Row[Any]]) -> None:
     named = [row for row in due if row.message_id is not None and row.named_shop_id in (None, row.shop_id)]
     messages = {row.id: row for row in session.execute(_MESSAGES, {"ids": sorted({row.message_id for row in named})})}
+    states = _states(messages.values())
     facts = _facts({row.provider_message_id for row in named})
-    changes = _changes(named, messages, facts)
+    changes = _changes(named, messages, states, facts)
     _write(changes)
     _settle_money(changes, min((row.id for row in named), default=0))
     _mark(due)
-    return len(due)
+
+
+def _set_aside(receipt: Row[Any], fault: Exception) -> None:
+    log.error(
+        "receipts.stuck",
+        receipt_id=receipt.id,
+        message_id=receipt.message_id,
+        fault=type(fault).__name__,
+        exc_info=True,
+    )
+    session.execute(text("UPDATE receipts SET state = 'stuck' WHERE id = :id"), {"id": receipt.id})
+
+
+def _states(messages: Collection[Row[Any]]) -> dict[int, MessageState]:
+    """The state of each message as its batch counts it, the batches locked. That of a batch which was closed early has
+    its end already, though its row still says pending (`dispatches.close_messages`)."""
+    keys = sorted({(message.dispatch_id, message.batch_number) for message in messages})
+    locked = session.execute(_LOCK_BATCHES, {"dispatch_ids": [key[0] for key in keys], "numbers": [k[1] for k in keys]})
+    closed = {(row.dispatch_id, row.number) for row in locked if row.state == "cancelled"}
+    late = {m.id: m.dispatch_id for m in messages if m.state == "pending" and (m.dispatch_id, m.batch_number) in closed}
+    rows = session.execute(_CLOSED_AS, {"ids": sorted(set(late.values()))}).all() if late else []
+    ends = {row.id: row.closed_as for row in rows}
+    return {m.id: MessageState(ends[m.dispatch_id] if m.id in late else m.state) for m in messages}
 
 
 def _facts(provider_ids: set[str]) -> dict[str, list[ReceiptFact]]:
@@ -176,7 +227,10 @@ def _facts(provider_ids: set[str]) -> dict[str, list[ReceiptFact]]:
 
 
 def _changes(
-    named: Sequence[Row[Any]], messages: dict[int, Row[Any]], facts: dict[str, list[ReceiptFact]]
+    named: Sequence[Row[Any]],
+    messages: dict[int, Row[Any]],
+    states: dict[int, MessageState],
+    facts: dict[str, list[ReceiptFact]],
 ) -> list[_Change]:
     changes: dict[int, _Change] = {}
     for row in named:
@@ -184,7 +238,7 @@ def _changes(
         if message is None:
             continue
         fact = furthest(facts[row.provider_message_id])
-        current, own = MessageState(message.state), message.provider_message_id == row.provider_message_id
+        current, own = states[message.id], message.provider_message_id == row.provider_message_id
         if not own and fact.state is not MessageState.DELIVERED:
             continue  # about an earlier try of a message that is being tried again
         forward = moves_forward(current, fact.state)
@@ -193,7 +247,7 @@ def _changes(
         known = changes.get(message.id)
         if known is None or moves_forward(known.fact.state, fact.state):
             change = _credits_changed(message, current, fact) if forward else 0
-            changes[message.id] = _Change(message, fact, row.provider_message_id, change)
+            changes[message.id] = _Change(message, current, fact, row.provider_message_id, change)
     return list(changes.values())
 
 
@@ -236,11 +290,10 @@ def _write(changes: Sequence[_Change]) -> None:
     shifts: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for change in changes:
         shift = shifts[change.message.dispatch_id, change.message.batch_number]
-        shift[change.message.state] -= 1
+        shift[change.was.value] -= 1
         shift[change.fact.state.value] += 1
     moved = {key: shift for key, shift in sorted(shifts.items()) if any(shift.values())}
     keys = {"dispatch_ids": [key[0] for key in moved], "numbers": [key[1] for key in moved]}
-    session.execute(_LOCK_BATCHES, keys)
     counts = {
         name: [shift[name] for shift in moved.values()] for name in ("sent", "delivered", "failed", "unconfirmed")
     }
