@@ -81,6 +81,11 @@ class MittoClient:
         self._should_stop = should_stop
 
     @property
+    def max_bytes(self) -> int:
+        """The largest body of a call."""
+        return self._max_bytes
+
+    @property
     def longest_call_seconds(self) -> float:
         """The most that one `send_*` or `status` can last, tries and waits included."""
         return (len(self._retry_delays) + 1) * self._timeout + max(self._max_wait, sum(self._retry_delays))

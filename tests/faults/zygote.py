@@ -44,7 +44,7 @@ def _be_a_lane(config: Config, order: dict[str, Any]) -> None:
 
 def _die_at(place: str, batch: int) -> None:
     if place == "called":
-        client = service.provider.client()
+        client = service.provider.sender()
         client.send_bulk = _then_die(client.send_bulk, batch, before=True)  # type: ignore[method-assign]
     else:
         name = PLACES[place]

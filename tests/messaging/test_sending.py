@@ -478,7 +478,7 @@ def test_an_attempt_is_written_down_before_its_call(outbox: Outbox) -> None:
     subscribers(outbox, 5)
     outbox.start()
     seen = []
-    real = service.provider.client().send_bulk
+    real = service.provider.sender().send_bulk
 
     def look_first(*args: object) -> payloads.BulkAnswer:
         assert not db.session.registry.has(), "no session, so no connection, is held during the call"
@@ -487,7 +487,7 @@ def test_an_attempt_is_written_down_before_its_call(outbox: Outbox) -> None:
         return real(*args)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.provider.client(), "send_bulk", look_first)
+        patch.setattr(service.provider.sender(), "send_bulk", look_first)
         outbox.run()
     assert seen == [("calling", 5 * 22)]
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
 
 from blossom.consent import rules as consent
 from blossom.consent.models import Consent
-from blossom.message_templates.rules import estimate
+from blossom.contacts.models import Contact
+from blossom.message_templates.rules import estimate, language
+from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.language import CompiledText
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.rules import caps as caps_rules
@@ -24,6 +26,8 @@ from blossom.messaging.rules.states import MARKETING_KINDS
 from blossom.platform.db import session
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
+from blossom.shops.models import Shop
+from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
 
 
@@ -130,6 +134,19 @@ def estimate_costs(
 ) -> Estimate:
     """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`)."""
     return sum_up(reachable(shop_id, audience, without), compiled, values, prices)
+
+
+def cost_of_messages(dispatch: Dispatch, *which: ColumnElement[bool]) -> int:
+    """What these messages of a dispatch will cost, summed anew: names may have been corrected since it was begun."""
+    shop = session.get_one(Shop, dispatch.shop_id)
+    people = (
+        select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
+        .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
+        .where(Message.shop_id == dispatch.shop_id, Message.dispatch_id == dispatch.id, *which)
+    )
+    compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
+    values = {"shop_name": shop.name, "sender": dispatch.sender}
+    return sum_up(people, compiled, values, wallet.price_list(int(dispatch.price_list_id or 0))).credits
 
 
 def sum_up(

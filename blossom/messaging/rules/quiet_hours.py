@@ -40,26 +40,33 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("UTC")
 
 
-def may_text_at(moment: datetime, zone: str, country: str, quiet: QuietHours) -> bool:
-    """Whether a marketing text may reach this zone and country at `moment`."""
-    return next_allowed(moment, zone, country, quiet) == moment
-
-
 def next_allowed(moment: datetime, zone: str, country: str, quiet: QuietHours) -> datetime:
     """The first moment, `moment` itself or later, at which a text may go. UTC.
 
     When the shop's hours leave nothing of the country's (a shop that texts at night only), the country's hold alone.
     """
+    span = _next_span(moment, zone, country, quiet)
+    return moment.astimezone(UTC) if span is None else max(moment.astimezone(UTC), span[0])
+
+
+def open_until(moment: datetime, zone: str, country: str, quiet: QuietHours) -> datetime | None:
+    """Until when texts may go, if one may at `moment`; None when the hours never close. UTC."""
+    span = _next_span(moment, zone, country, quiet)
+    return None if span is None else span[1]
+
+
+def _next_span(moment: datetime, zone: str, country: str, quiet: QuietHours) -> tuple[datetime, datetime] | None:
+    """The span of open hours that `moment` is in, or the next one; None when there are no quiet hours."""
     moment = moment.astimezone(UTC)
     if not quiet.on:
-        return moment
+        return None
     local_zone, rule = zone_of(zone), COUNTRY_RULES.get(country)
     for hours in (quiet, _NO_HOURS_OF_ITS_OWN):
         day = moment.astimezone(local_zone).date()
         for _ in range(_DAYS_AHEAD):
             for opens, closes in _open_hours(day, local_zone, hours, rule):
                 if moment < closes:
-                    return max(moment, opens)
+                    return opens, closes
             day += timedelta(days=1)
     raise AssertionError("every country is open some day")
 

@@ -10,6 +10,10 @@ TRANSIENT_CODES = frozenset(
         "payment_required",
         "insufficient_credit",
         "wrong_address",
+        "not_found",
+        "could_not_connect",  # Mitto took nothing, as a worker heard too late to try again by itself
+        "rate_limited",
+        "provider_busy",
     }
 )
 

@@ -54,6 +54,7 @@ class SkipReason(StrEnum):
     QUIET_HOURS = "quiet_hours_passed"
     EXPIRED = "validity_passed"
     MISSING_VALUE = "missing_value"
+    UNREADABLE = "unreadable"  # a sealed value that does not open
 
 
 PRIORITIES = {"high": 0, "normal": 1, "low": 2}

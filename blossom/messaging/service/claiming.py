@@ -15,20 +15,19 @@ from sqlalchemy import text
 from blossom.platform import config
 from blossom.platform.db import session
 
-# Turns: automations before campaigns; then the shop that waits longest; within it its priorities. Only the row that is
-# taken gets locked: the ordered list is walked until some batch of some shop can be had.
+# Turns: answers, then automations, then campaigns; then the shop that waits longest; within it its priorities. Only the
+# row that is taken gets locked: the ordered list is walked until some batch can be had.
 _CLAIM = text("""
 WITH turns AS MATERIALIZED (
-    SELECT DISTINCT ON (d.rank, d.shop_id) d.rank, d.shop_id, d.id
+    SELECT d.rank, d.shop_id, d.priority, d.id
     FROM dispatches d
     WHERE d.state = 'sending'
       AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at <= :now)
-    ORDER BY d.rank, d.shop_id, d.priority, d.id
 ), picked AS (
     SELECT b.dispatch_id, b.number
     FROM (
         SELECT t.* FROM turns t LEFT JOIN send_turns s ON s.shop_id = t.shop_id
-        ORDER BY t.rank, s.served_at NULLS FIRST, t.shop_id
+        ORDER BY t.rank, s.served_at NULLS FIRST, t.shop_id, t.priority, t.id
     ) t
     CROSS JOIN LATERAL (
         SELECT b.dispatch_id, b.number FROM batches b
@@ -61,6 +60,17 @@ WITH going AS (
 UPDATE attempts SET state = 'calling', called_at = :now, lease_until = :lease, manifest = :manifest, credits = :credits
 FROM going
 WHERE attempts.id = :attempt_id AND attempts.state = 'claimed'
+RETURNING attempts.id
+""")
+
+# Before a further try of a call of which nothing was taken: as at the first, and the lease begins anew.
+_GO_ON = text("""
+WITH going AS (
+    SELECT id FROM dispatches WHERE id = :dispatch_id AND state = 'sending' FOR SHARE
+)
+UPDATE attempts SET called_at = :now, lease_until = :lease
+FROM going
+WHERE attempts.id = :attempt_id AND attempts.state = 'calling'
 RETURNING attempts.id
 """)
 
@@ -109,6 +119,12 @@ def begin_call(claim: Claim, *, manifest: bytes, credits: int, now: datetime) ->
         "credits": credits,
     }
     return session.execute(_BEGIN, values).one_or_none() is not None
+
+
+def go_on(claim: Claim, now: datetime) -> bool:
+    """Whether a call of which nothing was taken may be made once more: not after a pause or a cancel."""
+    values = {"attempt_id": claim.attempt_id, "dispatch_id": claim.dispatch_id, "now": now, "lease": lease(now)}
+    return session.execute(_GO_ON, values).one_or_none() is not None
 
 
 def give_back(

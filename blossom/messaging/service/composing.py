@@ -21,11 +21,11 @@ from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.values import full_name
 from blossom.messaging.rules import manifest
 from blossom.messaging.rules.caps import Caps, is_capped
-from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed
+from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_until
 from blossom.messaging.rules.states import MARKETING_KINDS, DispatchKind, SkipReason
 from blossom.messaging.service.claiming import Claim
 from blossom.platform import config, crypto
-from blossom.platform.crypto import ShopCipher
+from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import session
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
@@ -38,11 +38,12 @@ FROM dispatches d JOIN shops s ON s.id = d.shop_id
 WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 """)
 
+# A contact whose number has changed since the audience was fixed lends its name to nobody.
 _RECIPIENTS = text("""
 SELECT m.id, m.contact_id, m.phone_sealed, m.country, m.zone,
        c.first_name_sealed, c.last_name_sealed, s.state AS consent
 FROM messages m
-LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.id = m.contact_id
+LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.id = m.contact_id AND c.phone_hash = m.phone_hash
 LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
 WHERE m.dispatch_id = :dispatch_id AND m.batch_number = :batch_number AND m.shop_id = :shop_id AND m.state = 'pending'
 ORDER BY m.id
@@ -108,12 +109,16 @@ class Text:
 
 @dataclass
 class Composed:
-    """A batch, decided. `skipped`: message id → reason. `put_off`: due moment → message ids."""
+    """A batch, decided. `skipped`: message id → reason. `put_off`: due moment → message ids.
+
+    `must_go_by`: when the first of these texts would come too late, at night or out of date; None: never.
+    """
 
     facts: Facts
     texts: list[Text] = field(default_factory=list)
     skipped: dict[int, SkipReason] = field(default_factory=dict)
     put_off: dict[datetime, list[int]] = field(default_factory=lambda: defaultdict(list))
+    must_go_by: datetime | None = None
 
     @property
     def credits(self) -> int:
@@ -132,7 +137,7 @@ class Loaded:
 
 
 def load(claim: Claim) -> Loaded:
-    """Read what the batch needs. In the claim's own transaction, after the claim."""
+    """Read what the batch needs, once its claim is committed: whoever said STOP before that is not texted."""
     keys = {"shop_id": claim.shop_id, "dispatch_id": claim.dispatch_id, "batch_number": claim.batch_number}
     facts = read_facts(claim.shop_id, claim.dispatch_id)
     return Loaded(facts, list(session.execute(_RECIPIENTS, keys)))
@@ -163,7 +168,7 @@ def compiled(source: str, trigger: str) -> language.CompiledText:
 def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, list[datetime]]:
     """Contact → moments of marketing texts in the last week. Empty when the shop has no caps.
 
-    In a transaction of its own, after the claim's commit, so that workers see each other's claims.
+    Read after the claim's commit, so that workers see each other's claims.
     """
     if not (loaded.facts.caps.any and loaded.facts.is_marketing):
         return {}
@@ -200,6 +205,8 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[int, list[datetime]],
             allowed = open_from.get(place)
             if allowed is None:
                 allowed = open_from[place] = next_allowed(now, row.zone, row.country, facts.quiet)
+                if allowed <= now and (closes := open_until(now, row.zone, row.country, facts.quiet)):
+                    composed.must_go_by = min(closes, composed.must_go_by or closes)
             if allowed > now:
                 if allowed >= claim.valid_until:
                     composed.skipped[row.id] = SkipReason.QUIET_HOURS
@@ -208,11 +215,14 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[int, list[datetime]],
                 continue
         try:
             rendered = facts.compiled.render(values(row))
+            phone = cipher.open(row.phone_sealed, "phone")
         except (MissingValue, RenderedTooLong, RenderedEmpty):
             composed.skipped[row.id] = SkipReason.MISSING_VALUE
             continue
+        except SealedValueError:
+            composed.skipped[row.id] = SkipReason.UNREADABLE
+            continue
         parts = segments.count(rendered).segments
-        phone = cipher.open(row.phone_sealed, "phone")
         assert phone is not None, "the column is NOT NULL"
         composed.texts.append(
             Text(row.id, phone, rendered, parts, facts.prices.credits(row.country, parts), digest(cipher, rendered))

@@ -11,13 +11,15 @@ from sqlalchemy import select, text
 from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.errors import InvalidDispatchState
-from blossom.messaging.models import Dispatch
+from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.queries import estimate
 from blossom.messaging.rules.states import (
     FINAL_DISPATCH_STATES,
     PRIORITIES,
     RANKS,
     DispatchKind,
     DispatchState,
+    MessageState,
 )
 from blossom.platform import clock, config, queue
 from blossom.platform.db import session
@@ -25,6 +27,7 @@ from blossom.platform.errors import NotFound
 from blossom.segments.rules import Audience
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
+from blossom.wallet.rules import ReservationState
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,11 @@ def pause_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
 
 
 def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
-    """Go on where it stopped. What waited beyond its validity may go still: the merchant has just said so."""
+    """Go on where it stopped. What waited beyond its validity may go still: the merchant has just said so.
+
+    When its credits were freed meanwhile (a reservation ends a day after its last use), what is left to send is
+    reserved anew; `InsufficientCredit` then leaves it paused.
+    """
     dispatch = lock(shop_id, dispatch_id)
     if dispatch.state in (DispatchState.PREPARING, DispatchState.SENDING):
         return dispatch
@@ -130,8 +137,29 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
         """),
         {"dispatch_id": dispatch_id, "valid_until": clock.now() + validity},
     )
+    _reserve_anew(dispatch)
     nudge_lanes()
     return dispatch
+
+
+def _reserve_anew(dispatch: Dispatch) -> None:
+    """Hold what the pending messages will cost, unless the first reservation is open still."""
+    if dispatch.reservation_id is not None:
+        held = prices.reservation(dispatch.shop_id, dispatch.reservation_id)
+        if held.state is ReservationState.OPEN:
+            return
+    cost = estimate.cost_of_messages(dispatch, Message.state == MessageState.PENDING.value)
+    hours = timedelta(hours=config.current().reservation_hours)
+    reservation = wallet.reserve(
+        dispatch.shop_id,
+        cost,
+        reference=f"dispatch:{dispatch.id}:after:{dispatch.reservation_id}",
+        expires_at=clock.now() + hours,
+        idle_limit=hours,
+    )
+    if reservation is not None:
+        dispatch.reservation_id = reservation.id
+        session.flush()
 
 
 def cancel_dispatch(shop_id: int, dispatch_id: int) -> CancelOutcome:

@@ -6,15 +6,22 @@ goes beyond it comes from the shop's free credits, and when those are short, the
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from sqlalchemy import text
 
+from blossom.messaging.service import recording
+from blossom.messaging.service.claiming import Claim
+from blossom.platform import clock
 from blossom.platform.db import session
+from blossom.wallet import service as wallet
+from blossom.wallet.errors import InsufficientCredit
 
 _STANDING = text("""
-SELECT r.amount - r.captured - r.released AS held, w.balance - w.reserved AS available,
+SELECT r.amount - r.captured - r.released AS held,
        (SELECT coalesce(sum(a.credits), 0) FROM attempts a
-        WHERE a.dispatch_id = :dispatch_id AND a.state = 'calling') AS in_calls
-FROM reservations r JOIN wallets w ON w.shop_id = r.shop_id
+        WHERE a.dispatch_id = :dispatch_id AND a.state = 'calling' AND a.id <> :attempt_id) AS in_calls
+FROM reservations r
 WHERE r.shop_id = :shop_id AND r.id = :reservation_id
 """)
 
@@ -24,20 +31,37 @@ _ROOM = 4
 """While a dispatch holds this many times what its open calls and the next may cost, no lock is needed to be sure."""
 
 
-def missing_for(shop_id: int, dispatch_id: int, reservation_id: int | None, credits: int) -> int:
-    """How many credits are missing for a call that costs up to `credits`; 0: it may be made.
+_COVER = timedelta(hours=1)
+"""How long credits are held for one call beside its dispatch's; the lease of an attempt is far shorter."""
 
-    Near the end of the money the shop's wallet is locked until the transaction ends, so that two workers don't count
-    on the same credits.
+
+def missing_for(claim: Claim, reservation_id: int | None, credits: int) -> int:
+    """How many credits are missing for a call that was begun and costs up to `credits`; 0: it may be made.
+
+    Near the end of what the dispatch holds, the shop's wallet is locked until the transaction ends, and what this call
+    needs beyond that is held for it alone: neither another worker nor another campaign can count on the same credits.
     """
     if credits == 0:
         return 0
     if reservation_id is None:
         return credits
-    keys = {"shop_id": shop_id, "dispatch_id": dispatch_id, "reservation_id": reservation_id}
+    keys = {
+        "shop_id": claim.shop_id,
+        "dispatch_id": claim.dispatch_id,
+        "attempt_id": claim.attempt_id,
+        "reservation_id": reservation_id,
+    }
     standing = session.execute(_STANDING, keys).one()
     if standing.held >= _ROOM * (standing.in_calls + credits):
         return 0
-    session.execute(_LOCK, {"shop_id": shop_id})
+    session.execute(_LOCK, {"shop_id": claim.shop_id})
     standing = session.execute(_STANDING, keys).one()
-    return int(max(0, standing.in_calls + credits - standing.held - standing.available))
+    beyond = min(credits, int(standing.in_calls) + credits - int(standing.held))
+    if beyond <= 0:
+        return 0
+    expires_at = clock.now() + _COVER
+    try:
+        wallet.reserve(claim.shop_id, beyond, recording.attempt_reference(claim.attempt_id), expires_at=expires_at)
+    except InsufficientCredit as error:
+        return error.missing
+    return 0

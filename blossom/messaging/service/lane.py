@@ -24,6 +24,7 @@ from blossom.messaging.service import claiming, composing, dispatches, funds, pr
 from blossom.messaging.service.claiming import Claim
 from blossom.messaging.service.composing import Composed
 from blossom.messaging.service.recording import AttemptKey, Outcome
+from blossom.mitto.client import MittoClient
 from blossom.mitto.errors import SendError, SendErrorKind, SendErrorScope
 from blossom.mitto.payloads import BulkAnswer, OutgoingText, Refused
 from blossom.platform import clock, config, queue, stopping
@@ -57,11 +58,20 @@ def run_lane(seconds: float | None = None, worker: str | None = None) -> Laps:
             with transaction():
                 queue.enqueue("messaging.send_lane", queue="send", at_most=config.current().lanes)
             break
+        first = not touched
         more = _lap(worker, laps, touched)
+        if more and first:
+            _wake_another()
     for dispatch_id in touched:
         with transaction():
             dispatches.finish_if_done(dispatch_id)
     return laps
+
+
+def _wake_another() -> None:
+    """There is work: let another lane look, if one is free. When none is, the nudge waits and does no harm."""
+    with transaction():
+        queue.enqueue("messaging.send_lane", queue="send", at_most=1)
 
 
 def _lap(worker: str, laps: Laps, touched: set[int]) -> bool:
@@ -69,18 +79,24 @@ def _lap(worker: str, laps: Laps, touched: set[int]) -> bool:
     now = clock.now()
     with transaction():
         claim = claiming.claim_batch(worker, now)
-        if claim is None:
-            return False
-        loaded = composing.load(claim)
+    if claim is None:
+        return False
     touched.add(claim.dispatch_id)
-    if loaded.facts.caps.any and loaded.facts.is_marketing:
+    try:
+        client = provider.sender()
         with transaction():
+            loaded = composing.load(claim)
             earlier = composing.earlier_texts(claim, loaded, now)
-    else:
-        earlier = {}
-    composed = composing.compose(claim, loaded, earlier, now)
+        composed = composing.compose(claim, loaded, earlier, now)
+        later = _what_fits(client, composed)
+    except OperationalError:
+        raise  # the database is away: the sweeper gives the batch back
+    except Exception:
+        log.exception("send.unsendable", dispatch_id=claim.dispatch_id, attempt_id=claim.attempt_id)
+        _until_recorded(lambda: _give_up(claim, "unsendable", _UNSENDABLE, now))
+        return True
     if composed.texts:
-        _send(claim, composed)
+        _send(client, claim, composed, later)
     else:
         _finish(claim, composed, [], attempt_state="recorded")
     laps.batches += 1
@@ -88,29 +104,100 @@ def _lap(worker: str, laps: Laps, touched: set[int]) -> bool:
     return True
 
 
-def _send(claim: Claim, composed: Composed) -> None:
-    facts = composed.facts
-    if not _wait_for_turn(claim, composed):
+_UNSENDABLE = "Something in this campaign can't be read, so none of the rest was sent. Write it anew, or ask us."
+
+_SURELY_FITS = 150
+"""Bytes a text of a call beside its words: below this estimate no call is too large, and none needs to be measured."""
+
+
+def _what_fits(client: MittoClient, composed: Composed) -> list[int]:
+    """Leave in `composed` what fits in one call; the ids of the messages that must go in another."""
+    texts = composed.texts
+    if sum(len(item.text) for item in texts) * 6 + len(texts) * _SURELY_FITS < client.max_bytes:
+        return []
+    groups = client.plan(_outgoing(composed), composed.facts.traffic_account_id)
+    fitting = len(groups[0]) if groups else 0
+    composed.texts = texts[:fitting]
+    return [item.message_id for item in texts[fitting:]]
+
+
+def _outgoing(composed: Composed) -> list[OutgoingText]:
+    return [OutgoingText(item.phone, item.text, composed.facts.sender) for item in composed.texts]
+
+
+def _send(client: MittoClient, claim: Claim, composed: Composed, later: list[int]) -> None:
+    if not _wait_for_turn(claim, composed) or not _begin(claim, composed, later):
         return
-    now = clock.now()
-    with transaction():
-        missing = funds.missing_for(claim.shop_id, claim.dispatch_id, facts.reservation_id, composed.credits)
-        if missing:
-            dispatches.stop_for_credit(claim.shop_id, claim.dispatch_id, missing)
-        begun = not missing and claiming.begin_call(
-            claim, manifest=composed.manifest(), credits=composed.credits, now=now
-        )
-        if not begun:
-            claiming.give_back(claim.attempt_id, outcome="given_back", due_at=now, tries=claim.tries, now=now)
-    if not begun:
-        return
-    outgoing = [OutgoingText(item.phone, item.text, facts.sender) for item in composed.texts]
     try:
-        answer = provider.client().send_bulk(outgoing, facts.traffic_account_id)
+        answer = _call(client, claim, composed)
     except SendError as error:
         _after_error(claim, composed, error)
+    except Exception:  # it may have left: never to be guessed
+        log.exception("send.broken", attempt_id=claim.attempt_id)
+        _finish(claim, composed, unconfirmed(composed), attempt_state="unknown", code="worker_fault")
     else:
         _finish(claim, composed, _accepted(composed, answer), attempt_state="recorded", bulk_id=answer.bulk_id)
+
+
+def _begin(claim: Claim, composed: Composed, later: list[int]) -> bool:
+    """Write down that the call is about to be made, if it is paid for, on time, and still wanted; else the batch goes
+    back. What doesn't fit in the call goes into a batch of its own."""
+    facts, now = composed.facts, clock.now()
+    too_late = _is_too_late(composed, now)
+    missing = 0
+    with transaction():
+        begun = not too_late and claiming.begin_call(
+            claim, manifest=composed.manifest(), credits=composed.credits, now=now
+        )
+        if begun:
+            missing = funds.missing_for(claim, facts.reservation_id, composed.credits)
+        if not begun or missing:
+            # Those whose hours are about to close are put off when they have closed, the others go then.
+            due_at = composed.must_go_by if too_late and composed.must_go_by else now
+            claiming.give_back(claim.attempt_id, outcome="given_back", due_at=due_at, tries=claim.tries, now=now)
+        elif later:
+            recording.move_to_new_batch(
+                claim.dispatch_id, claim.batch_number, later, due_at=now, valid_until=claim.valid_until
+            )
+            recording.recount(claim.dispatch_id, claim.batch_number, now=now, close=False)
+    if missing:
+        with transaction():
+            dispatches.stop_for_credit(claim.shop_id, claim.dispatch_id, missing)
+    return begun and not missing
+
+
+def _is_too_late(composed: Composed, now: datetime) -> bool:
+    """Whether a call that begins now could still be under way when somebody's quiet hours begin."""
+    longest = timedelta(seconds=config.current().mitto_timeout_seconds)
+    return composed.must_go_by is not None and now + longest >= composed.must_go_by
+
+
+def _call(client: MittoClient, claim: Claim, composed: Composed) -> BulkAnswer:
+    """Make the call, and again as long as nothing was taken, after 100, 500 and 2,000 ms (spec §3).
+
+    Before each further try the dispatch is asked again: after a pause or a cancel no call begins. A `Retry-After`
+    beyond the waits sends the batch back instead. Raises `SendError`.
+    """
+    facts = composed.facts
+    for delay in (*_RETRY_DELAYS, None):
+        try:
+            return client.send_bulk(_outgoing(composed), facts.traffic_account_id)
+        except SendError as error:
+            if error.kind is not SendErrorKind.TRANSIENT or delay is None:
+                raise
+            if max(delay, error.retry_after or 0.0) > _RETRY_DELAYS[-1] or stopping.wait(
+                max(delay, error.retry_after or 0.0)
+            ):
+                raise
+            now = clock.now()
+            with transaction():
+                wanted = not _is_too_late(composed, now) and claiming.go_on(claim, now)
+            if not wanted:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+_RETRY_DELAYS = (0.1, 0.5, 2.0)
 
 
 def _wait_for_turn(claim: Claim, composed: Composed) -> bool:
@@ -164,18 +251,9 @@ def _after_error(claim: Claim, composed: Composed, error: SendError) -> None:
             error.retry_after or 0.0,
             backoff_seconds(tries, config.current().dispatch_max_backoff_seconds) * random.uniform(0.8, 1.2),  # noqa: S311 -- spreads retries
         )
-        _until_recorded(
-            lambda: claiming.give_back(
-                claim.attempt_id,
-                outcome="returned",
-                due_at=now + timedelta(seconds=seconds),
-                tries=tries,
-                now=now,
-                code=error.code,
-            )
-        )
+        _until_recorded(lambda: _return(claim, composed, error, due_at=now + timedelta(seconds=seconds), tries=tries))
     elif error.scope is SendErrorScope.ACCOUNT:
-        _until_recorded(lambda: _fail(claim, error, now))
+        _until_recorded(lambda: _refuse_account(claim, composed, error))
     elif len(composed.texts) > 1:
         _until_recorded(lambda: _split(claim, composed, error))
     else:
@@ -193,16 +271,44 @@ def unconfirmed(composed: Composed) -> list[Outcome]:
     ]
 
 
-def _fail(claim: Claim, error: SendError, now: datetime) -> None:
+def _return(claim: Claim, composed: Composed, error: SendError, *, due_at: datetime, tries: int) -> bool:
+    """End an attempt of which nothing was taken; its batch is due again at `due_at`. Whether it is.
+
+    When the sweeper took us for dead meanwhile, its texts are unconfirmed and charged: now we know better.
+    """
+    now = clock.now()
+    returned = claiming.give_back(
+        claim.attempt_id,
+        outcome="returned" if error.kind is SendErrorKind.TRANSIENT else "refused",
+        due_at=due_at,
+        tries=tries,
+        now=now,
+        code=error.code,
+    )
+    if not returned:
+        failed = [Outcome(item.message_id, MessageState.FAILED, error=error.code) for item in composed.texts]
+        recording.record(
+            _key(claim), failed, attempt_state="returned", called_at=None, now=now, reservation_id=None, code=error.code
+        )
+    return returned
+
+
+def _refuse_account(claim: Claim, composed: Composed, error: SendError) -> None:
     """The account was refused: nothing of the dispatch can be sent."""
-    claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code)
+    _return(claim, composed, error, due_at=clock.now(), tries=claim.tries)
     dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
+
+
+def _give_up(claim: Claim, code: str, merchant_text: str, now: datetime) -> None:
+    """The dispatch itself can't be sent; without this it would be the first in turn for ever."""
+    claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=code)
+    dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, code, merchant_text)
 
 
 def _split(claim: Claim, composed: Composed, error: SendError) -> None:
     """A refused call took nothing: its batch becomes two, until the text that was refused stands alone."""
     now, key = clock.now(), _key(claim)
-    if claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=error.code):
+    if _return(claim, composed, error, due_at=now, tries=claim.tries):
         recording.split_batch(key, [item.message_id for item in composed.texts], claim.valid_until, now)
         recording.write_outcomes(key, recording.skipped(composed.skipped), called_at=None, now=now)
         recording.recount(claim.dispatch_id, claim.batch_number, now=now)

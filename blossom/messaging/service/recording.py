@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy import text
@@ -17,6 +18,7 @@ from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState, SkipReason
 from blossom.platform import bulk, config, queue
 from blossom.platform.db import session
+from blossom.wallet import queries as wallets
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
 
@@ -34,7 +36,7 @@ WITH v AS MATERIALIZED (
     UPDATE messages m
     SET state = v.state, reason = v.reason, error = v.error, provider_message_id = v.provider_message_id,
         attempt_id = :attempt_id, segments = v.segments, credits = m.credits + v.credits,
-        sent_at = CASE WHEN v.state = 'sent' THEN CAST(:called_at AS timestamptz) ELSE m.sent_at END,
+        sent_at = CASE WHEN v.state IN ('sent', 'unconfirmed') THEN CAST(:called_at AS timestamptz) ELSE m.sent_at END,
         failed_at = CASE WHEN v.state = 'failed' THEN CAST(:now AS timestamptz) END
     FROM v
     WHERE m.id = v.id AND m.shop_id = :shop_id AND m.state IN ('pending', 'unconfirmed')
@@ -208,20 +210,24 @@ def _record_late(
 
 
 def _charge(key: AttemptKey, reservation_id: int, spent: int) -> None:
-    """Charge for texts that have left. They can't be called back: what the shop has no credits for (its reservation
-    expired while the call was in the air, say) is logged as a loss of ours, and never undoes the record."""
+    """Charge for texts that have left, from what the dispatch holds and what was held for this call beside it."""
     reference = attempt_reference(key.attempt_id)
+    charge = partial(wallet.capture, key.shop_id, reservation_id, reference=reference, dispatch_id=key.dispatch_id)
     try:
-        wallet.capture(key.shop_id, reservation_id, spent, reference, dispatch_id=key.dispatch_id, overdraw=True)
-    except InsufficientCredit as error:
-        log.error("wallet.shortfall", attempt_id=key.attempt_id, missing=spent - error.available)
-        wallet.capture(
-            key.shop_id, reservation_id, error.available, reference, dispatch_id=key.dispatch_id, overdraw=True
-        )
+        charge(amount=spent, overdraw=True)
+    except InsufficientCredit:
+        cover = wallets.reservation_by_reference(key.shop_id, reference)
+        if cover is not None:
+            wallet.release(key.shop_id, cover.id)
+        try:
+            charge(amount=spent, overdraw=True)
+        except InsufficientCredit as error:  # texts can't be called back, and their record must not be undone for it
+            log.error("wallet.shortfall", attempt_id=key.attempt_id, missing=spent - error.available)
+            charge(amount=error.available, overdraw=True)
 
 
 def attempt_reference(attempt_id: int) -> str:
-    """How the ledger names the charge for an attempt."""
+    """How the ledger names the charge for an attempt, and the wallet what is held for it beside the reservation."""
     return f"attempt:{attempt_id}"
 
 

@@ -11,11 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Row, select, text
+from sqlalchemy import Row, text
 
-from blossom.contacts.models import Contact
-from blossom.message_templates.rules import language
-from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.errors import InvalidDispatchState, NothingToRetry
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
@@ -24,8 +21,6 @@ from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import dispatches, recording
 from blossom.platform import clock, config
 from blossom.platform.db import session
-from blossom.shops.models import Shop
-from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 
 _RETRYABLE = (DispatchState.COMPLETED, DispatchState.FAILED)
@@ -104,7 +99,7 @@ def _send_again(
     if not chosen:
         raise NothingToRetry(dict(left_out))
     ids = [row.id for row in chosen]
-    cost = _cost(dispatch, ids)
+    cost = estimate.cost_of_messages(dispatch, Message.id.in_(ids))
     now = clock.now()
     hours = timedelta(hours=config.current().reservation_hours)
     first_new = _next_number(dispatch.id)
@@ -130,19 +125,6 @@ def _send_again(
     dispatches.nudge_lanes()
     dispatches.tell_owner(dispatch)
     return RetryOutcome(len(ids), dict(left_out), cost)
-
-
-def _cost(dispatch: Dispatch, ids: Sequence[int]) -> int:
-    """What the second try will cost, summed anew: names may have been corrected since."""
-    shop = session.get_one(Shop, dispatch.shop_id)
-    people = (
-        select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
-        .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
-        .where(Message.dispatch_id == dispatch.id, Message.id.in_(ids))
-    )
-    compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
-    values = {"shop_name": shop.name, "sender": dispatch.sender}
-    return estimate.sum_up(people, compiled, values, prices.price_list(int(dispatch.price_list_id or 0))).credits
 
 
 def _next_number(dispatch_id: int) -> int:

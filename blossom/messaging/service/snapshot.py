@@ -115,19 +115,20 @@ def _prepare(dispatch: Dispatch) -> bool:
         price_list,
     )
     expected = cost()
-    if expected.recipients == 0:
+    now = clock.now()
+    due = _due_moments(dispatch, shop, audience, now)
+    moments = sorted(set(due.values()))
+    if expected.recipients == 0 or not moments:
         dispatches.fail_dispatch(
             shop.id, dispatch.id, "no_recipients", "Nobody in this audience has opted in and has a phone number."
         )
         return False
-    now = clock.now()
-    due = _due_moments(dispatch, shop, audience, now)
-    moments = sorted(set(due.values()))
-    try:
-        reservation = _reserve(dispatch, expected.credits, until=moments[-1])
-    except InsufficientCredit:  # as the preview has it: people who reached a cap will cost nothing
-        capped = estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), now)
-        reservation = _reserve(dispatch, cost(capped).credits, until=moments[-1])
+    held = expected.credits
+    free = prices.balance(shop.id).available
+    if held > free:  # as the preview has it: people who reached a cap will cost nothing
+        held = cost(estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), now)).credits
+    if held > free:  # said before a million rows are written for nothing
+        raise InsufficientCredit(needed=held, available=free)
     total = _insert_messages(dispatch, audience, due, moments, now)
     session.execute(
         _BATCHES,
@@ -139,6 +140,8 @@ def _prepare(dispatch: Dispatch) -> bool:
             "validity_hours": config.current().message_validity_hours,
         },
     )
+    # The wallet last: whoever records a text of this shop waits for it, and the rows above may take a while.
+    reservation = _reserve(dispatch, held, until=moments[-1])
     ready = {
         "dispatch_id": dispatch.id,
         "total": total,
@@ -198,9 +201,10 @@ def _insert_messages(
             .table_valued("zone", "country", "slot", name="places")
             .render_derived()
         )
-        slot = unnested.c.slot
-        joined = people.join(unnested, and_(unnested.c.zone == people.c.zone, unnested.c.country == country))
-        in_turn = func.row_number().over(partition_by=unnested.c.slot, order_by=people.c.contact_id)
+        # Somebody of a place that nobody was of a moment ago comes last: never too early, and never lost.
+        slot = func.coalesce(unnested.c.slot, literal(len(moments) - 1, Integer))
+        joined = people.outerjoin(unnested, and_(unnested.c.zone == people.c.zone, unnested.c.country == country))
+        in_turn = func.row_number().over(partition_by=slot, order_by=people.c.contact_id)
     else:
         in_turn = func.row_number().over(order_by=people.c.contact_id)
     number = cast(slot * _SLOT + (in_turn - 1) // cast(config.current().mitto_batch_size, BigInteger), Integer)
