@@ -49,7 +49,11 @@ def mitto(app: Flask) -> Mitto:
 
 def receipts() -> list[Receipt]:
     """What is stored, in order of arrival."""
-    return list(db.session.scalars(select(Receipt).order_by(Receipt.provider_message_id, Receipt.id).execution_options(populate_existing=True)))
+    return list(
+        db.session.scalars(
+            select(Receipt).order_by(Receipt.provider_message_id, Receipt.id).execution_options(populate_existing=True)
+        )
+    )
 
 
 def texts() -> list[InboundText]:
