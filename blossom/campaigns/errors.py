@@ -66,3 +66,29 @@ class ChangedMeanwhile(BlossomError):
             details={"version": version},
             actionable="Reload it, and make your change again.",
         )
+
+
+class TooManyQuestions(BlossomError):
+    """The provider can't be asked now: the account's rate is used up, by texts or by other questions."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(
+            "The provider is being asked, or sent to, as fast as it allows.",
+            code="too_many_questions",
+            status=429,
+            details={"retry_after_seconds": retry_after_seconds},
+            actionable="Wait as long as Retry-After says. Receipts come by themselves meanwhile.",
+        )
+
+
+class TooManyTests(BlossomError):
+    """The shop's test texts of a day are used up. `left`: how many numbers could still be texted now."""
+
+    def __init__(self, most: int, left: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"Test texts go to {most} numbers a day; {left} are left.",
+            code="too_many_tests",
+            status=429,
+            details={"most_a_day": most, "left": left, "retry_after_seconds": retry_after_seconds},
+            actionable="Try it on fewer numbers, or again when Retry-After says.",
+        )

@@ -38,5 +38,8 @@ def settle_all() -> None:
     with transaction():
         unsettled = queries.unsettled_dispatches()
     for shop_id, dispatch_id in unsettled:
-        with transaction():
-            campaigns.settle(shop_id, dispatch_id)
+        try:
+            with transaction():
+                campaigns.settle(shop_id, dispatch_id)
+        except Exception:  # as above: the others' news must not wait for this one's
+            log.exception("campaigns.settle_failed", shop_id=shop_id, dispatch_id=dispatch_id)

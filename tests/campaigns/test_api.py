@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +13,6 @@ from sqlalchemy.orm import Session
 
 from blossom.campaigns.models import Campaign
 from blossom.messaging.rules.states import DispatchState
-from blossom.messaging.service import provider
-from blossom.mitto.errors import SendError
-from blossom.mitto.payloads import MessageStatus
 from blossom.platform import clock
 from blossom.shops.models import Shop
 from tests.api.client import ApiClient, client_for
@@ -57,8 +55,8 @@ OTHERS: list[tuple[str, str, str, Any]] = [
     ("POST", "/api/campaigns", "campaigns:write", {"name": "New"}),
     ("GET", "/api/campaigns/stats?ids=1", "campaigns:read", None),
     ("GET", "/api/campaigns/queue/stats", "operator", None),
-    ("POST", "/api/mitto/refresh-status", "campaigns:read", {"providerMessageId": "x"}),
-    ("POST", "/api/mitto/refresh-status-bulk", "campaigns:read", {"campaignId": 1}),
+    ("POST", "/api/mitto/refresh-status", "campaigns:send", {"providerMessageId": "x"}),
+    ("POST", "/api/mitto/refresh-status-bulk", "campaigns:send", {"campaignId": 1}),
 ]
 BY_NAME = [f"{method} {path}" for method, path, _, _ in ROUTES]
 
@@ -338,6 +336,21 @@ def test_tried_on_own_numbers(client: ApiClient, ours: Shop) -> None:
         assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_input"), bad
 
 
+def test_a_shop_tests_on_so_many_numbers_a_day_and_no_more(client: ApiClient, ours: Shop, session: Session) -> None:
+    address = f"/api/campaigns/{create_campaign(ours).id}/test-send"
+    body = {"phones": [f"+30691234567{digit}" for digit in range(10)]}
+    assert client.post(address, body).status_code == 200
+    session.execute(text("UPDATE dispatches SET total = 195, created_at = created_at - interval '1 hour'"))
+    refused = client.post(address, body)
+    assert (refused.status_code, refused.get_json()["code"]) == (429, "too_many_tests")
+    assert refused.get_json()["details"]["left"] == 5
+    assert 82_700 <= int(refused.headers["Retry-After"]) <= 82_800, "23 hours on"
+    assert client.post(address, {"phones": body["phones"][:5]}).status_code == 200
+    assert client.post(address, {"phones": body["phones"][:1]}).status_code == 429
+    session.execute(text("UPDATE dispatches SET created_at = created_at - interval '24 hours'"))
+    assert client.post(address, body).status_code == 200, "the next day"
+
+
 # --- how it stands
 
 
@@ -379,6 +392,19 @@ def test_recipients_page_by_page_and_by_state(client: ApiClient, underway: Campa
         assert client.get(f"{address}?{bad}").status_code == 422
 
 
+def test_phones_are_shown_to_a_key_that_may_read_contacts_and_to_no_other(
+    app: Flask, ours: Shop, underway: Campaign
+) -> None:
+    def phones(*scopes: str) -> list[str]:
+        answer = client_for(app, ours.id, *scopes).get(f"/api/campaigns/{underway.id}/recipients").get_json()
+        return [item["phone"] for item in answer["items"]]
+
+    clear = phones("campaigns:read", "contacts:read")
+    masked = phones("campaigns:read", "campaigns:write", "campaigns:send")
+    assert all(re.fullmatch(r"\+30\d{10}", phone) for phone in clear)
+    assert masked == [f"+30…{phone[-3:]}" for phone in clear]
+
+
 def test_figures_say_whether_they_were_cached(client: ApiClient, underway: Campaign, session: Session) -> None:
     address = f"/api/campaigns/{underway.id}/stats"
     answers = [client.get(address) for _ in range(2)]
@@ -407,63 +433,3 @@ def test_figures_of_several_leave_out_what_is_not_ours(
 def test_the_queue_is_the_operators_to_see(app: Flask, ours: Shop, underway: Campaign) -> None:
     found = client_for(app, ours.id, "operator").get("/api/campaigns/queue/stats").get_json()
     assert found["total"] == found["waiting"] + found["active"] + found["completed"] + found["failed"] == 1
-
-
-# --- asked of the provider
-
-
-class _Provider:
-    """Answers status calls: delivered, but for an id that it lost and one that can't be asked about."""
-
-    def status(self, message_id: str) -> MessageStatus | None:
-        if message_id == "lost":
-            return None
-        if message_id == "down":
-            raise SendError("could_not_connect")
-        return MessageStatus(message_id, "Delivered", (), None, None, NOW, NOW, None, None, 1)
-
-
-@pytest.fixture
-def asked(session: Session, underway: Campaign, monkeypatch: pytest.MonkeyPatch) -> Campaign:
-    """The campaign's first three messages were sent under the ids `known`, `lost` and `down`."""
-    ids = session.scalars(text("SELECT id FROM messages ORDER BY id LIMIT 3")).all()
-    for message_id, provider_id in zip(ids, ("known", "lost", "down"), strict=True):
-        session.execute(
-            text("UPDATE messages SET state = 'sent', provider_message_id = :provider_id WHERE id = :id"),
-            {"id": message_id, "provider_id": provider_id},
-        )
-        session.execute(
-            text("INSERT INTO provider_messages VALUES (:provider_id, :shop_id, :id)"),
-            {"id": message_id, "provider_id": provider_id, "shop_id": underway.shop_id},
-        )
-    session.commit()
-    monkeypatch.setattr(provider, "client", _Provider)
-    return underway
-
-
-def test_one_status_is_asked_for_and_taken_over(client: ApiClient, asked: Campaign, session: Session) -> None:
-    def refreshed(provider_id: str) -> Any:
-        return client.post("/api/mitto/refresh-status", {"providerMessageId": provider_id}).get_json()
-
-    assert refreshed("known") == {"providerMessageId": "known", "status": "Delivered", "updated": True, "error": None}
-    assert (refreshed("lost")["status"], refreshed("lost")["updated"]) == (None, False)
-    assert refreshed("down")["error"] == "could_not_connect"
-    assert refreshed("never heard of")["code"] == "not_found"
-    state = session.execute(text("SELECT state FROM messages WHERE provider_message_id = 'known'")).scalar_one()
-    assert state == "delivered"
-
-
-def test_theirs_is_not_asked_about(app: Flask, asked: Campaign, personas: Personas) -> None:
-    client = client_for(app, personas.theirs.id)
-    assert client.post("/api/mitto/refresh-status", {"providerMessageId": "known"}).status_code == 404
-    assert client.post("/api/mitto/refresh-status-bulk", {"campaignId": asked.id}).status_code == 404
-
-
-def test_a_campaigns_statuses_are_asked_for_together(client: ApiClient, asked: Campaign, ours: Shop) -> None:
-    found = client.post("/api/mitto/refresh-status-bulk", {"campaignId": asked.id}).get_json()
-    assert (found["total"], found["updated"], found["failed"]) == (3, 1, 1)
-    assert {result["providerMessageId"] for result in found["results"]} == {"known", "lost", "down"}
-    draft = create_campaign(ours)
-    assert client.post("/api/mitto/refresh-status-bulk", {"campaignId": draft.id}).get_json()["total"] == 0
-    for bad in ({}, {"campaignId": "1"}, {"campaignId": HUGE}, {"campaignId": 0}):
-        assert client.post("/api/mitto/refresh-status-bulk", bad).status_code == 422

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, timedelta
 from threading import Barrier
+from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from blossom.campaigns import jobs, queries, service
 from blossom.campaigns.rules.states import CampaignState
+from blossom.messaging import jobs as messaging_jobs
 from blossom.messaging.rules.states import DispatchState
 from blossom.platform import clock, queue
 from blossom.platform.db import session, transaction
 from blossom.shops.models import Shop
+from blossom.wallet import queries as balances
+from blossom.wallet import service as wallet
 from tests.api.client import ApiClient, client_for
 from tests.factories.campaigns import create_campaign, create_sending, end_dispatch, make_ready
+from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
 
 
@@ -148,6 +154,55 @@ def test_the_news_of_an_end_settles_and_so_does_the_sweep_when_it_was_lost(commi
         jobs.settle_all()
         assert _state(ours, lost.id) is CampaignState.COMPLETED
         assert _state(ours, open_still.id) is CampaignState.SENDING
+
+
+def test_one_that_cannot_be_settled_does_not_keep_the_others(
+    committed_app: Flask, ours: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        broken, sound = create_sending(ours), create_sending(ours)
+        for campaign in (broken, sound):
+            end_dispatch(campaign, DispatchState.COMPLETED)
+    settle = service.settle
+
+    def break_one(shop_id: int, dispatch_id: int) -> bool:
+        if dispatch_id == broken.dispatch_id:
+            raise ZeroDivisionError
+        return settle(shop_id, dispatch_id)
+
+    monkeypatch.setattr(service, "settle", break_one)
+    with capture_logs() as told:
+        jobs.settle_all()
+    assert (_state(ours, broken.id), _state(ours, sound.id)) == (CampaignState.SENDING, CampaignState.COMPLETED)
+    assert [entry["dispatch_id"] for entry in told if entry["event"] == "campaigns.settle_failed"] == [
+        broken.dispatch_id
+    ]
+
+
+def test_credits_are_held_until_the_last_zone_of_a_local_time_has_had_its_day(committed_app: Flask, ours: Shop) -> None:
+    """The wall time comes 25 hours later in Pago Pago than on Kiritimati, and both are of one reservation."""
+    now = clock.now().replace(microsecond=0)
+    with transaction():
+        for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
+            create_subscriber(ours, zone=zone)
+        session.execute(text("UPDATE shops SET quiet_hours_on = false"))
+        campaign = create_campaign(ours)
+        wall = (now + timedelta(days=3)).replace(tzinfo=None)
+        service.schedule_campaign(ours.id, campaign.id, wall, local=True, actor="test")
+    first, last = (
+        wall.replace(tzinfo=ZoneInfo(zone)).astimezone(UTC) for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+    )
+    with clock.frozen_at(first):
+        jobs.enqueue_due()
+        [prepare] = _jobs("messaging.prepare_dispatch")
+        messaging_jobs.prepare_dispatch(**prepare)
+    with transaction():
+        due = session.scalars(text("SELECT DISTINCT due_at FROM batches ORDER BY 1")).all()
+    assert (due[0], due[-1], due[-1] - due[0]) == (first, last, timedelta(hours=25))
+    for moment, held in ((last + timedelta(hours=23), True), (last + timedelta(hours=25), False)):
+        with clock.frozen_at(moment), transaction():
+            wallet.expire_due(moment)
+            assert (balances.balance(ours.id).reserved > 0) is held, moment
 
 
 def test_the_job_that_messaging_tells_is_registered() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.campaigns import queries
+from blossom.campaigns import service as campaigns
 from blossom.campaigns.api.examples import PROGRESS, STATS
 from blossom.campaigns.api.rendering import (
     progress_answer,
@@ -25,9 +26,8 @@ from blossom.campaigns.forms.inputs import RecipientsQuery, RefreshBulkInput, Re
 from blossom.messaging import queries as progress
 from blossom.messaging import service as messaging
 from blossom.platform.api import Principal, Reply, encode_cursor
-from blossom.platform.db import transaction
 
-MOST_REFRESHED = 100
+_ASKING = {"not_found": 404, "too_many_questions": 429}
 _CACHE = {"X-Cache": "HIT when the figures were cached, else MISS. A change of them is never missed."}
 
 
@@ -56,6 +56,7 @@ def campaign_progress(caller: Principal, campaign_id: int) -> ProgressAnswer:
     query=RecipientsQuery,
     answer=RecipientsAnswer,
     summary="Who got it, and who did not",
+    description="Phones are masked (`+30…408`) unless the key holds `contacts:read` as well.",
 )
 def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQuery) -> RecipientsAnswer:
     campaign = queries.get_campaign(caller.shop_id, campaign_id)
@@ -72,7 +73,7 @@ def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQu
     )
     shown = rows[: query.page_size]
     return RecipientsAnswer(
-        items=[recipient_answer(row) for row in shown],
+        items=[recipient_answer(row, phone_in_clear="contacts:read" in caller.scopes) for row in shown],
         page_size=query.page_size,
         next_cursor=encode_cursor(shown[-1].id) if len(rows) > len(shown) else None,
     )
@@ -126,33 +127,29 @@ def queue_stats(caller: Principal) -> QueueStatsAnswer:
 
 @api.post(
     "/mitto/refresh-status",
-    scope="campaigns:read",
+    scope="campaigns:send",
     body=RefreshInput,
     answer=RefreshAnswer,
     summary="Ask the provider about one text",
-    errors={"not_found": 404},
+    errors=_ASKING,
     own_transactions=True,
 )
 def refresh_status(caller: Principal, body: RefreshInput) -> RefreshAnswer:
-    return _refreshed(messaging.refresh_status(caller.shop_id, body.provider_message_id))
+    return _refreshed(campaigns.refresh_status(caller.shop_id, body.provider_message_id))
 
 
 @api.post(
     "/mitto/refresh-status-bulk",
-    scope="campaigns:read",
+    scope="campaigns:send",
     body=RefreshBulkInput,
     answer=RefreshBulkAnswer,
     summary="Ask the provider about a campaign's texts",
-    description=f"Up to {MOST_REFRESHED} of the last day that no receipt has told of, the oldest first.",
-    errors={"not_found": 404},
+    description=f"Up to {campaigns.MOST_AT_ONCE} of the last day that no receipt has told of, the oldest first.",
+    errors=_ASKING,
     own_transactions=True,
 )
 def refresh_status_bulk(caller: Principal, body: RefreshBulkInput) -> RefreshBulkAnswer:
-    with transaction():
-        dispatch_id = queries.get_campaign(caller.shop_id, body.campaign_id).dispatch_id
-    results = []
-    if dispatch_id is not None:
-        results = [_refreshed(found) for found in messaging.refresh_unanswered(MOST_REFRESHED, dispatch_id)]
+    results = [_refreshed(found) for found in campaigns.refresh_campaign(caller.shop_id, body.campaign_id)]
     return RefreshBulkAnswer(
         total=len(results),
         updated=sum(result.updated for result in results),

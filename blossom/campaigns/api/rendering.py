@@ -160,10 +160,10 @@ def refused_preview(reasons: list[ReasonAnswer], credit: Balance) -> CampaignPre
     )
 
 
-def recipient_answer(row: RecipientRow) -> RecipientAnswer:
+def recipient_answer(row: RecipientRow, *, phone_in_clear: bool) -> RecipientAnswer:
     return RecipientAnswer(
         id=row.id,
-        phone=row.phone,
+        phone=row.phone if phone_in_clear or row.phone is None else f"{row.phone[:3]}…{row.phone[-3:]}",
         country=row.country,
         status=row.state,
         reason=row.reason,

@@ -9,6 +9,7 @@ from blossom.campaigns.api.routes import api
 from blossom.campaigns.forms.answers import CancelAnswer, RetryAnswer, StatusAnswer, TestSendAnswer
 from blossom.campaigns.forms.inputs import RetryInput, TestSendInput
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.trials import MOST_TESTED_A_DAY
 from blossom.messaging.service import RetryOutcome
 from blossom.platform.api import Principal
 
@@ -107,8 +108,11 @@ def retry_unconfirmed(caller: Principal, campaign_id: int) -> RetryAnswer:
     body=TestSendInput,
     answer=TestSendAnswer,
     summary="Send the text to numbers of your own",
-    description="Without consent, caps and quiet hours, but never to a number that said STOP. It is paid for.",
-    errors=_UNFIT | _UNPAID | {"invalid_text": 422},
+    description=(
+        "Without consent, caps and quiet hours, but never to a number that said STOP. It is paid for."
+        f" To {MOST_TESTED_A_DAY} numbers in 24 hours."
+    ),
+    errors=_UNFIT | _UNPAID | {"invalid_text": 422, "too_many_tests": 429},
     body_example={"phones": ["+306912345678"]},
 )
 def send_test(caller: Principal, campaign_id: int, body: TestSendInput) -> TestSendAnswer:

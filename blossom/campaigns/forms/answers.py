@@ -206,7 +206,7 @@ class RecipientAnswer(Answer):
     """One text to one person."""
 
     id: int
-    phone: str | None
+    phone: str | None = Field(description="Masked for a key without `contacts:read`.")
     country: str
     status: MessageState
     reason: str | None = Field(description="Of a skip.")

@@ -5,6 +5,7 @@ from blossom.campaigns.queries.listing import (
     get_campaign,
     list_campaigns,
     many_campaigns,
+    tested_since,
     unsettled_dispatches,
 )
 from blossom.campaigns.queries.stats import CampaignStats, campaign_stats, stats_of
@@ -17,5 +18,6 @@ __all__ = [
     "list_campaigns",
     "many_campaigns",
     "stats_of",
+    "tested_since",
     "unsettled_dispatches",
 ]

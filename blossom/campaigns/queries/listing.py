@@ -10,7 +10,7 @@ from sqlalchemy import and_, func, select
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
 from blossom.messaging.models import Dispatch
-from blossom.messaging.rules.states import DispatchState
+from blossom.messaging.rules.states import DispatchKind, DispatchState
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 
@@ -57,6 +57,16 @@ def list_campaigns(
         wanted.append(Campaign.id < before_id)
     rows = session.scalars(select(Campaign).where(*wanted).order_by(Campaign.id.desc()).offset(offset).limit(limit))
     return list(rows), total
+
+
+def tested_since(shop_id: int, moment: datetime) -> list[tuple[datetime, int]]:
+    """The shop's test sends after `moment`, the oldest first: when, and to how many numbers."""
+    rows = session.execute(
+        select(Dispatch.created_at, Dispatch.total)
+        .where(Dispatch.shop_id == shop_id, Dispatch.kind == DispatchKind.TEST.value, Dispatch.created_at > moment)
+        .order_by(Dispatch.created_at)
+    )
+    return [(row.created_at, row.total) for row in rows]
 
 
 def due_campaigns(now: datetime, limit: int = 100) -> Sequence[tuple[int, int]]:

@@ -1,9 +1,11 @@
 """The use cases of campaigns. They flush; who calls them commits.
 
 Each locks its campaign before it looks at the dispatch, and changes both in one transaction, so that the two never
-disagree for longer than the news of a dispatch's end takes (`settle`).
+disagree for longer than the news of a dispatch's end takes (`settle`). The provider is asked outside of all of that
+(`asking`).
 """
 
+from blossom.campaigns.service.asking import MOST_AT_ONCE, refresh_campaign, refresh_status
 from blossom.campaigns.service.fitness import preview, text_reasons
 from blossom.campaigns.service.sending import (
     cancel_campaign,
@@ -26,6 +28,7 @@ from blossom.campaigns.service.writing import (
 )
 
 __all__ = [
+    "MOST_AT_ONCE",
     "cancel_campaign",
     "create_campaign",
     "delete_campaign",
@@ -34,6 +37,8 @@ __all__ = [
     "enqueue_due_campaign",
     "pause_campaign",
     "preview",
+    "refresh_campaign",
+    "refresh_status",
     "resume_campaign",
     "retry_failed",
     "retry_unconfirmed",

@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 from blossom.audit import service as audit
 from blossom.campaigns import errors, queries
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules import trials
 from blossom.campaigns.rules.states import REPEATED, Action, CampaignState, allowed_from
 from blossom.campaigns.service import fitness
 from blossom.campaigns.service.locking import fold, lock, require
@@ -19,7 +20,7 @@ from blossom.messaging import service as messaging
 from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchKind
 from blossom.platform import clock
-from blossom.platform.db import session
+from blossom.platform.db import lock_for_transaction, session
 from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
 
@@ -202,12 +203,13 @@ def _retry(
 def send_test(shop_id: int, campaign_id: int, phones: Sequence[str], *, actor: str) -> Dispatch:
     """Send the campaign's text, as it stands, to numbers of the merchant's own. The campaign stays as it is.
 
-    Raises `NotFound`; `CannotSend` for a faulty text; messaging's and wallet's refusals.
+    Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
     if reasons := fitness.faults_of_text(shop, campaign):
         raise errors.CannotSend(reasons)
+    _check_tests_left(shop_id, len(phones))
     dispatch = messaging.send_test(
         messaging.Trial(
             shop_id=shop_id, source=fitness.source_of(shop, campaign.body), sender=shop.sender, phones=phones
@@ -215,6 +217,16 @@ def send_test(shop_id: int, campaign_id: int, phones: Sequence[str], *, actor: s
     )
     _note(campaign, "tested", actor, dispatch_id=dispatch.id, numbers=len(phones))
     return dispatch
+
+
+def _check_tests_left(shop_id: int, numbers: int) -> None:
+    """Test texts ask for nobody's consent, so that their number is bound. Raises `TooManyTests`."""
+    lock_for_transaction("campaigns.test_sends", shop_id % 2**31)  # of two at once the second counts the first's
+    now = clock.now()
+    tested = queries.tested_since(shop_id, now - trials.A_DAY)
+    left = trials.left([count for _, count in tested])
+    if numbers > left:
+        raise errors.TooManyTests(trials.MOST_TESTED_A_DAY, left, trials.seconds_until(numbers, tested, now))
 
 
 def settle(shop_id: int, dispatch_id: int) -> bool:
