@@ -2,8 +2,12 @@
 
 A bucket fills at `rate` tokens a second up to one second's worth. `take` debits at once, into the red if it must, and
 says how long to wait until the debt is paid: callers queue up fairly and none starves. The buckets live in Redis, so
-that all workers share them. Without Redis each process keeps its own at a fraction of the rate: slower, never faster.
-Time is Redis' own, so that clocks of workers need not agree.
+that all workers share them. Time is Redis' own, so that clocks of workers need not agree.
+
+Without Redis each process keeps its own at a share of the rate: a quarter, or less where BLOSSOM_LANES is more than
+four, so that the sending processes of one host together stay within the rate. Hosts can't see each other then: with
+two lanes each, two hosts stay within it still, and three exceed it by half. Processes that ask rather than send take
+their share besides.
 """
 
 from __future__ import annotations
@@ -14,11 +18,11 @@ from dataclasses import dataclass
 import redis
 import structlog
 
-from blossom.platform import queue
+from blossom.platform import config, queue
 
 log = structlog.get_logger()
 
-ALONE_SHARE = 0.25
+LARGEST_SHARE = 0.25
 """Of the rate, when Redis is gone and the other workers can't be seen."""
 
 _TAKE = """
@@ -70,8 +74,12 @@ class Throttle:
         self.take(buckets, -amount)
 
     def _take_alone(self, bucket: Bucket, amount: int) -> float:
-        rate, now = bucket.rate * ALONE_SHARE, time.monotonic()
+        rate, now = bucket.rate * _share(), time.monotonic()
         level, at = self._own.get(bucket.name, (rate, now))
         level = min(rate, level + (now - at) * rate) - amount
         self._own[bucket.name] = (level, now)
         return max(0.0, -level / rate)
+
+
+def _share() -> float:
+    return min(LARGEST_SHARE, 1 / config.current().lanes)

@@ -15,8 +15,8 @@ import pytest
 import redis
 from structlog.testing import capture_logs
 
-from blossom.platform import queue, throttle
-from blossom.platform.throttle import ALONE_SHARE, Bucket, Throttle
+from blossom.platform import config, queue, throttle
+from blossom.platform.throttle import Bucket, Throttle
 from tests.conftest import Services
 
 _names = itertools.count()
@@ -182,7 +182,8 @@ def test_a_redis_that_has_forgotten_the_script_is_told_it_again(own_redis: redis
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """No Redis, and a clock that a test moves: `alone[0]` in seconds."""
+    """No Redis, two lanes, and a clock that a test moves: `alone[0]` in seconds."""
+    monkeypatch.setattr(config, "_current", config.Config(lanes=2))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -197,7 +198,17 @@ def test_without_redis_work_goes_on_at_a_share_of_the_rate(alone: list[float]) -
     assert own.take([one], 25) == 0
     assert own.take([one], 25) == pytest.approx(1)
     assert own.take([one], 50) == pytest.approx(3)
-    assert ALONE_SHARE == 0.25
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 5, 16])
+def test_without_redis_all_lanes_of_a_host_together_keep_the_rate(
+    alone: list[float], monkeypatch: pytest.MonkeyPatch, lanes: int
+) -> None:
+    monkeypatch.setattr(config, "_current", config.Config(lanes=lanes))
+    one, processes = bucket(rate=100), [Throttle() for _ in range(lanes)]
+    seconds = max(process.take([one], 100) for process in processes)
+    burst = lanes * 100 / max(4, lanes)  # a bucket is full at first
+    assert lanes * 100 - burst <= one.rate * seconds + 1e-9
 
 
 def test_without_redis_a_bucket_fills_again_up_to_its_share(alone: list[float]) -> None:
