@@ -93,7 +93,8 @@ def price_list(price_list_id: int) -> PriceList:
     if row is None:
         raise NotFound("price list")
     found = PriceList(row.id, row.shop_id, row.name, row.valid_from, row.refund_failed, row.prices or {})
-    for stale in [key for key, (until, _) in _price_lists.items() if until <= time.monotonic()]:
+    # A copy, made in one go: other threads add and remove lists meanwhile.
+    for stale in [key for key, (until, _) in _price_lists.copy().items() if until <= time.monotonic()]:
         _price_lists.pop(stale, None)
     _price_lists[price_list_id] = (time.monotonic() + _CACHE_SECONDS, found)
     return found

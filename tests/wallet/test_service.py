@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from sqlalchemy import text
@@ -374,6 +376,24 @@ class TestPrices:
         session.execute(text("ALTER TABLE price_lists RENAME TO price_lists_away"))
 
         assert queries.price_list(pinned.id) == pinned
+
+    def test_lists_that_other_threads_remember_meanwhile_do_no_harm(
+        self, shop_id: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pinned = queries.price_list_at(shop_id, self.NOW)
+        queries.forget_price_lists()
+        monotonic, numbers = time.monotonic, count(-1, -1)
+
+        def other_thread_gets_its_turn() -> float:
+            queries._price_lists[next(numbers)] = (monotonic() + 60, pinned)
+            return monotonic()
+
+        queries._price_lists |= {-1000: (0.0, pinned), -1001: (0.0, pinned)}
+        with monkeypatch.context() as turns:
+            turns.setattr(time, "monotonic", other_thread_gets_its_turn)
+            assert queries.price_list(pinned.id) == pinned
+        assert {-1000, -1001} & set(queries._price_lists) == set(), "the stale ones are gone"
+        queries.forget_price_lists()
 
     @pytest.mark.parametrize(
         ("prices", "days_later", "field"), [({"GR": 1}, 1, "*"), ({"*": 0}, 1, "*"), ({"*": 1}, 0, "valid_from")]
