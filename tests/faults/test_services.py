@@ -21,6 +21,9 @@ from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.platform import clock, config, db, queue
 from blossom.segments.rules import Audience
+from tests.factories.consent import create_subscriber
+from tests.factories.shops import create_shop
+from tests.factories.wallet import create_wallet
 from tests.faults.processes import Forks, Process, until
 from tests.messaging.conftest import TEXT, Outbox, committed_outbox, mitto, mitto_process
 from tests.messaging.test_sending import subscribers
@@ -59,11 +62,11 @@ def start(outbox: Outbox, forks: Forks) -> Iterator[Start]:
         process.end()
 
 
-def begin_dispatch(outbox: Outbox) -> Dispatch:
+def begin_dispatch(outbox: Outbox, shop_id: int | None = None) -> Dispatch:
     """As a campaign's click does: a row and a job."""
     with db.transaction():
         return service.start_dispatch(
-            service.DispatchPlan(outbox.shop.id, Audience(everybody=True), TEXT, sender="Ours")
+            service.DispatchPlan(shop_id or outbox.shop.id, Audience(everybody=True), TEXT, sender="Ours")
         )
 
 
@@ -239,15 +242,19 @@ def test_a_pause_stops_real_workers_within_two_seconds(outbox: Outbox, start: St
     judge(outbox, dispatch, phones)
 
 
-def test_a_small_campaign_is_prepared_while_a_large_one_s_snapshot_goes_on(outbox: Outbox, start: Start) -> None:
+def test_a_small_shop_s_campaign_is_prepared_while_a_large_one_s_snapshot_goes_on(outbox: Outbox, start: Start) -> None:
     subscribers(outbox, 20)
+    with db.transaction():
+        small_shop = create_shop(domain="small.myshopify.com", sender="Small")
+        create_wallet(small_shop.id)
+        create_subscriber(small_shop)
     large = begin_dispatch(outbox)
     with db.engine().connect() as other, other.begin():
         other.execute(text("SELECT FROM dispatches WHERE id = :id FOR UPDATE"), {"id": large.id})  # it can't end
         for _ in range(2):
             start("worker", "--queue", "prepare")
-        until(lambda: rows("SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"), "it is being prepared")
-        small = begin_dispatch(outbox)
+        until(lambda: rows("SELECT 1 FROM pg_locks WHERE NOT granted"), "it is being prepared")
+        small = begin_dispatch(outbox, small_shop.id)
         until(lambda: outbox.progress(small).state is DispatchState.SENDING, "the small one is prepared")
         assert outbox.progress(large).state is DispatchState.PREPARING
     until(lambda: outbox.progress(large).state is DispatchState.SENDING, "the large one too")
