@@ -18,6 +18,19 @@ class InvalidDispatchState(BlossomError):
         )
 
 
+class CallsStillOpen(BlossomError):
+    """The dispatch has ended, but some of its texts are with a worker still: they end by themselves, soon."""
+
+    def __init__(self, texts: int) -> None:
+        super().__init__(
+            f"It can't be sent again yet: {texts} of its texts are being handed over to Mitto.",
+            code="invalid_status",
+            status=409,
+            details={"in_flight": texts},
+            actionable="Try again in a minute or two.",
+        )
+
+
 class NothingToRetry(BlossomError):
     """No message of the dispatch may be sent again."""
 

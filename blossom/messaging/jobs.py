@@ -23,7 +23,7 @@ def close_messages(shop_id: int, dispatch_id: int) -> None:
     more = True
     while more:
         with transaction():
-            more = bool(messaging.close_messages(dispatch_id))
+            more = bool(messaging.close_messages(shop_id, dispatch_id))
 
 
 @queue.job("messaging.apply_receipts")

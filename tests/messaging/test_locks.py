@@ -76,7 +76,7 @@ def test_a_cancel_while_a_worker_makes_sure_of_the_credits(committed_outbox: Out
     cancel.end()
     outbox.run()
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
     assert set(outbox.states(dispatch).values()) <= {MessageState.SENT, MessageState.CANCELLED}
     outbox.check_books(dispatch)

@@ -170,7 +170,7 @@ def test_it_is_closed_also_when_its_reservation_has_expired_meanwhile(outbox: Ou
 
 def close_rows(dispatch: Dispatch) -> None:
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
 
 

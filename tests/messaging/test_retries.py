@@ -140,7 +140,7 @@ def test_an_account_that_was_refused_can_be_tried_again_once_it_is_mended(outbox
     dispatch = outbox.start()
     outbox.run()
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
     outbox.mitto.configure(faults=[])
     with db.transaction():

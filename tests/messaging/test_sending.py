@@ -173,7 +173,7 @@ def test_a_refused_account_fails_the_dispatch_and_frees_its_credits(outbox: Outb
     dispatch = outbox.start()
     outbox.run()
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
     progress = outbox.progress(dispatch)
     assert (progress.state, progress.failed, progress.sent) == (DispatchState.FAILED, 120, 0)
@@ -297,7 +297,7 @@ def test_cancel_says_what_has_left_and_frees_the_rest(outbox: Outbox) -> None:
     assert outcome.released_credits > 0
     outbox.run()
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
     assert outbox.mitto.summary()["texts"] == 50
     progress = outbox.progress(dispatch)
@@ -320,7 +320,7 @@ def test_a_cancel_between_claim_and_call_keeps_the_texts_in(outbox: Outbox) -> N
         patch.setattr(service.lane, "_send", cancel_first)
         outbox.run()
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
     assert outbox.mitto.summary()["texts"] == 0
     assert outbox.progress(dispatch).cancelled == 5

@@ -20,7 +20,7 @@ from tests.messaging.test_sending import subscribers
 
 def close_rows(dispatch: Dispatch) -> None:
     with db.transaction():
-        while service.close_messages(dispatch.id):
+        while service.close_messages(dispatch.shop_id, dispatch.id):
             pass
 
 

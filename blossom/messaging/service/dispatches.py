@@ -212,8 +212,14 @@ RETURNING d.id
 """)
 
 
+# Before the batches are looked at: a statement that waited for the row in between would have counted before it waited,
+# and complete a dispatch that is being sent again.
+_HOLD = text("SELECT id FROM dispatches WHERE id = :dispatch_id FOR NO KEY UPDATE")
+
+
 def finish_if_done(dispatch_id: int) -> bool:
     """Complete a dispatch whose every message has its outcome, and settle the money of one that was closed early."""
+    session.execute(_HOLD, {"dispatch_id": dispatch_id})
     finished = session.execute(_FINISH, {"dispatch_id": dispatch_id, "now": clock.now()}).one_or_none() is not None
     dispatch = session.scalars(
         select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(populate_existing=True)
@@ -228,7 +234,7 @@ def finish_if_done(dispatch_id: int) -> bool:
 
 def release_credits(dispatch: Dispatch) -> int:
     """Free what a dispatch that has ended still holds, unless a call of it is still open. The credits set free."""
-    if dispatch.reservation_id is None or _in_flight(dispatch.id):
+    if dispatch.reservation_id is None or in_flight(dispatch.id):
         return 0
     return wallet.release(dispatch.shop_id, dispatch.reservation_id)
 
@@ -306,15 +312,33 @@ ORDER BY b.number LIMIT 20
 """)
 
 
-def close_messages(dispatch_id: int) -> int:
-    """Give up to 20 cancelled batches' pending messages their final state; how many batches. 0: all have theirs."""
-    dispatch = session.scalars(select(Dispatch).where(Dispatch.id == dispatch_id)).one()
-    numbers: Sequence[int] = session.scalars(_UNCLOSED, {"dispatch_id": dispatch_id}).all()
+def close_messages(shop_id: int, dispatch_id: int) -> int:
+    """Give up to 20 closed batches' pending messages their final state; how many batches. 0: all have theirs.
+
+    A dispatch that is being sent again has none: sending again has closed them (`close_at_once`).
+    """
+    held = select(Dispatch).where(Dispatch.shop_id == shop_id, Dispatch.id == dispatch_id).with_for_update(read=True)
+    dispatch = session.scalars(held.execution_options(populate_existing=True)).one_or_none()
+    if dispatch is None or dispatch.state not in FINAL_DISPATCH_STATES:
+        return 0
+    return _close_rows(dispatch)
+
+
+def close_at_once(dispatch: Dispatch) -> None:
+    """Close what is left pending of an ended dispatch, its rows too. Its row is locked by the caller, who is about to
+    let it go on: then nobody could tell any more in which state they were to end."""
+    _close_batches(dispatch)
+    while _close_rows(dispatch):
+        pass
+
+
+def _close_rows(dispatch: Dispatch) -> int:
+    numbers: Sequence[int] = session.scalars(_UNCLOSED, {"dispatch_id": dispatch.id}).all()
     failed = dispatch.state == DispatchState.FAILED
     session.execute(
         _CLOSE_ROWS,
         {
-            "dispatch_id": dispatch_id,
+            "dispatch_id": dispatch.id,
             "numbers": list(numbers),
             "state": "failed" if failed else "cancelled",
             "error": dispatch.failure_code if failed else None,
@@ -324,7 +348,7 @@ def close_messages(dispatch_id: int) -> int:
     return len(numbers)
 
 
-def _in_flight(dispatch_id: int) -> int:
+def in_flight(dispatch_id: int) -> int:
     """Messages in batches that a worker has in hand."""
     found = session.execute(
         text("SELECT coalesce(sum(size), 0) FROM batches WHERE dispatch_id = :dispatch_id AND state = 'claimed'"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from blossom.messaging.errors import InvalidDispatchState, NothingToRetry
+from blossom.messaging.errors import CallsStillOpen, InvalidDispatchState, NothingToRetry
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
 from blossom.messaging.rules.retrying import failed_for_now
@@ -54,7 +54,8 @@ class RetryOutcome:
 def retry_failed(shop_id: int, dispatch_id: int, message_ids: Sequence[int] | None = None) -> RetryOutcome:
     """Send again what failed for a reason that passes, or exactly the failed messages that the merchant names.
 
-    Raises `InvalidDispatchState` while the dispatch goes on, `NothingToRetry`, `InsufficientCredit`.
+    Raises `InvalidDispatchState` while the dispatch goes on, `CallsStillOpen` while a failed one has texts in a call,
+    `NothingToRetry`, `InsufficientCredit`.
     """
     dispatch = _ended(shop_id, dispatch_id)
     rows = _candidates(dispatch_id, MessageState.FAILED, message_ids)
@@ -85,6 +86,9 @@ def _ended(shop_id: int, dispatch_id: int) -> Dispatch:
     dispatch = dispatches.lock(shop_id, dispatch_id)
     if dispatch.state not in _RETRYABLE:
         raise InvalidDispatchState("sent again", dispatch.state)
+    if texts := dispatches.in_flight(dispatch_id):
+        raise CallsStillOpen(texts)
+    dispatches.close_at_once(dispatch)
     return dispatch
 
 
