@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from blossom.messaging import service as messaging
-from blossom.platform import queue
+from blossom.platform import config, queue, stopping
 from blossom.platform.db import transaction
 
 
@@ -20,18 +23,19 @@ def send_lane() -> None:
 
 @queue.job("messaging.close_messages")
 def close_messages(shop_id: int, dispatch_id: int) -> None:
-    more = True
-    while more:
-        with transaction():
-            more = bool(messaging.close_messages(shop_id, dispatch_id))
+    def go_on() -> None:
+        queue.enqueue(
+            "messaging.close_messages", queue="slow", shop_id=shop_id, dispatch_id=dispatch_id, timeout_seconds=3600
+        )
+
+    _step_by_step(lambda: messaging.close_messages(shop_id, dispatch_id), go_on)
 
 
 @queue.job("messaging.apply_receipts")
 def apply_receipts() -> None:
-    more = True
-    while more:
-        with transaction():
-            more = bool(messaging.apply_receipts())
+    _step_by_step(
+        messaging.apply_receipts, lambda: queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
+    )
 
 
 @queue.job("messaging.sweep")
@@ -52,3 +56,17 @@ def ask_about_orphans() -> None:
 @queue.job("messaging.refresh_unanswered")
 def refresh_unanswered() -> None:
     messaging.refresh_unanswered()
+
+
+def _step_by_step(step: Callable[[], int], go_on: Callable[[], None]) -> None:
+    """Take steps, each in a transaction of its own, until one finds nothing to do. When a lane's time is up, or the
+    process is to end, `go_on` enqueues the job anew: other jobs of the queue have their turn, and a restart its peace.
+    """
+    ends_at = time.monotonic() + config.current().lane_seconds
+    more = True
+    while more:
+        with transaction():
+            more = bool(step())
+            if more and (stopping.requested() or time.monotonic() >= ends_at):
+                go_on()
+                more = False
