@@ -144,7 +144,14 @@ def _arguments() -> argparse.Namespace:
         epilog=_FIGURES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="send to the customers of this file, and end")
+    parser.add_argument(
+        "--csv",
+        type=Path,
+        nargs="?",
+        const=SAMPLE,
+        metavar="FILE",
+        help="send to the customers of this file (without FILE: the sample's 1,000), and end",
+    )
     parser.add_argument("--message", default=MESSAGE, metavar="TEXT", help="the text, in Liquid (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="with --csv: the figures as the last line of stdout")
     parser.add_argument("--quiet-hours", action="store_true", help="nobody is texted in their night")
@@ -153,7 +160,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--keep", action="store_true", help="leave the data where it is at the end")
     given = parser.parse_args()
     if given.json and not given.csv:
-        parser.error("--json goes with --csv FILE")
+        parser.error("--json goes with --csv")
     return given
 
 
