@@ -171,14 +171,15 @@ def test_what_never_left_is_not_moved_by_a_receipt(ours: Shop, state: str) -> No
     assert message.state == state
 
 
-def test_a_reversal_that_the_shop_cannot_pay_changes_the_message_all_the_same(ours: Shop) -> None:
-    sent = send(ours)
-    receive(said(sent.messages[0], "Failed"))
-    wallet_service.adjust(ours.id, -wallet.balance(ours.id).available, reference="test", reason="emptied")
-    receive(said(sent.messages[0], "Delivered", 1))
-    reload(sent.messages[0])
-    assert sent.messages[0].state == "delivered"
-    assert wallet.verify(ours.id) == []
+@pytest.mark.parametrize(("left", "paid"), [(0, 0), (PRICE - 1, 0), (PRICE, 1), (2 * PRICE + 1, 2), (3 * PRICE, 3)])
+def test_reversals_are_charged_for_as_many_as_the_shop_can_pay(ours: Shop, left: int, paid: int) -> None:
+    sent = send(ours, messages=3, batches=2)
+    receive(*[said(message, "Failed") for message in sent.messages])
+    wallet_service.adjust(ours.id, left - wallet.balance(ours.id).available, reference="test", reason="emptied")
+    receive(*[said(message, "Delivered", 1) for message in sent.messages])
+    check(sent)
+    assert {message.state for message in sent.messages} == {"delivered"}
+    assert sorted(message.credits for message in sent.messages) == sorted([0] * (3 - paid) + [PRICE] * paid)
 
 
 # --- whose receipt it is --------------------------------------------------------------------------------------------

@@ -51,6 +51,12 @@ FROM receipts r LEFT JOIN provider_messages p ON p.provider_message_id = r.provi
 WHERE r.state = 'new' ORDER BY r.id LIMIT :chunk FOR UPDATE OF r SKIP LOCKED
 """)
 
+_DUE_OF_TEXT = text("""
+SELECT r.id, r.provider_message_id, r.named_shop_id, p.shop_id, p.message_id
+FROM receipts r LEFT JOIN provider_messages p ON p.provider_message_id = r.provider_message_id
+WHERE r.state = 'new' AND r.provider_message_id = :only ORDER BY r.id LIMIT :chunk FOR UPDATE OF r SKIP LOCKED
+""")
+
 _MESSAGES = text("""
 SELECT m.id, m.shop_id, m.dispatch_id, m.batch_number, m.state, m.provider_message_id, m.country, m.segments,
        m.credits, m.delivery_status, m.error, m.delivered_at, m.failed_at, d.price_list_id
@@ -82,6 +88,13 @@ SET state = v.state, delivery_status = v.raw, error = v.error, credits = m.credi
 FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:raws AS text[]), CAST(:errors AS text[]),
             CAST(:credits AS integer[]), CAST(:provider_ids AS text[]), CAST(:moments AS timestamptz[]))
      AS v(id, state, raw, error, credits, provider_message_id, at)
+WHERE m.id = v.id
+""")
+
+# Rows that this transaction has changed already: it waits for nobody.
+_FORGIVE = text("""
+UPDATE messages m SET credits = m.credits - v.credits
+FROM unnest(CAST(:ids AS bigint[]), CAST(:credits AS integer[])) AS v(id, credits)
 WHERE m.id = v.id
 """)
 
@@ -161,14 +174,17 @@ def fingerprint(receipt: payloads.Receipt, named_shop_id: int | None) -> bytes:
     return hashlib.sha256("\x1f".join(parts).encode()).digest()
 
 
-def apply_receipts(limit: int = CHUNK) -> int:
+def apply_receipts(limit: int = CHUNK, *, only: str | None = None) -> int:
     """Apply up to `limit` stored receipts, oldest first, in the caller's transaction. How many were taken up.
+
+    `only`: those about the text with this id of the provider's, for a request that must not do everybody's work.
 
     Workers side by side take different ones. Locks: receipts → messages → batches → wallets.
     When they can't be applied, the oldest half of them is tried, until they can, or one is alone and set aside as
     `stuck`: nobody's receipt may keep everybody's from being applied. The rest is for the next call.
     """
-    due = session.execute(_DUE, {"chunk": limit}).all()
+    values = {"chunk": limit, "only": only}
+    due = session.execute(_DUE if only is None else _DUE_OF_TEXT, values).all()
     while due:
         try:
             with session.begin_nested():
@@ -311,20 +327,36 @@ def _settle_money(changes: Sequence[_Change], first_receipt: int) -> None:
 
     Their reference is the first receipt that was applied, which happens once; an orphan's second look would not do.
     """
-    sums: dict[tuple[int, int, bool], int] = defaultdict(int)
+    settled: dict[tuple[int, int, bool], list[_Change]] = defaultdict(list)
     for change in changes:
         if change.credits:
             key = change.message.shop_id, change.message.dispatch_id, change.credits < 0
-            sums[key] += abs(change.credits)
-    for (shop_id, dispatch_id, back), amount in sorted(sums.items()):
+            settled[key].append(change)
+    for (shop_id, dispatch_id, back), those in sorted(settled.items(), key=lambda item: item[0]):
         reference = f"receipts:{first_receipt}:{dispatch_id}"
         if back:
-            wallet.refund(shop_id, amount, reference, dispatch_id=dispatch_id)
-            continue
-        try:
-            wallet.reverse_refund(shop_id, amount, reference, dispatch_id=dispatch_id)
-        except InsufficientCredit:
-            log.warning("receipts.reversal_unpaid", dispatch_id=dispatch_id, credits=amount)
+            wallet.refund(shop_id, -sum(change.credits for change in those), reference, dispatch_id=dispatch_id)
+        else:
+            _charge_again(shop_id, dispatch_id, reference, those)
+
+
+def _charge_again(shop_id: int, dispatch_id: int, reference: str, changes: Sequence[_Change]) -> None:
+    """Take back what was given back for texts that were delivered after all: for as many as the shop has credits for.
+    The others keep it, and their rows say so: what they cost in sum stays what the ledger says."""
+    amount = sum(change.credits for change in changes)
+    try:
+        wallet.reverse_refund(shop_id, amount, reference, dispatch_id=dispatch_id)
+    except InsufficientCredit as error:  # raised with the wallet locked: what is free stays free
+        paid, unpaid = 0, []
+        for change in changes:
+            if paid + change.credits <= error.available:
+                paid += change.credits
+            else:
+                unpaid.append(change)
+        wallet.reverse_refund(shop_id, paid, reference, dispatch_id=dispatch_id)
+        values = {"ids": [each.message.id for each in unpaid], "credits": [each.credits for each in unpaid]}
+        session.execute(_FORGIVE, values)
+        log.warning("receipts.reversal_unpaid", dispatch_id=dispatch_id, texts=len(unpaid), credits=amount - paid)
 
 
 def _mark(due: Sequence[Row[Any]]) -> None:
