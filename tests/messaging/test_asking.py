@@ -103,6 +103,18 @@ def test_one_text_is_asked_after_by_its_id(outbox: Outbox, sent: Dispatch) -> No
             service.refresh_status(shop_id, name)
 
 
+def test_who_asks_after_a_text_applies_no_receipts_of_others(outbox: Outbox, sent: Dispatch) -> None:
+    """They may be thousands, of any shop, and their locks and wallets are no business of this request."""
+    about, *others = [each["messageId"] for each in outbox.mitto.log()]
+    with db.transaction():
+        service.store_receipts([payloads.Receipt(each, "Delivered") for each in others])
+    assert service.refresh_status(outbox.shop.id, about).status is not None
+    assert outbox.progress(sent).delivered <= 1
+    with db.transaction() as session:
+        waiting = session.scalars(text("SELECT provider_message_id FROM receipts WHERE state = 'new'")).all()
+    assert sorted(waiting) == sorted(others)
+
+
 # --- orphans --------------------------------------------------------------------------------------------------------
 
 

@@ -256,7 +256,7 @@ def _refresh(provider_message_id: str) -> Refreshed:
         return Refreshed(provider_message_id, None)
     with transaction():
         receipts.store_receipts([Receipt(provider_message_id, status.status_raw, status.updated_at)])
-        receipts.apply_receipts()
+        receipts.apply_receipts(only=provider_message_id)
     return Refreshed(provider_message_id, status.status_raw)
 
 
