@@ -9,6 +9,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -120,7 +121,7 @@ def web(port: int) -> None:
     """Serve the app (what a host's Procfile does with gunicorn itself)."""
     with environment():
         command = ["gunicorn", "--config", "ops/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
-        supervisor.supervise([supervisor.Child("web", [sys.executable, "-m", *command])])
+        supervisor.supervise([supervisor.Program("web", [sys.executable, "-m", *command])])
 
 
 @main.command("worker")
@@ -143,8 +144,10 @@ def work(names: tuple[str, ...], burst: bool) -> None:
         if names.count("send") > settings.lanes:
             # The share of the rate that a process has to itself without Redis is counted by that setting.
             raise click.UsageError(f"more sending processes than BLOSSOM_LANES ({settings.lanes})")
-        command = [sys.executable, "-m", "blossom.cli", "worker", "--queue"]
-        supervisor.supervise([supervisor.Child(name, [*command, name]) for name in names or _all_queues(settings)])
+        worker.get_ready()
+        supervisor.supervise(
+            [supervisor.Fork(f"worker:{name}", partial(worker.work, name)) for name in names or _all_queues(settings)]
+        )
 
 
 def _all_queues(settings: Config) -> list[str]:

@@ -2,16 +2,27 @@
 
 `blossom worker` is several processes, since each listens to one queue. SIGTERM goes to all; they end by themselves
 within the time that a host gives, and what is left then is killed.
+
+Workers are forks of the supervisor, which has imported and set up what they need: so nearly all of their memory is one
+and the same, and nine of them need about as much as three that were started anew (docs/deploy.md). The supervisor
+opens no connection and starts no thread, since neither may be taken along.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import multiprocessing
+import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, Protocol
 
 import structlog
 
@@ -25,23 +36,104 @@ GRACE_SECONDS = 28.0
 _RESTART_PAUSE = 1.0
 
 
+class Running(Protocol):
+    """A child that was started: what of `subprocess.Popen` is needed here."""
+
+    def poll(self) -> int | None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> object: ...
+
+
+class Child(Protocol):
+    """What can be started, and again."""
+
+    @property
+    def name(self) -> str: ...
+    def start(self) -> Running: ...
+
+
 @dataclass(frozen=True)
-class Child:
+class Program:
+    """A command of its own."""
+
     name: str
     command: Sequence[str]
+
+    def start(self) -> Running:
+        # A session of its own: Ctrl-C in a terminal reaches the parent alone, which then tells the children once.
+        return subprocess.Popen(list(self.command), start_new_session=True)  # noqa: S603 -- our own commands
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A function that runs in a copy of this process, under a name that `ps -o comm` shows."""
+
+    name: str
+    run: Callable[[], None]
+
+    def start(self) -> Running:
+        gc.collect()
+        gc.freeze()  # a collection in the child would write to, and so copy, all that it shares
+        process = multiprocessing.get_context("fork").Process(target=self._live)
+        process.start()
+        return _Forked(process)
+
+    def _live(self) -> None:
+        os.setsid()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_DFL)  # until it has handlers of its own, it has nothing to lose
+        with contextlib.suppress(OSError):  # not Linux
+            Path("/proc/self/comm").write_text(self.name[:NAME_LENGTH])
+        threading.Thread(target=_end_with_the_supervisor, daemon=True).start()
+        if not stopping.requested():
+            self.run()
+
+
+def _end_with_the_supervisor() -> None:
+    """One that was killed told nobody. (Each fork keeps the elder ones' ends open, so they go from the youngest on.)"""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is not None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+NAME_LENGTH = 15
+"""Of a process, on Linux."""
+
+
+class _Forked:
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def wait(self, timeout: float | None = None) -> object:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("fork", timeout or 0.0)
+        return self._process.exitcode
 
 
 def supervise(children: Sequence[Child]) -> None:
     """Run the children until SIGTERM or SIGINT; one that dies is started again after a second."""
     stop_on_signals(stopping.request)
-    running = [(child, _start(child)) for child in children]
+    running = [(child, child.start()) for child in children]
     while not stopping.wait(0.2):
         for place, (child, process) in enumerate(running):
-            if process.poll() is not None:
-                log.warning("child.died", child=child.name, status=process.returncode)
+            status = process.poll()
+            if status is not None:
+                log.warning("child.died", child=child.name, status=status)
                 if stopping.wait(_RESTART_PAUSE):
                     break
-                running[place] = child, _start(child)
+                running[place] = child, child.start()
     _stop([process for _, process in running])
 
 
@@ -55,15 +147,10 @@ def stop_on_signals(stop: Callable[[], None]) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
-def _start(child: Child) -> subprocess.Popen[bytes]:
-    # A session of its own: Ctrl-C in a terminal reaches the parent alone, which then tells the children once.
-    return subprocess.Popen(list(child.command), start_new_session=True)  # noqa: S603 -- our own commands
-
-
-def _stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def _stop(processes: Sequence[Running]) -> None:
     for process in processes:
         if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
+            process.terminate()
     deadline = time.monotonic() + GRACE_SECONDS
     for process in processes:
         try:

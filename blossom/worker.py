@@ -65,6 +65,11 @@ class Worker(SimpleWorker):
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def get_ready() -> None:
+    """Set up all that workers can share, for who forks them; opens no connection."""
+    _app()
+
+
 def work(queue_name: str, *, burst: bool = False) -> None:
     """Work on one queue until told to stop."""
     with _app().app_context():

@@ -16,6 +16,7 @@ from typing import TypeVar
 import orjson
 import psutil
 
+from blossom import supervisor
 from blossom.platform import config
 from tests.conftest import MASTER_KEY
 
@@ -92,11 +93,15 @@ class Process:
     def runs(self) -> bool:
         return bool(self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE)
 
+    def children(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = self._process.children()
+        return found
+
     def child(self, queue_name: str) -> int | None:
         """The process id of the supervisor's child for this queue."""
         for child in self._process.children():
             with contextlib.suppress(psutil.Error):  # a zombie, or gone while we look
-                if child.cmdline()[-2:] == ["--queue", queue_name]:
+                if child.name() == f"worker:{queue_name}"[: supervisor.NAME_LENGTH]:
                     return child.pid
         return None
 

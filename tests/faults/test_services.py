@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+import psutil
 import pytest
 from flask import Flask
 from rq.registry import StartedJobRegistry
@@ -258,3 +259,14 @@ def test_a_small_shop_s_campaign_is_prepared_while_a_large_one_s_snapshot_goes_o
         until(lambda: outbox.progress(small).state is DispatchState.SENDING, "the small one is prepared")
         assert outbox.progress(large).state is DispatchState.PREPARING
     until(lambda: outbox.progress(large).state is DispatchState.SENDING, "the large one too")
+
+
+def test_workers_end_when_their_supervisor_was_killed(start: Start) -> None:
+    workers = start("worker")
+    until(lambda: workers.child("questions"), "the last of them")
+    children = workers.children()
+    os.kill(workers.pid, signal.SIGKILL)
+    _, left = psutil.wait_procs(children, timeout=60)
+    for child in left:
+        child.kill()
+    assert (len(children), left) == (7, [])

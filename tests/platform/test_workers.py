@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 
 from blossom import cli, schedule, supervisor, worker
-from blossom.platform import config, queue
+from blossom.platform import config, db, queue
 
 
 @pytest.fixture
@@ -26,11 +26,18 @@ def started(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def supervise(children: Sequence[supervisor.Child]) -> None:
-        assert all(child.command[-2:] == ["--queue", child.name] for child in children)
-        names.extend(child.name for child in children)
+        assert worker._app.cache_info().currsize == 1, "it is set up before it is forked"
+        for child in children:
+            assert isinstance(child, supervisor.Fork)
+            name = child.name.removeprefix("worker:")
+            child.run()  # here: what the fork would do
+            assert names.pop() == f"here: {name}"
+            names.append(name)
 
     monkeypatch.setattr(supervisor, "supervise", supervise)
-    monkeypatch.setattr(worker, "work", lambda name, burst: names.append(f"here: {name}"))
+    worker._app.cache_clear()
+    monkeypatch.setattr(worker, "create_app", lambda _: app)
+    monkeypatch.setattr(worker, "work", lambda name, burst=False: names.append(f"here: {name}"))
     return names
 
 
@@ -57,6 +64,20 @@ def test_several_are_served_by_a_process_each(started: list[str]) -> None:
 def test_what_contradicts_itself_is_refused(started: list[str], arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
     assert started == []
+
+
+def test_a_worker_that_is_forked_takes_no_connection_along(
+    committed_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes on one connection would read each other's answers."""
+    worker._app.cache_clear()
+    monkeypatch.setattr(config.Config, "from_environment", lambda: config.current())
+    worker.get_ready()
+    made = worker._app()
+    worker._app.cache_clear()
+    with made.app_context():
+        assert db.engine().pool.checkedin() == db.engine().pool.checkedout() == 0  # type: ignore[attr-defined]  # QueuePool's
+    assert queue.connection().connection_pool._available_connections == []
 
 
 def test_nothing_that_asks_the_provider_shares_a_queue_with_other_periodic_work() -> None:
