@@ -14,9 +14,11 @@ from blossom.messaging import queries, service
 from blossom.messaging.models import Attempt, Batch, Dispatch, Message
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto import payloads
-from blossom.platform import clock, config, db, stopping
+from blossom.platform import clock, config, crypto, db, stopping
 from blossom.platform.errors import NotFound
+from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
+from tests.factories.wallet import create_wallet
 from tests.messaging.conftest import Outbox
 from tests.messaging.test_reconciliation import Lost, after_the_lease, change, die
 from tests.messaging.test_sending import subscribers
@@ -235,3 +237,57 @@ def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox)
         rows = queries.recipients(outbox.shop.id, dispatch.id)
     assert {row.state for row in rows} == {MessageState.DELIVERED}
     outbox.check_books(dispatch)
+
+
+def two_shops(outbox: Outbox, *words: str, **accounts: str) -> list[Dispatch]:
+    """Two shops text the same person (the same words, unless told), each from its account; both answers are lost."""
+    dispatches = []
+    for number, name in enumerate(("first", "second")):
+        with db.transaction():
+            shop = create_shop(domain=f"{name}.myshopify.com", sender="Same", traffic_account_id=accounts.get(name))
+            create_wallet(shop.id, 1_000)
+            create_subscriber(shop, phone="+306971112299")
+        dispatches.append(orphan(outbox, shop_id=shop.id, source=f"{(words or 'AA')[number]}. Reply STOP to opt out"))
+        assert len(outbox.mitto.log()) == number + 1
+    return dispatches
+
+
+def test_the_account_that_a_text_was_sent_from_tells_whose_it_is(outbox: Outbox) -> None:
+    first, second = two_shops(outbox, first="account-1", second="account-2")
+    outbox.receive(payloads.Receipt(outbox.mitto.log()[1]["messageId"], "Delivered"))
+    assert ask().confirmed == 1
+    assert (outbox.progress(first).unconfirmed, outbox.progress(second).delivered) == (1, 1)
+
+
+def test_of_two_shops_on_one_account_neither_is_taken_for_the_other(outbox: Outbox) -> None:
+    first, second = two_shops(outbox)
+    outbox.receive(payloads.Receipt(outbox.mitto.log()[1]["messageId"], "Delivered"))
+    assert ask().confirmed == 0
+    assert (outbox.progress(first).unconfirmed, outbox.progress(second).unconfirmed) == (1, 1)
+
+
+def test_a_shop_whose_keys_were_destroyed_keeps_no_other_from_being_asked_for(outbox: Outbox) -> None:
+    first, second = two_shops(outbox, "One", "Two")
+    with db.transaction():
+        crypto.destroy_shop_keys(first.shop_id)
+    outbox.receive_all()
+    assert ask() == service.orphans.Asked(asked=2, confirmed=1), (
+        "the other's id is nobody's, as far as anybody can tell"
+    )
+    assert outbox.progress(second).delivered == 1
+
+
+def test_a_text_that_cannot_be_looked_for_keeps_no_other_from_it(
+    outbox: Outbox, caplog: pytest.LogCaptureFixture
+) -> None:
+    subscribers(outbox, 1)
+    broken = orphan(outbox, source="One. Reply STOP to opt out")
+    change("UPDATE attempts SET manifest = 'cut'")
+    with db.transaction() as session:
+        session.execute(text("UPDATE consents SET state = 'opted_out'"))
+    subscribers(outbox, 1)
+    sound = orphan(outbox, source="Two. Reply STOP to opt out")
+    outbox.receive_all()
+    assert ask().asked == 2
+    assert (outbox.progress(broken).unconfirmed, outbox.progress(sound).delivered) == (1, 1)
+    assert "orphans.failed" in caplog.text

@@ -52,7 +52,10 @@ UPDATE receipts SET state = 'abandoned'
 WHERE state = 'orphan' AND provider_message_id = :provider_message_id AND received_at < :before
 """)
 
-_SHOPS = text("SELECT DISTINCT shop_id FROM batches WHERE unconfirmed > 0 ORDER BY shop_id")
+_SHOPS = text("""
+SELECT id, traffic_account_id FROM shops
+WHERE id IN (SELECT shop_id FROM batches WHERE unconfirmed > 0) ORDER BY id
+""")
 
 _CANDIDATES = text("""
 SELECT m.id, m.shop_id, m.dispatch_id, m.batch_number, m.attempt_id, m.segments, a.manifest, a.called_at
@@ -93,11 +96,14 @@ def ask_about_orphans() -> Asked:
             if is_away(error):
                 break
             status = None
-        with transaction():
-            if status is not None and confirm(replace(status, message_id=provider_message_id)):
-                confirmed += 1
-            else:
-                _abandon_if_old(provider_message_id, now)
+        try:
+            with transaction():
+                if status is not None and confirm(replace(status, message_id=provider_message_id)):
+                    confirmed += 1
+                else:
+                    _abandon_if_old(provider_message_id, now)
+        except Exception:  # must not keep the other texts, perhaps of other shops, from being found
+            log.exception("orphans.failed", provider_message_id=provider_message_id)
     return Asked(asked, confirmed)
 
 
@@ -107,22 +113,37 @@ def is_away(error: SendError) -> bool:
 
 
 def confirm(status: MessageStatus) -> bool:
-    """Find the unconfirmed message that this text is, and record that it left. False when it is none of ours."""
-    for shop_id in session.scalars(_SHOPS).all():
-        candidates = _candidates(shop_id, status)
-        if len(candidates) > 1:  # the same words to the same person twice: what was called for about then
-            candidates = [row for row in candidates if _made_about_then(row.called_at, status.created_at)]
-        if len(candidates) == 1:
-            _record(candidates[0], status)
-            return True
-        if candidates:
-            log.warning("orphans.ambiguous", shop_id=shop_id, candidates=len(candidates))
+    """Find the unconfirmed message that this text is, and record that it left. False when it is none of ours, or could
+    be several."""
+    candidates = [row for shop_id in _shops_with(status.traffic_account_id) for row in _candidates(shop_id, status)]
+    if len(candidates) > 1:  # the same words to the same person twice: what was called for about then
+        candidates = [row for row in candidates if _made_about_then(row.called_at, status.created_at)]
+    if len(candidates) == 1:
+        _record(candidates[0], status)
+        return True
+    if candidates:
+        log.warning("orphans.ambiguous", shop_ids=[row.shop_id for row in candidates], candidates=len(candidates))
     return False
 
 
+def _shops_with(traffic_account_id: str | None) -> list[int]:
+    """Shops with unconfirmed messages that send from this account of the provider's; any, where no account is named."""
+    own = config.current().mitto_traffic_account_id
+    return [
+        shop.id
+        for shop in session.execute(_SHOPS).all()
+        if not traffic_account_id or (shop.traffic_account_id or own) in ("", traffic_account_id)
+    ]
+
+
 def _candidates(shop_id: int, status: MessageStatus) -> Sequence[Row[Any]]:
-    """Unconfirmed messages to this phone, in a call made about when the text was created, with this very text."""
-    cipher = crypto.for_shop(shop_id)
+    """Unconfirmed messages to this phone, in a call made about when the text was created, with this very text. None of
+    a shop whose keys are gone: nobody can tell any more whom it texted."""
+    try:
+        cipher = crypto.for_shop(shop_id)
+    except crypto.SealedValueError:
+        log.info("orphans.no_keys", shop_id=shop_id)
+        return []
     hashes = {cipher.lookup(_e164(participant)) for participant in status.participants}
     rows = [
         row
