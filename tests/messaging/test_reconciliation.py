@@ -261,6 +261,20 @@ def test_counts_that_are_not_those_of_the_rows_are_counted_again(outbox: Outbox,
     outbox.check_books(dispatch)
 
 
+def test_only_what_was_recorded_lately_is_counted_again_and_only_so_much_of_it(outbox: Outbox) -> None:
+    """A day's millions are not read every three minutes."""
+    subscribers(outbox, 101)
+    outbox.start()
+    outbox.run()
+    change("UPDATE batches SET sent = 0")
+    change("UPDATE batches SET recorded_at = recorded_at - interval '11 minutes' WHERE size = 1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reconciliation, "MOST_COUNTED_AGAIN", 1)
+        assert service.reconcile()["drifted"] == 1
+    assert service.reconcile()["drifted"] == 1
+    assert service.reconcile()["drifted"] == 0
+
+
 def test_the_counts_of_a_cancelled_batch_are_counted_too(outbox: Outbox) -> None:
     subscribers(outbox, 5)
     dispatch = outbox.start()

@@ -30,6 +30,12 @@ from blossom.wallet import service as wallet
 log = structlog.get_logger()
 T = TypeVar("T")
 
+COUNTED_AGAIN = timedelta(minutes=10)
+"""Batches recorded this lately are compared with their rows: three runs see each, should one be missed."""
+
+MOST_COUNTED_AGAIN = 1_000
+"""Batches of one run, of up to 500 messages each."""
+
 _LOST = text("""
 SELECT id FROM attempts WHERE state IN ('claimed', 'calling') AND lease_until < :now ORDER BY id LIMIT 100
 """)
@@ -72,10 +78,20 @@ _HOLD_BATCH = text("""
 SELECT number FROM batches WHERE dispatch_id = :dispatch_id AND number = :number FOR NO KEY UPDATE
 """)
 
+# Of what was recorded or closed since a bit before the last run, the newest: to count the rows of a whole day each time
+# would read millions.
 _DRIFTED = text("""
 SELECT b.dispatch_id, b.number
-FROM batches b
-JOIN dispatches d ON d.id = b.dispatch_id AND (d.finished_at IS NULL OR d.finished_at > :since)
+FROM (
+    SELECT b.*
+    FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
+    CROSS JOIN LATERAL (
+        SELECT greatest(b.recorded_at, CASE WHEN b.state = 'cancelled' THEN d.finished_at END) AS at
+    ) changed
+    WHERE (d.finished_at IS NULL OR d.finished_at > :day_ago) AND b.state IN ('done', 'cancelled')
+      AND changed.at > :since
+    ORDER BY changed.at DESC, b.dispatch_id, b.number LIMIT :most
+) b
 JOIN LATERAL (
     SELECT count(*) AS size,
            count(*) FILTER (WHERE state = 'pending') AS pending,
@@ -88,7 +104,6 @@ JOIN LATERAL (
 WHERE (b.state = 'done' OR (b.state = 'cancelled' AND c.pending = 0))
   AND (b.size, b.sent, b.delivered, b.failed, b.skipped, b.cancelled, b.unconfirmed)
       IS DISTINCT FROM (c.size, c.sent, c.delivered, c.failed, c.skipped, c.cancelled, c.unconfirmed)
-LIMIT 1000
 """)
 
 _STALLED = text("""
@@ -178,7 +193,8 @@ def reconcile(now: datetime | None = None) -> dict[str, int]:
     day_ago = now - timedelta(hours=settings.unconfirmed_hours)
     with transaction():
         strayed = session.execute(_STRAYED, {"dispatch_id": None, "number": None}).all()
-        drifted = session.execute(_DRIFTED, {"since": day_ago}).all()
+        newest = {"day_ago": day_ago, "since": now - COUNTED_AGAIN, "most": MOST_COUNTED_AGAIN}
+        drifted = session.execute(_DRIFTED, newest).all()
         left_open = session.scalars(_LEFT_OPEN).all()
     found["strayed"] = _each(strayed, lambda batch: _bring_back(batch.dispatch_id, batch.number, now))
     found["drifted"] = _each(drifted, lambda batch: _count_again(batch.dispatch_id, batch.number, now))
