@@ -47,7 +47,7 @@ def test_a_broken_dispatch_fails_alone(outbox: Outbox) -> None:
     sound = outbox.start(shop_id=other.id, sender="Other")
     outbox.run()
     with db.transaction():
-        while service.close_messages(broken.id):
+        while service.close_messages(broken.shop_id, broken.id):
             pass
     assert outbox.progress(sound).sent == 1
     progress = outbox.progress(broken)
