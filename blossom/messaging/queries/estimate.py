@@ -136,13 +136,13 @@ def estimate_costs(
     return sum_up(reachable(shop_id, audience, without), compiled, values, prices)
 
 
-def cost_of_messages(dispatch: Dispatch, *which: ColumnElement[bool]) -> int:
+def cost_of_messages(shop_id: int, dispatch: Dispatch, *which: ColumnElement[bool]) -> int:
     """What these messages of a dispatch will cost, summed anew: names may have been corrected since it was begun."""
-    shop = session.get_one(Shop, dispatch.shop_id)
+    shop = session.get_one(Shop, shop_id)
     people = (
         select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
         .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
-        .where(Message.shop_id == dispatch.shop_id, Message.dispatch_id == dispatch.id, *which)
+        .where(Message.shop_id == shop_id, Message.dispatch_id == dispatch.id, *which)
     )
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     values = {"shop_name": shop.name, "sender": dispatch.sender}

@@ -148,7 +148,7 @@ def _reserve_anew(dispatch: Dispatch) -> None:
         held = prices.reservation(dispatch.shop_id, dispatch.reservation_id)
         if held.state is ReservationState.OPEN:
             return
-    cost = estimate.cost_of_messages(dispatch, Message.state == MessageState.PENDING.value)
+    cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.state == MessageState.PENDING.value)
     hours = timedelta(hours=config.current().reservation_hours)
     reservation = wallet.reserve(
         dispatch.shop_id,

@@ -103,7 +103,7 @@ def _send_again(
     if not chosen:
         raise NothingToRetry(dict(left_out))
     ids = [row.id for row in chosen]
-    cost = estimate.cost_of_messages(dispatch, Message.id.in_(ids))
+    cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.id.in_(ids))
     now = clock.now()
     hours = timedelta(hours=config.current().reservation_hours)
     first_new = _next_number(dispatch.id)
