@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from blossom.app import create_app
-from blossom.platform import clock, health, queue
+from blossom.platform import clock, db, health, queue
 from blossom.platform.db import session
 from tests.conftest import MASTER_KEY, Services, config_for
 
@@ -61,7 +61,10 @@ def test_a_server_that_is_away_is_told_and_nothing_breaks(
     services: Services, template_database: str, missing: dict[str, str], unwell: set[str]
 ) -> None:
     settings = replace(config_for(services, template_database), **missing)
-    response = create_app(settings).test_client().get("/readyz")
+    made = create_app(settings)
+    response = made.test_client().get("/readyz")
+    with made.app_context():
+        db.engine().dispose()  # a connection to the template would keep other tests from copying it
     assert response.status_code == 503
     assert {name for name, check in response.get_json()["checks"].items() if not check["ok"]} == unwell
     assert MASTER_KEY.hex() not in response.get_data(as_text=True)
