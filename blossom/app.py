@@ -9,6 +9,7 @@ import structlog
 from flask import Blueprint, Flask, Response, g, make_response, request
 from flask_migrate import Migrate
 from htmx_flask import Htmx
+from sqlalchemy.exc import OperationalError
 from werkzeug.exceptions import HTTPException
 
 from blossom.campaigns import api as campaigns_api
@@ -84,6 +85,7 @@ def _handle_requests(app: Flask) -> None:
 
     app.register_error_handler(BlossomError, _render_error)
     app.register_error_handler(HTTPException, _render_http_error)
+    app.register_error_handler(OperationalError, _render_outage)
     app.register_error_handler(Exception, _render_fault)
 
 
@@ -111,12 +113,40 @@ def _render_error(error: BlossomError) -> Any:
     return error.as_json(g.get("request_id")), error.status, headers
 
 
+_HTTP_ERRORS = {
+    404: ("There is nothing at this address.", "Check the address; the API's are listed at /api/openapi.json."),
+    413: (
+        f"The request is too large: it may have {MAX_BODY_BYTES // 1024 // 1024} MB at most, and less on some routes.",
+        "Send less at once.",
+    ),
+}
+
+
 def _render_http_error(error: HTTPException) -> Any:
-    message = "There is nothing at this address." if error.code == 404 else error.description or error.name
-    fault = BlossomError(message, code=error.name.lower().replace(" ", "_"), status=error.code or 500)
+    message, actionable = _HTTP_ERRORS.get(error.code or 500, (error.description or error.name, None))
+    fault = BlossomError(
+        message, code=error.name.lower().replace(" ", "_"), status=error.code or 500, actionable=actionable
+    )
     response = make_response(_render_error(fault))
     response.headers.update({name: value for name, value in error.get_headers() if name == "Allow"})
     return response
+
+
+def _render_outage(error: OperationalError) -> Any:
+    """The database is away, or gave up waiting: nothing was kept, and it is worth trying again."""
+    log.warning("request.no_database", error=type(error.orig).__name__)
+    return _render_error(
+        BlossomError(
+            "We can't reach our database at the moment.",
+            code="unavailable",
+            status=503,
+            details={"retry_after_seconds": RETRY_AFTER_SECONDS},
+            actionable="Nothing was changed. Try again in a few seconds.",
+        )
+    )
+
+
+RETRY_AFTER_SECONDS = 5
 
 
 def _render_fault(error: Exception) -> Any:

@@ -7,7 +7,7 @@ by its keyed hash, the text by its digest.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,22 +27,23 @@ from blossom.platform.db import session, transaction
 log = structlog.get_logger()
 
 ASK_AT_ONCE = 50
-"""Status calls of one run."""
+"""Ids that are marked as asked in one go."""
 
 ASKING_SECONDS = 20.0
-"""And how long it may go on asking: a slow provider must not keep the queue from other work."""
+"""How long a run may go on asking: a slow provider must not keep the queue from other work."""
 
 _SETTLE_SECONDS = 5
 """A receipt without a message is asked about once the answer of its call had this long to be recorded."""
 
-# Marked as asked before they are, so that two runs at once don't ask the same.
+# Marked as asked before they are, so that two runs at once don't ask the same. Those never asked come first: ids that
+# nobody knows, and that are asked after again and again, must not stand in the way of a text that can be found.
 _DUE = text("""
 UPDATE receipts SET asked_at = :now, asked_times = asked_times + 1
 WHERE id IN (
     SELECT id FROM receipts
     WHERE state = 'orphan' AND received_at < :settled
       AND (asked_at IS NULL OR asked_at < :now - make_interval(secs => 30 * power(2, least(asked_times, 10))))
-    ORDER BY id LIMIT :at_once FOR UPDATE SKIP LOCKED
+    ORDER BY asked_times, id LIMIT :at_once FOR UPDATE SKIP LOCKED
 )
 RETURNING provider_message_id, received_at
 """)
@@ -76,18 +77,12 @@ class Asked:
 
 
 def ask_about_orphans() -> Asked:
-    """Ask the provider whose texts the unknown ids are, each id once, the longest waiting first. Ends early when the
-    provider is away or the process is to stop. Manages its transactions; to be called outside of any."""
-    now = clock.now()
-    with transaction():
-        due = session.execute(
-            _DUE, {"now": now, "settled": now - timedelta(seconds=_SETTLE_SECONDS), "at_once": ASK_AT_ONCE}
-        ).all()
+    """Ask the provider whose texts the unknown ids are: never-asked ids first, then the longest waiting, until all are
+    asked or the run's time is up. Ends early when the provider is away or the process is to stop. Manages its
+    transactions; to be called outside of any."""
     asked = confirmed = 0
     ends_at = time.monotonic() + ASKING_SECONDS
-    for provider_message_id in dict.fromkeys(row.provider_message_id for row in sorted(due, key=_received)):
-        if stopping.requested() or time.monotonic() > ends_at:
-            break
+    for provider_message_id in _due(ends_at):
         asked += 1
         try:
             status = provider.client().status(provider_message_id)
@@ -101,10 +96,26 @@ def ask_about_orphans() -> Asked:
                 if status is not None and confirm(replace(status, message_id=provider_message_id)):
                     confirmed += 1
                 else:
-                    _abandon_if_old(provider_message_id, now)
+                    _abandon_if_old(provider_message_id, clock.now())
         except Exception:  # must not keep the other texts, perhaps of other shops, from being found
             log.exception("orphans.failed", provider_message_id=provider_message_id)
     return Asked(asked, confirmed)
+
+
+def _due(ends_at: float) -> Iterator[str]:
+    """The ids to ask about, each once, while there is time."""
+    while True:
+        now = clock.now()
+        with transaction():
+            rows = session.execute(
+                _DUE, {"now": now, "settled": now - timedelta(seconds=_SETTLE_SECONDS), "at_once": ASK_AT_ONCE}
+            ).all()
+        if not rows:
+            return
+        for provider_message_id in dict.fromkeys(row.provider_message_id for row in sorted(rows, key=_received)):
+            if stopping.requested() or time.monotonic() > ends_at:
+                return
+            yield provider_message_id
 
 
 def is_away(error: SendError) -> bool:
