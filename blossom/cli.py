@@ -18,6 +18,7 @@ import orjson
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from blossom import schedule, supervisor, worker
 from blossom.app import create_app
@@ -27,7 +28,7 @@ from blossom.contacts.rules import Attestation
 from blossom.platform import access, crypto, db, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
 from blossom.platform.embedded import EmbeddedServices, default_folder
-from blossom.platform.errors import BlossomError, NotFound
+from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 from blossom.shops.models import Shop
@@ -120,8 +121,12 @@ def release() -> None:
 def web(port: int) -> None:
     """Serve the app (what a host's Procfile does with gunicorn itself)."""
     with environment():
-        command = ["gunicorn", "--config", "ops/gunicorn_conf.py", "--bind", f"127.0.0.1:{port}", "wsgi:app"]
-        supervisor.supervise([supervisor.Program("web", [sys.executable, "-m", *command])])
+        root = _migrations().parent
+        command = [
+            *(sys.executable, "-m", "gunicorn", "--config", str(root / "ops/gunicorn_conf.py"), "--chdir", str(root)),
+            *("--bind", f"127.0.0.1:{port}", "--env", f"BLOSSOM_SUPERVISOR={os.getpid()}", "wsgi:app"),
+        ]
+        supervisor.supervise([supervisor.Program("web", command)], give_up=True)
 
 
 @main.command("worker")
@@ -175,7 +180,9 @@ def shop() -> None:
 @click.option("--sender", required=True)
 @click.option("--timezone", default="UTC", show_default=True)
 @click.option("--country", default="US", show_default=True, help="Reads phone numbers without a country code.")
-@click.option("--credits", "amount", default=0, show_default=True, help="Credits to begin with.")
+@click.option(
+    "--credits", "amount", type=click.IntRange(0, 10**12), default=0, show_default=True, help="Credits to begin with."
+)
 @click.option("--no-quiet-hours", is_flag=True)
 @click.option("--no-caps", is_flag=True)
 def create_shop(
@@ -271,7 +278,9 @@ def prune(domain: str) -> None:
 def _shop(domain: str) -> Shop:
     found = shops.find_by_domain(domain)
     if found is None:
-        raise NotFound("shop")
+        raise BlossomError(
+            f"No shop is called {domain}.", code="not_found", actionable="`blossom shop create` makes one."
+        )
     return found
 
 
@@ -292,6 +301,9 @@ def _run() -> None:
         click.echo(f"{error}{' ' + detail if detail else ''}", err=True)
         for name, fault in getattr(error, "details", {}).get("fields", {}).items():
             click.echo(f"  {name}: {fault}", err=True)
+        sys.exit(1)
+    except OperationalError as error:
+        click.echo(f"The database can't be reached, or is too busy: {error.orig}", err=True)
         sys.exit(1)
 
 

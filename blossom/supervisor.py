@@ -27,6 +27,7 @@ from typing import Any, Protocol
 import structlog
 
 from blossom.platform import stopping
+from blossom.platform.errors import BlossomError
 
 log = structlog.get_logger()
 
@@ -34,6 +35,8 @@ GRACE_SECONDS = 28.0
 """Of the 30 that a Heroku-like host gives between SIGTERM and SIGKILL."""
 
 _RESTART_PAUSE = 1.0
+_AT_ITS_START = 10.0  # seconds
+_TRIES = 3
 
 
 class Running(Protocol):
@@ -122,18 +125,32 @@ class _Forked:
         return self._process.exitcode
 
 
-def supervise(children: Sequence[Child]) -> None:
-    """Run the children until SIGTERM or SIGINT; one that dies is started again after a second."""
+def supervise(children: Sequence[Child], *, give_up: bool = False) -> None:
+    """Run the children until SIGTERM or SIGINT; one that dies is started again after a second.
+
+    `give_up`: one that dies at its start three times in a row won't do better the fourth time: the others are ended
+    and `BlossomError` raised.
+    """
     stop_on_signals(stopping.request)
     running = [(child, child.start()) for child in children]
+    started = [time.monotonic()] * len(running)
+    stillborn = [0] * len(running)
     while not stopping.wait(0.2):
         for place, (child, process) in enumerate(running):
             status = process.poll()
             if status is not None:
                 log.warning("child.died", child=child.name, status=status)
+                stillborn[place] = stillborn[place] + 1 if time.monotonic() - started[place] < _AT_ITS_START else 0
+                if give_up and stillborn[place] == _TRIES:
+                    _stop([process for _, process in running])
+                    raise BlossomError(
+                        f"{child.name} can't be started: it ended {_TRIES} times at once.",
+                        code="child_stillborn",
+                        actionable="See its own words above.",
+                    )
                 if stopping.wait(_RESTART_PAUSE):
                     break
-                running[place] = child, child.start()
+                running[place], started[place] = (child, child.start()), time.monotonic()
     _stop([process for _, process in running])
 
 

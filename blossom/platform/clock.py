@@ -54,7 +54,7 @@ def follow(engine: Engine) -> bool:
         return _known
     _follow_at = time.monotonic() + _AGAIN_SECONDS
     try:
-        with engine.connect() as connection:
+        with engine.engine.connect() as connection:
             offset, margin = measure(lambda: connection.execute(text("SELECT clock_timestamp()")).scalar_one())
     except SQLAlchemyError as error:
         log.warning("clock.not_measured", error=type(error).__name__)

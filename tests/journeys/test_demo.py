@@ -64,7 +64,7 @@ def logged_texts(data_folder: Path) -> list[dict[str, Any]]:
     ("arguments", "status", "said"),
     [
         (["--csv", "/nowhere/customers.csv"], 1, "/nowhere/customers.csv is not a file."),
-        (["--json"], 2, "--json goes with --csv FILE"),
+        (["--json"], 2, "--json goes with --csv"),
         (["--port", "70000"], 2, "70000 is no port"),
     ],
 )

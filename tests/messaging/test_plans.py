@@ -145,7 +145,8 @@ def test_a_fresh_dispatch_is_never_read_as_a_whole(outbox: Outbox, fresh: Dispat
     with db.transaction() as session:
         known = session.scalar(text("SELECT reltuples FROM pg_class WHERE relname = 'messages'"))
         rows = session.scalar(text("SELECT count(*) FROM messages"))
-    assert (known, rows) == (-1, 2 * PEOPLE), "nobody has analysed the table"
+    assert known <= 0, "nobody has analysed the table since it was empty"
+    assert rows == 2 * PEOPLE
     news = receipts(200)
     with explained() as seen:
         laps(2)

@@ -57,7 +57,11 @@ def main() -> int:
 
 def _send_file(given: argparse.Namespace, screen: Screen) -> int:
     """The whole main job on one file; ends by itself."""
-    if not given.csv.is_file():
+    try:
+        readable = given.csv.is_file()
+    except OSError as error:
+        raise DemoError(f"{given.csv} can't be read: {error.strerror}.") from None
+    if not readable:
         raise DemoError(f"{given.csv} is not a file.")
     behaviour = {"outcomes": {"share": FATES}, "receipts": RECEIPTS}
     with _started(given, screen, behaviour=behaviour) as installation:
