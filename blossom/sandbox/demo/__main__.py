@@ -75,7 +75,8 @@ def _send_file(given: argparse.Namespace, screen: Screen) -> int:
 def _show(given: argparse.Namespace, screen: Screen) -> int:
     """The sample shop's campaign, and then everything stays up until Ctrl-C."""
     behaviour = {"outcomes": {"share": {**FATES, **REFUSED}}, "receipts": RECEIPTS, "latency": 0.15}
-    settings = {"MITTO_BATCH_SIZE": "50"}  # more and slower calls, to have something to watch
+    # Small calls at a pace of about twenty seconds for the sample, to have something to watch.
+    settings = {"MITTO_BATCH_SIZE": "20", "MITTO_TEXTS_PER_SECOND": "40"}
     with _started(given, screen, behaviour=behaviour, settings=settings) as installation:
         run = _Run(installation, given, screen, SAMPLE)
         page = installation.blossom("shop", "link", run.shop.domain, str(run.campaign_id))["url"]
