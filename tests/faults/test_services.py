@@ -171,7 +171,8 @@ def test_a_child_that_is_killed_is_started_again_and_a_stop_in_a_batch_loses_not
     outbox.mitto.configure(latency=1.5)
     dispatch = outbox.start()
     workers = start("worker", BLOSSOM_LANES="1")
-    until(lambda: attempts("calling"), "a worker in its call")
+    # The attempt is written down before its call: only once Mitto has the texts is it sure that they left.
+    until(lambda: attempts("calling") and outbox.mitto.summary()["texts"] == 50, "a worker in its call")
     killed = workers.child("send")
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
