@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -92,8 +93,9 @@ def folder() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="blossom-embedded-", dir="/tmp"))
     parent.chmod(0o755)
     yield parent / "data"
-    for process in servers(parent / "data"):  # of a test that failed half-way
-        process.kill()
+    for process in servers(parent / "data"):  # of a test that failed half-way, or is just about to end
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
     wait_until(lambda: servers(parent / "data") == [])
     shutil.rmtree(parent)
 
@@ -117,10 +119,10 @@ def servers(folder: Path) -> list[psutil.Process]:
     for process in psutil.process_iter():
         try:
             if Path(process.cwd()).parent == folder and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
+                found.append((process.create_time(), process.pid, process))
         except (psutil.Error, OSError):
             continue
-    return sorted(found, key=lambda process: process.create_time())
+    return [process for _, _, process in sorted(found)]
 
 
 def named(processes: list[psutil.Process], name: str) -> psutil.Process:
