@@ -57,6 +57,9 @@ def perform(name: str, kwargs: dict[str, Any], request_id: str | None = None) ->
 class Worker(SimpleWorker):
     """A worker that tells its job to stop: SIGTERM lets a lane end after the batch in hand."""
 
+    max_connection_wait_time = 2.0
+    """Seconds between two looks whether Redis is back; RQ's own grow to a minute, in which nothing would be sent."""
+
     def request_stop(self, signum: int, frame: Any) -> None:
         stopping.request()
         super().request_stop(signum, frame)  # type: ignore[no-untyped-call]  # RQ's

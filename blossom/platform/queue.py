@@ -31,7 +31,8 @@ Each worker process listens to one of these: with two, a worker dying right afte
 """
 
 _MARKER_SECONDS = 60
-"""A marker whose job was lost is forgotten after this time, and the job is enqueued again."""
+"""A marker whose job was lost is forgotten after this time at the latest, and the job is enqueued again; at once when
+nothing waits in its queue."""
 
 _jobs: dict[str, Callable[..., Any]] = {}
 _connection: redis.Redis | None = None
@@ -52,9 +53,12 @@ class JobCall:
 
 
 def init(url: str) -> None:
-    """Name the Redis to use. Connects on first use; short time-outs, so that a dead Redis costs a moment only."""
+    """Name the Redis to use. Connects on first use; short time-outs, so that a dead Redis costs a moment only.
+
+    One that hangs costs the time-out at each use: a click on Send uses it twice, a batch once.
+    """
     global _connection
-    _connection = redis.Redis.from_url(url, socket_connect_timeout=1.0, socket_timeout=5.0, retry_on_timeout=False)
+    _connection = redis.Redis.from_url(url, socket_connect_timeout=1.0, socket_timeout=2.0, retry_on_timeout=False)
 
 
 def connection() -> redis.Redis:
@@ -137,8 +141,7 @@ def _hand_over(call: JobCall) -> None:
     target = rq_queue(call.queue)
     if call.at_most is not None and target.count >= call.at_most:
         return
-    marker = f"waiting:{call.name}"
-    if call.unless_waiting and not connection().set(marker, 1, nx=True, ex=_MARKER_SECONDS):
+    if call.unless_waiting and _waits_already(call.name, target):
         return
     target.enqueue(
         "blossom.worker.perform",
@@ -148,6 +151,13 @@ def _hand_over(call: JobCall) -> None:
         failure_ttl=86_400,
         description=call.name,
     )
+
+
+def _waits_already(name: str, target: Queue) -> bool:
+    """Whether a call of the job waits in this queue; if not, one is about to. A marker in an empty queue was left
+    behind: its job was taken up while Redis could not be told, or lost with it."""
+    marked_before = not connection().set(f"waiting:{name}", 1, nx=True, ex=_MARKER_SECONDS)
+    return marked_before and target.count > 0
 
 
 def taken_up(name: str) -> None:

@@ -161,6 +161,15 @@ def test_a_marker_whose_job_was_lost_is_forgotten_by_itself() -> None:
     assert 0 < queue.connection().ttl("waiting:test.job") <= 60
 
 
+def test_a_marker_in_an_empty_queue_keeps_nothing_from_it() -> None:
+    """The sweep was taken up while Redis could not be told so: for a minute nobody would have swept."""
+    queue.connection().set("waiting:test.job", 1)
+    for _ in range(2):
+        queue.enqueue("test.job", unless_waiting=True)
+        queue.flush()
+    assert waiting() == [("test.job", {})]
+
+
 # Without Redis
 
 
