@@ -20,8 +20,6 @@ from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
 from tests.messaging.conftest import Outbox
 
-GREEK_CREDITS = 6  # a segment to Greece by the seeded list; the first test would tell if it changed
-
 
 def subscribers(outbox: Outbox, number: int) -> list[str]:
     with db.transaction():
