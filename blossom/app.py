@@ -60,6 +60,7 @@ def create_app(config: Config | None = None) -> Flask:
     health.init(app)
     api.init(app, APIS, authenticate)
     app.register_blueprint(inbound_api.blueprint)
+    app.wsgi_app = inbound_api.ReceiptsIngress(app)  # type: ignore[method-assign]  # as Flask's documentation has it
     for views in VIEWS:
         app.register_blueprint(views)
     return app
@@ -115,6 +116,7 @@ def _render_error(error: BlossomError) -> Any:
 
 _HTTP_ERRORS = {
     404: ("There is nothing at this address.", "Check the address; the API's are listed at /api/openapi.json."),
+    405: ("This address does not take that method.", "Use one of those that the header Allow names."),
     413: (
         f"The request is too large: it may have {MAX_BODY_BYTES // 1024 // 1024} MB at most, and less on some routes.",
         "Send less at once.",

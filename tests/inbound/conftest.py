@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from werkzeug.test import TestResponse
 
 from blossom.inbound.models import InboundText
 from blossom.messaging.models import Receipt
+from blossom.messaging.service import receiving
 from blossom.mitto import signature
 from blossom.platform import db
 
@@ -43,8 +46,22 @@ class Mitto:
 
 
 @pytest.fixture
-def mitto(app: Flask) -> Mitto:
+def mitto(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Mitto:
+    """Knocking at an app whose commits are rolled back after the test, also those of `db.autocommit`."""
+
+    @contextmanager
+    def in_the_test_s_transaction() -> Iterator[Connection]:
+        yield db.session.connection()
+        db.session.commit()
+
+    monkeypatch.setattr(db, "autocommit", in_the_test_s_transaction)
     return Mitto(app)
+
+
+@pytest.fixture(autouse=True)
+def nudge_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nudges by the thread that knocked: none is under way when Redis is emptied for the next test."""
+    monkeypatch.setattr(receiving._nudge, "give", receiving.nudge_workers)
 
 
 def receipts() -> list[Receipt]:

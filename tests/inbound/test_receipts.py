@@ -267,7 +267,7 @@ def test_when_the_database_is_away_mitto_is_asked_to_repeat(mitto: Mitto, monkey
     def refuse(*_: object) -> None:
         create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", connect_args={"connect_timeout": 1}).connect()
 
-    monkeypatch.setattr(messaging, "store_receipts", refuse)
+    monkeypatch.setattr(db, "autocommit", refuse)
     with pytest.raises(OperationalError):
         refuse()
     answer = mitto.post("dlr", a_receipt())

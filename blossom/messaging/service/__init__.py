@@ -13,7 +13,8 @@ from blossom.messaging.service.dispatches import (
 )
 from blossom.messaging.service.lane import run_lane
 from blossom.messaging.service.orphans import ask_about_orphans
-from blossom.messaging.service.receipts import apply_receipts, store_receipts
+from blossom.messaging.service.receipts import apply_receipts
+from blossom.messaging.service.receiving import accept_receipts, store_receipts
 from blossom.messaging.service.reconciliation import (
     Refreshed,
     reconcile,
@@ -32,6 +33,7 @@ __all__ = [
     "Refreshed",
     "RetryOutcome",
     "Trial",
+    "accept_receipts",
     "apply_receipts",
     "ask_about_orphans",
     "cancel_dispatch",

@@ -1,4 +1,4 @@
-"""Receipts: stored before they are acknowledged, applied in bulk, with the same end in any order and any number.
+"""Receipts applied in bulk, with the same end in any order and any number.
 
 A message's state after receipts is a function of the *set* of receipts stored for its text, not of their order: each
 application reads all of them again.
@@ -6,7 +6,6 @@ application reads all of them again.
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from blossom.messaging.rules.states import MessageState, ReceiptFact, furthest, moves_forward
 from blossom.mitto import payloads
-from blossom.platform import clock, queue
+from blossom.platform import clock
 from blossom.platform.db import rows_changed, session
 from blossom.platform.errors import BlossomError
 from blossom.wallet import queries as prices
@@ -33,17 +32,6 @@ CHUNK = 2_000
 _FAULTS_OF_A_RECEIPT = (IntegrityError, DataError, BlossomError)
 """What the rows that a receipt names can be to blame for. All else (a lost connection, a deadlock, a mistake in the
 code) concerns every receipt, and is raised."""
-
-_STORE = text("""
-INSERT INTO receipts
-    (fingerprint, provider_message_id, status, error_code, occurred_at, received_at, named_shop_id, state)
-SELECT v.*, :now, CAST(:named_shop_id AS bigint), 'new'
-FROM unnest(CAST(:fingerprints AS bytea[]), CAST(:provider_ids AS text[]), CAST(:statuses AS text[]),
-            CAST(:error_codes AS text[]), CAST(:moments AS timestamptz[]))
-     AS v(fingerprint, provider_message_id, status, error_code, at)
-ORDER BY v.fingerprint -- so that two calls with the same receipts never wait for each other in a circle
-ON CONFLICT (fingerprint) DO NOTHING
-""")
 
 _DUE = text("""
 SELECT r.id, r.provider_message_id, r.named_shop_id, p.shop_id, p.message_id
@@ -138,40 +126,6 @@ class _Change:
     fact: ReceiptFact
     provider_message_id: str
     credits: int
-
-
-def store_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | None = None) -> int:
-    """Keep receipts, each once however often it comes, and nudge a worker. How many were new.
-
-    `named_shop_id`: the shop that the webhook's address named; a receipt for another shop's message is refused later.
-    """
-    if not received:
-        return 0
-    values = {
-        "fingerprints": [fingerprint(receipt, named_shop_id) for receipt in received],
-        "provider_ids": [receipt.provider_message_id for receipt in received],
-        "statuses": [receipt.status_raw for receipt in received],
-        "error_codes": [receipt.error_code for receipt in received],
-        "moments": [receipt.occurred_at for receipt in received],
-        "named_shop_id": named_shop_id,
-        "now": clock.now(),
-    }
-    stored = rows_changed(_STORE, values)
-    queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
-    return stored
-
-
-def fingerprint(receipt: payloads.Receipt, named_shop_id: int | None) -> bytes:
-    """What makes two receipts the same word: whose text, which status, when, which error; and for which shop it came,
-    so that one which is refused for naming the wrong shop doesn't pass for the right one's."""
-    parts = (
-        receipt.provider_message_id,
-        receipt.status_raw.lower(),
-        receipt.occurred_at.isoformat() if receipt.occurred_at else "",
-        receipt.error_code or "",
-        "" if named_shop_id is None else str(named_shop_id),
-    )
-    return hashlib.sha256("\x1f".join(parts).encode()).digest()
 
 
 def apply_receipts(limit: int = CHUNK, *, only: str | None = None) -> int:

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from blossom.messaging.models import Attempt
 from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState
-from blossom.messaging.service import claiming, composing, dispatches, orphans, provider, receipts, recording
+from blossom.messaging.service import claiming, composing, dispatches, orphans, provider, receipts, receiving, recording
 from blossom.messaging.service.recording import AttemptKey, Outcome
 from blossom.mitto.errors import SendError
 from blossom.mitto.payloads import Receipt
@@ -271,7 +271,7 @@ def _refresh(provider_message_id: str) -> Refreshed:
     if status is None:
         return Refreshed(provider_message_id, None)
     with transaction():
-        receipts.store_receipts([Receipt(provider_message_id, status.status_raw, status.updated_at)])
+        receiving.store_receipts([Receipt(provider_message_id, status.status_raw, status.updated_at)])
         receipts.apply_receipts(only=provider_message_id)
     return Refreshed(provider_message_id, status.status_raw)
 

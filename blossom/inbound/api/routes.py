@@ -20,12 +20,17 @@ from blossom.messaging import service as messaging
 from blossom.mitto import payloads, signature
 from blossom.mitto.payloads import ParsedInbound, ParsedReceipts, PayloadError, Unusable
 from blossom.platform import config, db
+from blossom.platform.combining import WaitedTooLong
 
 log = structlog.get_logger()
 
 blueprint = Blueprint("mitto_webhooks", __name__, url_prefix="/webhooks/mitto")
 
 MAX_BODY_BYTES = 1_000_000
+
+FAULT = "blossom.fault"
+"""In a request's WSGI environment: why the ingress could not store its receipts. The route goes on from there."""
+
 _REFUSED_SHOWN = 20
 _NOT_A_PHONE = "the sender is not a phone's number"
 
@@ -46,8 +51,15 @@ def receive_receipts(shop_domain: str | None = None) -> Response:
             else payloads.parse_receipts(body, request.content_type)
         )
     )
-    accepted = _stored(lambda: messaging.store_receipts(parsed.receipts, _named_shop(shop_domain)))
+    accepted = _stored(lambda: _accepted(parsed.receipts, _named_shop(shop_domain)))
     return _acknowledged(parsed.refused, accepted=accepted, repeated=len(parsed.receipts) - accepted)
+
+
+def _accepted(received: Sequence[payloads.Receipt], shop_id: int | None) -> int:
+    fault: Exception | None = request.environ.get(FAULT)
+    if fault is not None:
+        raise fault
+    return messaging.accept_receipts(received, shop_id)
 
 
 @blueprint.post("/inbound")
@@ -122,7 +134,7 @@ def _stored(store: Callable[[], T]) -> T:
     try:
         stored = store()
         db.end_request(200)
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, WaitedTooLong) as error:
         log.warning("webhook.not_stored", error=type(error).__name__)
         raise errors.TryAgain from None
     return stored

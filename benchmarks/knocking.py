@@ -1,0 +1,117 @@
+"""Knocks at a webhook as fast as it answers: signed bodies over kept connections, from a process of its own.
+
+What it costs itself is little (20 to 30 µs of CPU a request), for on a small machine it takes that from the server.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import multiprocessing
+import selectors
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+HOST = "127.0.0.1"
+_HEAD = (
+    b"POST %s HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nUser-Agent: mitto\r\n"
+    b"X-Mitto-Signature: sha256=%s\r\nContent-Length: %d\r\n\r\n%s"
+)
+
+
+@dataclass(frozen=True)
+class Knocked:
+    """`answered`: requests answered with 200, all of them; `seconds`: from the first to the last answer."""
+
+    answered: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+
+    @property
+    def per_second(self) -> float:
+        return self.answered / self.seconds
+
+
+def signed(path: str, secret: str, body: bytes) -> bytes:
+    """The request as it goes over the wire."""
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest().encode()
+    return _HEAD % (path.encode(), signature, len(body), body)
+
+
+def knock(port: int, make: Callable[..., list[bytes]], arguments: tuple[Any, ...], connections: int) -> Knocked:
+    """Send what `make(*arguments)` returns, each once, over so many connections, in a process of its own.
+
+    The requests are made there before the first is sent. Raises `RuntimeError` if one is not answered with 200.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_knock, args=(theirs, port, make, arguments, connections))
+    process.start()
+    theirs.close()
+    try:
+        said = ours.recv()
+    finally:
+        process.join()
+    if isinstance(said, str):
+        raise RuntimeError(said)
+    return Knocked(*said)
+
+
+def _knock(
+    pipe: Any, port: int, make: Callable[..., list[bytes]], arguments: tuple[Any, ...], connections: int
+) -> None:
+    try:
+        pipe.send(_send_all(port, make(*arguments), connections))
+    except (OSError, RuntimeError) as error:
+        pipe.send(f"{type(error).__name__}: {error}")
+
+
+def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[int, float, float, float]:
+    left: Iterator[bytes] = iter(requests)
+    delays: list[float] = []
+    selector = selectors.DefaultSelector()
+    for _ in range(min(connections, len(requests))):
+        own = socket.create_connection((HOST, port))
+        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(own, selectors.EVENT_READ, [b"", 0.0])
+    started = time.perf_counter()
+    for key in list(selector.get_map().values()):
+        _send(key.fileobj, key.data, next(left))
+    while selector.get_map():
+        for key, _ in selector.select():
+            own, state = key.fileobj, key.data
+            state[0] += own.recv(65536)  # type: ignore[union-attr]  # a socket
+            if not _whole(state[0]):
+                continue
+            delays.append(time.perf_counter() - state[1])
+            request = next(left, None)
+            if request is None:
+                selector.unregister(own)
+                own.close()  # type: ignore[union-attr]
+            else:
+                _send(own, state, request)
+    seconds = time.perf_counter() - started
+    delays.sort()
+    return len(delays), seconds, 1000 * delays[len(delays) // 2], 1000 * delays[int(len(delays) * 0.99)]
+
+
+def _send(own: Any, state: list[Any], request: bytes) -> None:
+    state[0], state[1] = b"", time.perf_counter()
+    own.sendall(request)
+
+
+def _whole(answer: bytes) -> bool:
+    """Whether all of an answer is here. Raises for anything but a 200."""
+    head, end, body = answer.partition(b"\r\n\r\n")
+    if not end:
+        if not answer:
+            raise RuntimeError("the server closed the connection")
+        return False
+    if b" 200 " not in head[:16]:
+        raise RuntimeError(f"answered {answer[:300]!r}")
+    length = head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]
+    return len(body) >= int(length)
