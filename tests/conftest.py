@@ -1,6 +1,7 @@
 """Real Postgres and Redis for every test; the schema by the real migrations, once; a rollback per test.
 
-Without DATABASE_URL and REDIS_URL the embedded servers are started for the run. `app` gives a database whose
+What DATABASE_URL and REDIS_URL don't name is started for the run, embedded (`bin/test --services`, tests/services:
+Debian's servers). A Redis that is named is emptied again and again. `app` gives a database whose
 changes are rolled back after each test (code under test may commit: it commits into a savepoint).
 `committed_app` gives a fresh database of its own where commits are real, for threads and other processes.
 """
@@ -28,6 +29,20 @@ from tests.personas import Personas, make_personas
 MASTER_KEY = bytes(range(32))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--with-servers", action="store_true", help="Only the tests that use Postgres or Redis.")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--with-servers"):
+        return
+    kinds: dict[bool, list[pytest.Item]] = {True: [], False: []}
+    for item in items:
+        kinds["services" in getattr(item, "fixturenames", ())].append(item)
+    config.hook.pytest_deselected(items=kinds[False])
+    items[:] = kinds[True]
+
+
 @dataclass(frozen=True)
 class Services:
     """Addresses of the servers of this test run. `database_url` names the maintenance database."""
@@ -36,9 +51,10 @@ class Services:
     redis_url: str
 
     def url_of(self, name: str) -> str:
-        head, _, tail = self.database_url.rpartition("/")
-        _, question, options = tail.partition("?")
-        return f"{head}/{name}{question}{options}"
+        """The address of the database `name`. Options may hold slashes (`?host=/run/postgresql`)."""
+        scheme, _, rest = self.database_url.partition("://")
+        address, question, options = rest.partition("?")
+        return f"{scheme}://{address.partition('/')[0]}/{name}{question}{options}"
 
     def run(self, statement: str) -> None:
         plain = self.database_url.replace("postgresql+psycopg://", "postgresql://")
@@ -48,19 +64,20 @@ class Services:
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
-    given = os.environ.get("DATABASE_URL"), os.environ.get("REDIS_URL")
-    if all(given):
-        database_url = Config.from_environment({"DATABASE_URL": str(given[0])}).database_url
-        yield Services(str(database_url), str(given[1]))
+    named = {name: os.environ.get(name, "") for name in ("DATABASE_URL", "REDIS_URL")}
+    given = Config.from_environment(named)
+    if given.database_url and given.redis_url:
+        yield Services(given.database_url, given.redis_url)
         return
     from blossom.platform.embedded import EmbeddedServices
 
-    with tempfile.TemporaryDirectory(prefix="blossom-tests-") as folder:
-        embedded = EmbeddedServices.start(Path(folder), durable=False)
-        try:
-            yield Services(embedded.database_url, embedded.redis_url)
-        finally:
-            embedded.stop()
+    with (
+        tempfile.TemporaryDirectory(prefix="blossom-tests-") as folder,
+        EmbeddedServices.start(
+            Path(folder), postgres=given.database_url is None, redis=given.redis_url is None, durable=False
+        ) as embedded,
+    ):
+        yield Services(given.database_url or str(embedded.database_url), given.redis_url or str(embedded.redis_url))
 
 
 def config_for(services: Services, database: str) -> Config:
@@ -88,6 +105,8 @@ def template_database(services: Services) -> Iterator[str]:
     with app.app_context():
         upgrade()
         db.engine().dispose()
+    # A pooler keeps its connections to it, and what somebody is connected to can't be copied.
+    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     yield name
     services.run(f"DROP DATABASE {name} WITH (FORCE)")
 
