@@ -34,11 +34,30 @@ def a_zip() -> bytes:
         (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "csv_is_no_text"),
         (b"%PDF-1.7", "csv_is_no_text"),
         (b"\x1f\x8b\x08\x00", "csv_is_no_text"),
+        (b"7z\xbc\xaf\x27\x1c", "csv_is_no_text"),
+        (b"Rar!\x1a\x07", "csv_is_no_text"),
+        (b"\xfd7zXZ\x00", "csv_is_no_text"),
+        (b"{\\rtf1 Phone}", "csv_is_no_text"),
+        (b"<!DOCTYPE html><title>Log in</title>", "csv_is_no_text"),
+        (b"\xef\xbb\xbf<html>", "csv_is_no_text"),
+        (b'[{"Phone": "6984303406"}]', "csv_is_no_text"),
+        (b'{"customers": [\n]}', "csv_is_no_text"),
+        (b"BEGIN:VCARD\nTEL:6984303406\n", "csv_is_no_text"),
         (b"Phone,Name\n6984303406,El\0eni\n", "csv_nul_bytes"),
         ("Phone\n6984303406\n".encode("utf-16-le"), "csv_nul_bytes"),
+        ("Phone\n6984303406\n".encode("utf-16-be"), "csv_nul_bytes"),
+        ("Phone\n6984303406\n".encode("utf-32"), "csv_nul_bytes"),
+        ("Τηλέφωνο\n6984303406\n".encode("utf-16-le"), "csv_encoding"),
+        ("Phone\n6984303406\n".encode("utf-16") + b"x", "csv_encoding"),
+        (b"Phone\n\xed\xa0\x80\n", "csv_encoding"),
         ("Phone,Name\n6984303406,Ελένη\n".encode("windows-1253"), "csv_encoding"),
         ("Phone,Name\n6984303406,Zoë\n".encode("windows-1252"), "csv_encoding"),
         (b'Phone,Name\n6984303406,"Eleni\n6974303406,Nikos\n', "csv_unclosed_quote"),
+        (b'"Phone,Name\n6984303406,Eleni\n', "csv_unclosed_quote"),
+        (b'"', "csv_unclosed_quote"),
+        (b",,,\n,,\n", "csv_empty"),
+        (b"sep=;\n", "csv_empty"),
+        (b"Phone," + b"x" * 10_000_000, "csv_field_too_large"),
         (b'Phone,Name\n6984303406,"Eleni\n' + b"6974303406,Nikos\n" * 20_000, "csv_unclosed_quote"),
         (b'Phone,Name\n6984303406,"' + b"x" * 10_000_000 + b'"\n', "csv_field_too_large"),
         (b"Phone,Name\n6984303406," + b"x" * 10_000_000 + b"\n", "csv_field_too_large"),
@@ -53,7 +72,19 @@ def test_a_file_that_can_not_be_read_says_why_and_what_to_do(data: bytes, code: 
         lines_of(data)
 
     assert refused.value.code == code
+    assert refused.value.message.endswith(".")
     assert refused.value.actionable
+
+
+@pytest.mark.parametrize("data", [b"Phone,Name\n", b"Phone", b"sep=;\nPhone;Name\n", b"Phone,Name\n,\n\n"])
+def test_a_file_of_a_header_alone_says_that_it_lists_nobody(data: bytes) -> None:
+    surveyed = csv_file.survey(io.BytesIO(data))
+
+    with pytest.raises(UnreadableFile) as refused:
+        csv_file.check_holds_customers(surveyed)
+
+    assert refused.value.code == "csv_no_customers"
+    assert "a line for each" in (refused.value.actionable or "")
 
 
 @pytest.mark.parametrize(

@@ -118,6 +118,47 @@ def test_without_a_phone_column_the_columns_are_named() -> None:
     assert refused.value.details["columns"] == ["Nr", "Wer"]
 
 
+@pytest.mark.parametrize(
+    ("headers", "mapping"),
+    [
+        (["Phone", "Phone"], None),
+        (["Phone", "First Name", "PHONE"], None),
+        (["Phone", "First Name", "First-name"], None),
+        (["Nr", "Nr"], {"phone": "Nr"}),
+    ],
+)
+def test_two_columns_of_one_name_are_refused_if_one_of_them_is_needed(
+    headers: list[str], mapping: dict[str, str] | None
+) -> None:
+    with pytest.raises(UnreadableFile) as refused:
+        choose_columns(headers, mapping)
+
+    assert refused.value.code == "csv_doubled_columns"
+    [doubled] = refused.value.details["columns"]
+    assert doubled in headers
+    assert f"“{doubled}”" in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("headers", "mapping"),
+    [(["Phone", "Note", "Note"], None), (["Phone", "", ""], None), (["Phone", "PHONE"], {"phone": "PHONE"})],
+)
+def test_doubled_names_do_no_harm_where_nothing_is_read_or_the_very_name_was_given(
+    headers: list[str], mapping: dict[str, str] | None
+) -> None:
+    _, columns = choose_columns(headers, mapping)
+
+    assert columns == {"phone": 1 if mapping else 0}
+
+
+def test_a_file_parted_by_a_mark_that_we_do_not_know_is_told_which_we_know() -> None:
+    with pytest.raises(UnreadableFile) as refused:
+        choose_columns(["Phone|First Name"], None)
+
+    assert refused.value.code == "csv_no_phone_column"
+    assert "commas, semicolons or tabs" in (refused.value.actionable or "")
+
+
 @pytest.mark.parametrize("cell", ["+30 698 430 3406", "6984303406", "eleni@example.com"])
 def test_a_file_that_begins_with_a_customer_is_refused_without_quoting_them(cell: str) -> None:
     with pytest.raises(UnreadableFile) as refused:

@@ -229,6 +229,30 @@ def test_a_file_that_can_not_be_read_imports_nothing_and_leaves_no_trace(persona
     assert session.scalar(select(func.count()).select_from(ContactImport)) == 0
 
 
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [(b"Phone,First Name\n", "csv_no_customers"), (b"Phone,Phone\n6984303406,6974303406\n", "csv_doubled_columns")],
+)
+def test_a_file_that_lists_nobody_or_two_columns_of_a_name_begins_no_import(
+    personas: Personas, session: Session, file: bytes, code: str
+) -> None:
+    with pytest.raises(UnreadableFile) as refused:
+        do_import(personas.ours.id, io.BytesIO(file))
+
+    assert refused.value.code == code
+    assert session.scalar(select(func.count()).select_from(ContactImport)) == 0
+
+
+def test_a_formula_in_a_cell_is_a_name_like_any_other_and_never_a_number(personas: Personas) -> None:
+    formula = "=cmd|' /C calc'!A0"
+
+    report = do_import(personas.ours.id, a_file(("6984303406", formula, "=1+1"), (formula, "Nikos", "")))
+
+    [contact] = queries.contacts(personas.ours.id)
+    assert (contact.first_name, contact.tags) == (formula, ["=1+1"])
+    assert report.refused_by_code == {"phone_not_a_number": 1}
+
+
 def test_any_csv_is_imported_by_a_mapping(personas: Personas) -> None:
     file = a_file(("6984303406", "Eleni"), header=("Nr", "Wer"))
 

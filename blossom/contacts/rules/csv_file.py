@@ -38,15 +38,30 @@ ENCODINGS = (
 """What a caller may name; without a name only UTF-8, and UTF-16 with its mark: another guess would garble names."""
 
 _BLOCK = 64 * 1024
-_BINARY = (
+_OTHER_KINDS = (
     (b"PK\x03\x04", "an Excel workbook or a zip archive"),
     (b"PK\x05\x06", "an empty zip archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook"),
     (b"\x1f\x8b", "a gzip archive"),
+    (b"BZh", "a bzip2 archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\xfd7zXZ", "an xz archive"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive"),
+    (b"Rar!", "a RAR archive"),
     (b"%PDF", "a PDF"),
+    (b"{\\rtf", "a Rich Text document"),
     (b"\x89PNG", "a picture"),
     (b"\xff\xd8\xff", "a picture"),
+    (b"GIF8", "a picture"),
+    (b"SQLite format", "a database"),
+    (b"<", "a web page or an XML file"),
+    (b'{"', "a JSON file"),
+    (b"[{", "a JSON file"),
+    (b"BEGIN:VCARD", "a file of address cards"),
 )
+"""How files begin that no list of customers begins like."""
+
+_LONGEST_BEGINNING = 16
 _DELIMITERS = (",", ";", "\t")
 
 
@@ -90,6 +105,16 @@ def survey(stream: BinaryIO, encoding: str | None = None) -> Survey:
     return Survey(chosen, delimiter, header, header_lines, rows, digest)
 
 
+def check_holds_customers(surveyed: Survey) -> None:
+    """Raises `UnreadableFile` for a file that ends with its header: an import of nobody is a mistake of somebody's."""
+    if surveyed.rows_total == 0:
+        raise _unreadable(
+            "csv_no_customers",
+            "The file names its columns, but no customer follows.",
+            "Export the customers again, and see that the file has a line for each.",
+        )
+
+
 def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Generator[Record, None, None]:
     """The customers' records of a surveyed file, without the first `skip`, without the header and empty lines.
 
@@ -101,9 +126,9 @@ def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Generator[Reco
 
 def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
     """The encoding, proven on every byte, and the digest."""
-    head = stream.read(4)
-    for magic, what in _BINARY:
-        if head.startswith(magic):
+    head = stream.read(_LONGEST_BEGINNING)
+    for beginning, what in _OTHER_KINDS:
+        if head.removeprefix(codecs.BOM_UTF8).startswith(beginning):
             raise _unreadable(
                 "csv_is_no_text", f"This file is {what}, not a CSV.", "Save the sheet as “CSV UTF-8” and send that."
             )
@@ -124,8 +149,8 @@ def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
             line = lines + text[: text.index("\0")].count("\n") + 1
             raise _unreadable(
                 "csv_nul_bytes",
-                f"Line {line} holds zero bytes, which no text does.",
-                "Save the file as “CSV UTF-8” and send that.",
+                f"Line {line} holds zero bytes, which no text does, unless this is UTF-16 without its mark.",
+                "Save the file as “CSV UTF-8” and send that; or name the encoding, if it is utf-16.",
                 line=line,
             )
         lines += text.count("\n")

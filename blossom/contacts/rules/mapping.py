@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from blossom.contacts.errors import UnreadableFile
@@ -105,25 +106,47 @@ def check_mapping(mapping: Mapping[str, str], headers: Sequence[str]) -> dict[st
 def choose_columns(headers: Sequence[str], given: Mapping[str, str] | None) -> tuple[dict[str, str], dict[str, int]]:
     """The mapping that holds for this file (the given one, else the proposed one) and the columns it points to.
 
-    Raises `UnreadableFile` when nothing was given and the phones can't be found, `InvalidInput` for a wrong mapping.
+    Raises `UnreadableFile` when a column that is needed stands there twice, or when nothing was given and the phones
+    can't be found; `InvalidInput` for a wrong mapping.
     """
     if given is not None:
-        return dict(given), check_mapping(given, headers)
+        columns = check_mapping(given, headers)
+        _refuse_doubled([header for header in given.values() if headers.count(header) > 1])
+        return dict(given), columns
     proposed = propose_mapping(headers)
     if "phone" not in proposed and "address_phone" not in proposed:
-        if any(_DATA.search(header) for header in headers):
-            raise UnreadableFile(
-                "The first line holds a customer instead of the names of the columns.",
-                code="csv_no_header",
-                actionable="Put a line with the columns' names first, such as Phone, First Name, Last Name.",
-            )
-        raise UnreadableFile(
-            "No column of the file is known to hold phone numbers.",
-            code="csv_no_phone_column",
-            details={"columns": [header[:80] for header in headers[:100]]},
-            actionable="Say which column holds the phone numbers, or name that column “Phone”.",
-        )
+        raise _without_phones(headers)
+    counted = Counter(map(fold_header, headers))
+    _refuse_doubled([header for header in proposed.values() if counted[fold_header(header)] > 1])
     return proposed, {field: headers.index(header) for field, header in proposed.items()}
+
+
+def _refuse_doubled(headers: Sequence[str]) -> None:
+    """Of two columns of one name nobody can say which was meant, and the wrong one may text a stranger."""
+    if headers:
+        names = [name[:80] for name in dict.fromkeys(headers)]
+        raise UnreadableFile(
+            f"More than one column is called “{'”, “'.join(names)}”, so that it can't be told which one counts.",
+            code="csv_doubled_columns",
+            details={"columns": names},
+            actionable="Rename or remove all but one of them.",
+        )
+
+
+def _without_phones(headers: Sequence[str]) -> UnreadableFile:
+    if any(_DATA.search(header) for header in headers):
+        return UnreadableFile(
+            "The first line holds a customer instead of the names of the columns.",
+            code="csv_no_header",
+            actionable="Put a line with the columns' names first, such as Phone, First Name, Last Name.",
+        )
+    parted = "" if len(headers) > 1 else " Part the columns by commas, semicolons or tabs."
+    return UnreadableFile(
+        "No column of the file is known to hold phone numbers.",
+        code="csv_no_phone_column",
+        details={"columns": [header[:80] for header in headers[:100]]},
+        actionable="Say which column holds the phone numbers, or name that column “Phone”." + parted,
+    )
 
 
 _DATA = re.compile(r"(?:\d[\s().-]?){7,}|@[\w-]+\.")

@@ -49,8 +49,11 @@ _NOTHING = frozenset({"", "-", "--", "—", "–", ".", "/", "n/a", "na", "none"
 _QUOTES = "'’‘`´\"“”"
 _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+]?\d+")
 _FLOAT = re.compile(r"([+]?\d{7,15})[.,]0+")
+_FRACTION = re.compile(r"[+]?\d{7,15}[.,]\d{1,2}")
 _LONG_RUNS = re.compile(r"\d(?:[\s().-]*\d){6,}")
 _PLAIN = re.compile(r"[+]?[0-9][0-9 ()-]{0,38}")
+_LINE_BREAK = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
+_GIVE_A_MOBILE = "Give the person's mobile number, with its country code."
 _LONGEST = 60  # characters; no number is written longer
 
 
@@ -65,15 +68,19 @@ def normalise_phone(raw: str | None, default_country: str) -> Phone:
         text = _plain(text)
     number = _parse(text, default_country)
     if number.extension:
-        raise _refused(NOT_A_NUMBER, "The number has an extension; a text can't be sent to one.")
+        raise _refused(NOT_A_NUMBER, "The number has an extension; a text can't be sent to one.", _GIVE_A_MOBILE)
     kind = phonenumbers.number_type(number)
     if kind == PhoneNumberType.UNKNOWN:
         raise _why_not_valid(number)
     country = phonenumbers.region_code_for_number(number)
     if country is None or country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
-        raise _refused(NOT_MOBILE, "This is an international service number that belongs to no country.")
+        raise _refused(
+            NOT_MOBILE, "This is an international service number that belongs to no country.", _GIVE_A_MOBILE
+        )
     if kind not in _TEXTED:
-        raise _refused(NOT_MOBILE, f"This is {_TYPES.get(kind, 'no mobile')} in {country}: it takes no texts.")
+        raise _refused(
+            NOT_MOBILE, f"This is {_TYPES.get(kind, 'no mobile')} in {country}: it takes no texts.", _GIVE_A_MOBILE
+        )
     return Phone(f"+{number.country_code}{phonenumbers.national_significant_number(number)}", country)
 
 
@@ -91,11 +98,13 @@ def is_country(code: str) -> bool:
 
 def _plain(text: str) -> str:
     """Take away what spreadsheets and keyboards add; refuse what is no number. Gives ASCII."""
-    text = unicodedata.normalize("NFKC", text)
+    if any(unicodedata.category(c) == "No" for c in text):  # ² may be a note's mark, ⑦ a bullet: not this number's
+        raise _refused(NOT_A_NUMBER, "This is not a phone number: it holds raised or circled digits.")
+    text = unicodedata.normalize("NFKC", _LINE_BREAK.sub("; ", text))
     text = "".join(_ascii_digit(c) for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Mn"))
     text = text.strip(_QUOTES + " =").removeprefix("tel:").removeprefix("Tel:").strip()
     if text.casefold() in _NOTHING:
-        raise _refused(MISSING, "There is no phone number.")
+        raise _refused(MISSING, "There is no phone number.", _GIVE_A_MOBILE)
     if _SCIENTIFIC.fullmatch(text):
         raise _refused(
             DIGITS_LOST,
@@ -104,12 +113,14 @@ def _plain(text: str) -> str:
         )
     floating = _FLOAT.fullmatch(text)
     text = floating.group(1) if floating else text
+    if _FRACTION.fullmatch(text):
+        raise _refused(NOT_A_NUMBER, "This is not a phone number but one with a fraction.")
     if len(text) > _LONGEST or any(c.isalpha() for c in text) or not any(c.isdigit() for c in text):
         if len(_LONG_RUNS.findall(text)) > 1:
-            raise _refused(SEVERAL, "The cell holds more than one phone number.")
+            raise _refused(SEVERAL, "The cell holds more than one phone number.", "Keep one of them.")
         raise _refused(NOT_A_NUMBER, "This is not a phone number.")
     if any(c in text for c in ",;/|&") and len(_LONG_RUNS.findall(text)) > 1:
-        raise _refused(SEVERAL, "The cell holds more than one phone number.")
+        raise _refused(SEVERAL, "The cell holds more than one phone number.", "Keep one of them.")
     return text
 
 

@@ -81,6 +81,7 @@ def import_csv(
     with _seekable(stream) as file:
         surveyed = csv_file.survey(file, encoding)
         chosen, columns = choose_columns(surveyed.header, mapping)
+        csv_file.check_holds_customers(surveyed)
         with transaction():
             run = _begin(shop_id, filename, surveyed, chosen, columns, attestation)
         try:
