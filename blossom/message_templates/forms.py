@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
 from blossom.message_templates.rules.catalogue import Trigger, VariableType
 from blossom.message_templates.rules.linter import Level
 from blossom.message_templates.rules.markup import MAX_SOURCE
 from blossom.message_templates.rules.naming import NAME_LENGTH
 from blossom.message_templates.rules.segments import Encoding
-from blossom.platform.api import Answer, Input, PageQuery, Query
+from blossom.platform.api import Answer, Input, PageQuery, Query, one_visible_line
 
 TemplateName = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_LENGTH, pattern=r"^[^\x00-\x1f\x7f]+$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=NAME_LENGTH),
+    AfterValidator(one_visible_line),
 ]
+_LANGUAGE = r"[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}"
+
+
+def _check_language(value: str) -> str:
+    if not re.fullmatch(_LANGUAGE, value):
+        raise ValueError("must be a language, as in en or el-GR")
+    return value
+
+
 Language = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$"),
-    Field(description="How money and dates are written: a language as in `en` or `el-GR`."),
+    AfterValidator(_check_language),
+    Field(
+        description="How money and dates are written: a language as in `en` or `el-GR`.",
+        json_schema_extra={"pattern": f"^{_LANGUAGE}$"},
+    ),
 ]
 # Twice the limit of a text: a text that is a little too long should be told so with line and column, by the compiler.
 Body = Annotated[str, StringConstraints(max_length=2 * MAX_SOURCE), Field(description="The text, in Liquid.")]

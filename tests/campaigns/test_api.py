@@ -141,6 +141,8 @@ def test_written_read_changed_and_deleted(client: ApiClient) -> None:
         ({"name": "x" * 201}, "name"),
         ({"name": 7}, "name"),
         ({"name": "Sale\0"}, "name"),
+        ({"name": "Sale\nof the year"}, "name"),
+        ({"name": "\u200b\u202e"}, "name"),
         ({"name": "Sale", "body": "x" * 2001}, "body"),
         ({"name": "Sale", "priority": "urgent"}, "priority"),
         ({"name": "Sale", "audience": []}, "audience"),
@@ -418,13 +420,14 @@ def test_figures_say_whether_they_were_cached(client: ApiClient, underway: Campa
     assert (changed.headers["X-Cache"], changed.get_json()["delivered"]) == ("MISS", 3)
 
 
-def test_figures_of_several_leave_out_what_is_not_ours(
+def test_figures_of_several_name_what_is_not_ours(
     client: ApiClient, underway: Campaign, ours: Shop, personas: Personas
 ) -> None:
     draft, theirs = create_campaign(ours), create_campaign(personas.theirs)
     ids = f"{underway.id},{draft.id}, {theirs.id},{10**17}"
     answers = [client.get(f"/api/campaigns/stats?ids={ids}") for _ in range(2)]
     assert [item["campaignId"] for item in answers[0].get_json()["items"]] == [underway.id, draft.id]
+    assert answers[0].get_json()["notFound"] == [theirs.id, 10**17]
     assert [answer.headers["X-Cache"] for answer in answers] == ["MISS", "HIT"]
     for bad in ("", "ids=", "ids=x", "ids=1,,2", f"ids={HUGE}", "ids=" + "1," * 100 + "1"):
         assert client.get(f"/api/campaigns/stats?{bad}").status_code == 422, bad

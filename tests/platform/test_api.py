@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, time
+from enum import StrEnum
+from typing import Any, Literal
 
 import pytest
 import redis
 from flask import Flask
 from openapi_spec_validator import validate
-from pydantic import Field
+from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 import blossom.app
 from blossom.platform import queue
@@ -25,10 +27,12 @@ from blossom.platform.api import (
     PageQuery,
     Query,
     Reply,
+    Text,
     decode_cursor,
     encode_cursor,
     limiting,
     openapi,
+    wording,
 )
 from blossom.platform.errors import BlossomError, NotFound
 from tests.api.client import ApiClient
@@ -141,20 +145,20 @@ def test_every_route_stands_under_api_and_under_its_version(client: ApiClient) -
     ("body", "field", "said"),
     [
         ({}, "contactName", "is required"),
-        ({"contactName": "Ann", "surprise": 1}, "surprise", "is not a field of this call"),
-        ({"contactName": 5}, "contactName", "string"),
-        ({"contactName": "x" * 21}, "contactName", "20"),
-        ({"contactName": "Ann", "number": "5"}, "number", "integer"),
-        ({"contactName": "Ann", "number": 0}, "number", "1"),
+        ({"contactName": "Ann", "surprise": 1}, "surprise", "is nothing that this call takes"),
+        ({"contactName": 5}, "contactName", "must be text"),
+        ({"contactName": "x" * 21}, "contactName", "at most 20 characters"),
+        ({"contactName": "Ann", "number": "5"}, "number", "whole number"),
+        ({"contactName": "Ann", "number": 0}, "number", "must be 1 or more"),
         ({"contactName": "Ann", "number": 2**63}, "number", "too large"),
         ({"contactName": "Ann", "number": -(2**64)}, "number", "too large"),
         ({"contactName": "Ann", "number": 10**30}, "number", "too large"),
         ({"contactName": "A\0n"}, "contactName", "NUL"),
         ({"contactName": "Ann", "anything": [{"a": ["b\0"]}]}, "anything.0.a.0", "NUL"),
         ({"contactName": "Ann", "anything": {"\0": 1}}, "anything", "NUL"),
-        ({"contactName": "Ann", "plannedFor": "tomorrow"}, "plannedFor", "datetime"),
-        ([], "", "object"),
-        ("text", "", "object"),
+        ({"contactName": "Ann", "plannedFor": "tomorrow"}, "plannedFor", "ISO 8601"),
+        ([], "", "the body must be a JSON object"),
+        ("text", "", "the body must be a JSON object"),
     ],
 )
 def test_a_field_that_cannot_be_used_is_named(client: ApiClient, body: Any, field: str, said: str) -> None:
@@ -174,6 +178,15 @@ def test_an_error_never_repeats_what_was_sent(client: ApiClient) -> None:
         (b'{"contactName": NaN}', 400, "malformed_json"),
         (b'{"contactName": "Ann", "anything": 1e999}', 400, "malformed_json"),
         (b'{"contactName": "\xff"}', 400, "malformed_json"),
+        ('{"contactName": "Zoë"}'.encode("latin-1"), 400, "malformed_json"),
+        ('{"contactName": "Zoë"}'.encode("utf-16"), 400, "malformed_json"),
+        (b'\xef\xbb\xbf{"contactName": "Ann"}', 400, "malformed_json"),
+        (b'{"contactName": "\xed\xa0\x80"}', 400, "malformed_json"),
+        (b'{"contactName": "\0"}', 400, "malformed_json"),
+        (b'{"\\ud800": 1}', 422, "invalid_input"),
+        (b'{"contactName": "Ann", "number": 1e30}', 422, "invalid_input"),
+        (b'{"contactName": "Ann", "number": 01}', 400, "malformed_json"),
+        (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, 400, "malformed_json"),
         (b'{"contactName": "\\ud800"}', 422, "invalid_input"),
         (b'{"contactName": "\\udc00 \\ud800"}', 422, "invalid_input"),
         (b"[" * 100_000, 400, "malformed_json"),
@@ -187,6 +200,133 @@ def test_an_error_never_repeats_what_was_sent(client: ApiClient) -> None:
 def test_a_body_that_is_no_json_object_is_refused(client: ApiClient, raw: bytes, status: int, code: str) -> None:
     answer = client.post("/api/probes", data=raw, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.get_json()["code"]) == (status, code)
+    assert answer.get_json()["actionable"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "told"),
+    [
+        (b'{"contactName": "\xff"}', "not UTF-8"),
+        (b'\xef\xbb\xbf{"contactName": "Ann"}', "byte order mark"),
+        (b'{"anything": 1e999}', "beyond measure"),
+        (b"[" * 100_000 + b"]" * 100_000, "nested too deeply"),
+        (b'{"contactName": "Ann",}', "not JSON"),
+    ],
+)
+def test_what_is_wrong_with_a_body_is_said_in_words(client: ApiClient, raw: bytes, told: str) -> None:
+    answer = client.post("/api/probes", data=raw, headers={"Content-Type": "application/json"})
+    assert told in answer.get_json()["message"]
+    assert answer.get_json()["details"]["line"] == 1
+
+
+def test_a_compressed_body_is_refused(client: ApiClient) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = client.post("/api/probes", data=gzip.compress(b'{"contactName": "Ann"}'), headers=headers)
+    assert (answer.status_code, answer.get_json()["message"]) == (415, "This call takes no compressed bodies.")
+
+
+def test_how_large_a_body_may_be_is_said(client: ApiClient) -> None:
+    answer = client.post("/api/probes", {"contactName": "x" * 1_000_001})
+    assert answer.get_json()["details"] == {"max_bytes": 1_000_000}
+    assert "1,000,000 bytes" in answer.get_json()["message"]
+
+
+def test_however_much_is_wrong_the_answer_stays_short(client: ApiClient) -> None:
+    many = client.post("/api/probes", {f"field{number}": 1 for number in range(20_000)})
+    assert len(many.get_json()["details"]["fields"]) == wording.MOST_FAULTS
+    long = client.post("/api/probes", {"contactName": "Ann", "k" * 500_000: 1})
+    assert [len(path) for path in long.get_json()["details"]["fields"]] == [100]
+    doubled = client.get("/api/probes?" + "".join(f"name{number}=1&name{number}=2&" for number in range(200)))
+    assert len(doubled.get_json()["details"]["fields"]) == wording.MOST_FAULTS
+
+
+def test_a_parameter_that_a_call_does_not_take_is_refused_by_name(client: ApiClient) -> None:
+    for path in ("/api/probes/7?colour=blue", "/api/probes?colour=blue"):
+        answer = client.get(path)
+        assert answer.status_code == 422
+        assert answer.get_json()["details"]["fields"] == {"colour": "is nothing that this call takes"}
+
+
+class Level(StrEnum):
+    HIGH = "high"
+    LOW = "low"
+
+
+class Everything(Query):
+    """A field of each kind that pydantic can find fault with."""
+
+    text: str = Field("abc", min_length=3, max_length=5)
+    word: str = Field("abc", pattern="^[a-z]+$")
+    filled: str = Field("a", min_length=1)
+    whole: int = Field(1, gt=0, lt=10, multiple_of=1)
+    number: float = 1.0
+    flag: bool = True
+    kind: Literal["a", "b"] = "a"
+    level: Level = "high"  # type: ignore[assignment]  # read from text, as a query is
+    at: datetime | None = None
+    moment: AwareDatetime | None = None
+    numbers: list[int] = Field([], max_length=2)
+    some: list[int] = Field([1], min_length=1)
+    names: dict[str, str] = {}
+    id: Int64 = 1
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("text", "a", "must have 3 characters or more"),
+        ("text", "abcdef", "must have at most 5 characters"),
+        ("text", 5, "must be text, in quotation marks"),
+        ("word", "A1", "must be written as its pattern in /api/openapi.json says"),
+        ("filled", "", "must not be empty"),
+        ("whole", "x", "must be a whole number"),
+        ("whole", 1.5, "must be a whole number"),
+        ("whole", 0, "must be more than 0"),
+        ("whole", 10, "must be less than 10"),
+        ("number", "x", "must be a number"),
+        ("flag", "maybe", "must be true or false"),
+        ("flag", [], "must be true or false"),
+        ("kind", "c", "must be 'a' or 'b'"),
+        ("level", "c", "must be 'high' or 'low'"),
+        ("at", "tomorrow", "must be a date and a time in ISO 8601, such as 2026-12-01T09:00:00Z"),
+        ("at", "2026-13-01T00:00:00Z", "must be a date and a time in ISO 8601, such as 2026-12-01T09:00:00Z"),
+        ("at", [], "must be a date and a time in ISO 8601, such as 2026-12-01T09:00:00Z"),
+        ("moment", "2026-12-01T09:00:00", "must name its offset from UTC, such as 2026-12-01T09:00:00+02:00"),
+        ("numbers", 5, "must be a list"),
+        ("numbers", [1, 2, 3], "must have at most 2 entries"),
+        ("some", [], "must not be empty"),
+        ("names", 5, "must be an object"),
+        ("id", 0, "must be 1 or more"),
+        ("id", 2**63, "is a number too large"),
+        ("id", "9" * 5000, "is a number too large"),
+    ],
+)
+def test_each_kind_of_fault_is_said_in_plain_words(field: str, value: Any, said: str) -> None:
+    with pytest.raises(ValidationError) as found:
+        Everything.model_validate({field: value})
+    assert wording.faults_in_words(found.value) == {field: said}
+
+
+def test_a_kind_of_fault_that_has_no_words_yet_is_not_told_in_pydantics() -> None:
+    class Odd(Query):
+        at: time
+
+    with pytest.raises(ValidationError) as found:
+        Odd.model_validate({"at": "x"})
+    assert wording.faults_in_words(found.value) == {
+        "at": "is not of the kind that this field takes; see /api/openapi.json"
+    }
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x7f", "\u2028", "\u200b", "\u202e\u2066", "\u00ad", "\u0301"])
+def test_a_name_that_is_no_line_to_read_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(Text).validate_python(name)
+
+
+@pytest.mark.parametrize("name", ["Zoe\u0308", "\u200fעברית", "👨‍👩‍👧", "C'est l'été", "."])
+def test_any_name_that_a_person_can_read_is_taken(name: str) -> None:
+    assert TypeAdapter(Text).validate_python(f" {name} ") == name
 
 
 def test_a_name_given_twice_in_json_counts_once(client: ApiClient) -> None:
@@ -273,7 +413,7 @@ def test_a_key_that_calls_too_often_waits(client: ApiClient, monkeypatch: pytest
 
 def test_without_redis_nobody_is_refused(client: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limiting, "CALLS_PER_MINUTE", 1)
-    monkeypatch.setattr(queue, "_connection", redis.Redis(unix_socket_path="/nowhere.sock"))
+    monkeypatch.setattr(queue, "_connection", redis.Redis.from_url("unix:///nowhere.sock"))
     assert [client.get("/api/probes/7").status_code for _ in range(3)] == [200, 200, 200]
     monkeypatch.undo()
 

@@ -102,7 +102,10 @@ def campaign_stats(caller: Principal, campaign_id: int) -> Reply:
 )
 def many_stats(caller: Principal, query: StatsQuery) -> Reply:
     found = queries.stats_of(caller.shop_id, queries.many_campaigns(caller.shop_id, query.ids))
-    answer = StatsListAnswer(items=[stats_answer(stats) for stats, _ in found.values()])
+    answer = StatsListAnswer(
+        items=[stats_answer(stats) for stats, _ in found.values()],
+        not_found=[number for number in dict.fromkeys(query.ids) if number not in found],
+    )
     return Reply(answer, {"X-Cache": "HIT" if found and all(cached for _, cached in found.values()) else "MISS"})
 
 

@@ -36,6 +36,7 @@ class StatsListAnswer(Answer):
     """The figures of several campaigns."""
 
     items: list[StatsAnswer]
+    not_found: list[int] = Field(description="Ids that were asked for and that no campaign of this shop has.")
 
 
 class ScheduleAnswer(Answer):

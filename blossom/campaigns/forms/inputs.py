@@ -127,6 +127,6 @@ class StatsQuery(Query):
         Field(
             min_length=1,
             max_length=MOST_STATS,
-            description="Ids of campaigns, separated by commas. Those that the shop does not have are left out.",
+            description="Ids of campaigns, separated by commas. Those that the shop lacks are named in `notFound`.",
         ),
     ]

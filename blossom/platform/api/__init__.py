@@ -14,7 +14,7 @@ from blossom.platform.access import Principal
 from blossom.platform.api.paging import Cursor, Page, PageQuery, decode_cursor, encode_cursor
 from blossom.platform.api.registry import Api, Reply, Route
 from blossom.platform.api.serving import init
-from blossom.platform.api.shapes import Answer, Input, Int64, Query, Text
+from blossom.platform.api.shapes import Answer, Input, Int64, Query, Text, one_visible_line
 
 __all__ = [
     "Answer",
@@ -32,4 +32,5 @@ __all__ = [
     "decode_cursor",
     "encode_cursor",
     "init",
+    "one_visible_line",
 ]

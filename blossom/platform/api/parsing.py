@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Any, TypeVar
 
 import orjson
@@ -9,6 +10,7 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 
+from blossom.platform.api import wording
 from blossom.platform.api.shapes import INT64_MAX
 from blossom.platform.errors import BlossomError, InvalidInput
 
@@ -18,46 +20,70 @@ MAX_DEPTH = 32
 
 M = TypeVar("M", bound=BaseModel)
 
-_PLAINER = {
-    "missing": "is required",
-    "extra_forbidden": "is not a field of this call",
-}
-
 
 def read_body(request: Request, model: type[M], max_bytes: int = MAX_BODY_BYTES) -> M:
     """The request's JSON body as `model`. An empty body counts as `{}`.
 
-    Raises 413 (too large), 415 (not JSON by its content type), 400 `malformed_json`, 422 `invalid_input`.
+    Raises 413 (too large), 415 (compressed, or not JSON by its content type), 400 `incomplete_body` or
+    `malformed_json`, 422 `invalid_input`.
     """
-    request.max_content_length = max_bytes
-    raw = request.get_data()
+    raw = _read(request, max_bytes)
     if not raw.strip():
         raw = b"{}"
     elif not request.is_json:
-        raise BlossomError(
-            "This call takes JSON only.",
-            code="unsupported_media_type",
-            status=415,
-            actionable="Send the body as JSON, with `Content-Type: application/json`.",
+        raise _unsupported(
+            "This call takes JSON only.", "Send the body as JSON, with `Content-Type: application/json`."
         )
     _check_values(_loads(raw))
     try:
         return model.model_validate_json(raw)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise InvalidInput(wording.faults_in_words(error)) from None
+
+
+def _read(request: Request, max_bytes: int) -> bytes:
+    """The body as it came. One that comes in chunks names no length: how long it is shows when it is read."""
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _unsupported("This call takes no compressed bodies.", "Send the body as it is, without Content-Encoding.")
+    if (request.content_length or 0) > max_bytes:
+        raise _too_large(max_bytes)
+    request.max_content_length = max_bytes + 1  # werkzeug cuts off what comes in chunks and says nothing
+    try:
+        raw = request.get_data()
+    except Exception as error:  # each server has errors of its own for a body that breaks off or has odd chunks
+        raise BlossomError(
+            "The body broke off, or its chunks can't be told apart.",
+            code="incomplete_body",
+            status=400,
+            actionable="Send the whole body, with its length in Content-Length.",
+        ) from error
+    if len(raw) > max_bytes:
+        raise _too_large(max_bytes)
+    return raw
+
+
+def _too_large(max_bytes: int) -> BlossomError:
+    return BlossomError(
+        f"The body is too large: this call takes {max_bytes:,} bytes at most.",
+        code="request_entity_too_large",
+        status=413,
+        details={"max_bytes": max_bytes},
+        actionable="Send less at once.",
+    )
 
 
 def read_query(arguments: MultiDict[str, str], model: type[M]) -> M:
     """The query string as `model`. Raises 422 `invalid_input`; a name given twice is refused."""
-    doubled = {name: "is given more than once" for name, values in arguments.lists() if len(values) > 1}
+    doubled = [name for name, values in arguments.lists() if len(values) > 1]
     if doubled:
-        raise InvalidInput(doubled)
+        paths = [wording.path_of((name,)) for name in doubled[: wording.MOST_FAULTS]]
+        raise InvalidInput(dict.fromkeys(paths, "is given more than once"))
     values = arguments.to_dict()
     _check_values(values)
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise InvalidInput(wording.faults_in_words(error)) from None
 
 
 def _loads(raw: bytes) -> Any:
@@ -65,14 +91,28 @@ def _loads(raw: bytes) -> Any:
         return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         if "surrogate in string" in error.msg:  # well-formed by JSON's grammar, but no text that can be kept
-            raise InvalidInput({"": "holds half of a character (a lone surrogate)"}) from None
+            raise InvalidInput({"": "the body holds half of a character (a lone surrogate)"}) from None
+        message, actionable = _why_malformed(raw, error)
         raise BlossomError(
-            "The body is not JSON.",
+            message,
             code="malformed_json",
             status=400,
             details={"line": error.lineno, "column": error.colno, "problem": error.msg},
-            actionable="Check it with a JSON parser; numbers such as NaN and nesting beyond measure are not allowed.",
+            actionable=actionable,
         ) from None
+
+
+def _why_malformed(raw: bytes, error: orjson.JSONDecodeError) -> tuple[str, str]:
+    """What is wrong with a body that is no JSON, and what to do; orjson tells its reasons by their text only."""
+    if raw.startswith(codecs.BOM_UTF8):
+        return "The body begins with a byte order mark.", "Send JSON in UTF-8 without a byte order mark."
+    if "UTF-8" in error.msg:
+        return "The body is not UTF-8.", "Send JSON in UTF-8, whatever charset Content-Type names."
+    if "depth" in error.msg:
+        return "The body is nested too deeply to be read.", f"Nest no deeper than {MAX_DEPTH} levels."
+    if "infinity" in error.msg:
+        return "The body holds a number beyond measure.", "Send whole numbers of up to 64 bits."
+    return "The body is not JSON.", "Check it with a JSON parser; NaN, Infinity and comments are no JSON."
 
 
 def _check_values(document: Any) -> None:
@@ -80,30 +120,29 @@ def _check_values(document: Any) -> None:
 
     Walks without recursion, so that no nesting can exhaust the stack.
     """
-    todo: list[tuple[str, Any, int]] = [("", document, 0)]
+    todo: list[tuple[tuple[int | str, ...], Any]] = [((), document)]
     while todo:
-        path, value, depth = todo.pop()
+        steps, value = todo.pop()
         if isinstance(value, str):
             if "\0" in value:
-                raise InvalidInput({path: "holds a NUL character"})
+                raise _unusable(steps, "holds a NUL character")
         elif isinstance(value, (int, float)):
             # orjson reads a whole number beyond 64 bits as a float
             if abs(value) > INT64_MAX:
-                raise InvalidInput({path: "is a number too large"})
+                raise _unusable(steps, "is a number too large")
         elif isinstance(value, (dict, list)):
-            if depth == MAX_DEPTH:
-                raise InvalidInput({path: f"is nested deeper than {MAX_DEPTH} levels"})
+            if len(steps) == MAX_DEPTH:
+                raise _unusable(steps, f"is nested deeper than {MAX_DEPTH} levels")
             pairs = value.items() if isinstance(value, dict) else enumerate(value)
             for key, inner in pairs:
                 if isinstance(key, str) and "\0" in key:
-                    raise InvalidInput({path: "holds a NUL character in a name"})
-                todo.append((f"{path}.{key}" if path else str(key), inner, depth + 1))
+                    raise _unusable(steps, "holds a NUL character in a name")
+                todo.append(((*steps, key), inner))
 
 
-def _invalid(error: ValidationError) -> InvalidInput:
-    """What pydantic found, by field, without the values (they may be personal data)."""
-    fields = {}
-    for fault in error.errors(include_url=False, include_context=False, include_input=False):
-        path = ".".join(str(part) for part in fault["loc"])
-        fields[path] = _PLAINER.get(fault["type"], fault["msg"].removeprefix("Value error, "))
-    return InvalidInput(fields)
+def _unusable(steps: tuple[int | str, ...], fault: str) -> InvalidInput:
+    return InvalidInput({wording.path_of(steps): fault if steps else f"the body {fault}"})
+
+
+def _unsupported(message: str, actionable: str) -> BlossomError:
+    return BlossomError(message, code="unsupported_media_type", status=415, actionable=actionable)

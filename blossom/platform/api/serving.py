@@ -14,6 +14,7 @@ from blossom.platform import db
 from blossom.platform.access import Principal
 from blossom.platform.api import limiting, openapi, parsing
 from blossom.platform.api.registry import Api, Reply, Route
+from blossom.platform.api.shapes import Query
 from blossom.platform.errors import Unauthorized
 
 PREFIXES = ("/api", "/api/v1")
@@ -68,6 +69,8 @@ def _serve(route: Route, authenticate: Authenticate) -> Callable[..., Response]:
             arguments["caller"] = _admit(route.scope, authenticate)
         if route.query is not None:
             arguments["query"] = parsing.read_query(request.args, route.query)
+        elif request.args:
+            parsing.read_query(request.args, Query)  # which has no fields: each is refused by name
         if route.body is not None:
             arguments["body"] = parsing.read_body(request, route.body, route.max_body_bytes)
         if route.own_transactions:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 INT64_MAX = 2**63 - 1
@@ -12,8 +13,21 @@ INT64_MAX = 2**63 - 1
 Int64 = Annotated[int, Field(ge=1, le=INT64_MAX)]
 """An id, or another whole number from 1 that fits the database's bigint."""
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
-"""A short name or title."""
+
+def one_visible_line(value: str) -> str:
+    """`value`, if a person can read it as one line. Raises ValueError for control characters and for nothing to see."""
+    kinds = {unicodedata.category(character) for character in value}
+    if kinds & {"Cc", "Zl", "Zp"}:
+        raise ValueError("must be one line without control characters")
+    if value and kinds <= {"Cf", "Mn", "Zs"}:
+        raise ValueError("must hold something that can be seen")
+    return value
+
+
+Text = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), AfterValidator(one_visible_line)
+]
+"""A short name or title: one line."""
 
 
 class Input(BaseModel):
