@@ -14,6 +14,7 @@ from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto import payloads
 from blossom.platform import clock, db
+from blossom.sandbox.mitto.segments import segments as counted_apart
 from blossom.wallet import queries as wallet
 from tests.messaging.conftest import CREDITS, Outbox
 
@@ -37,14 +38,24 @@ class Verdict:
 
 
 def judge(
-    outbox: Outbox, dispatch: Dispatch, phones: list[str], *, may_stay: Collection[MessageState] = (), twice: int = 0
+    outbox: Outbox,
+    dispatch: Dispatch,
+    phones: list[str],
+    *,
+    may_stay: Collection[MessageState] = (),
+    twice: int = 0,
+    refunded: int = 0,
 ) -> Verdict:
     """Hold the stand-in's log against rows, counts and ledger.
 
     Who is in the log is shown as sent, delivered or unconfirmed, once; who isn't is shown as unconfirmed, or in a state
-    of `may_stay` (a failed one may be in the log). `twice`: so many were texted again because the merchant wanted it.
+    of `may_stay` (a failed one may be in the log). `twice`: so many were texted again because the merchant wanted it;
+    `refunded`: so many segments that the log holds were given back.
+    Of the log those texts count that bear the dispatch's sender: several shops may send at once, and all must be done.
     """
-    taken = Counter(each["destination"] for each in outbox.mitto.log())
+    texts = [each for each in outbox.mitto.log() if each["sender"] == dispatch.sender]
+    taken = Counter(each["destination"] for each in texts)
+    assert set(taken) <= set(phones)
     again = {phone for phone, times in taken.items() if times > 1}
     assert len(again) == twice, "nobody is texted twice"
     assert max(taken.values(), default=0) <= (2 if twice else 1)
@@ -69,9 +80,9 @@ def judge(
     never_left = sum(
         row.segments for row in rows if row.state is MessageState.UNCONFIRMED and str(row.phone) not in taken
     )
-    segments = outbox.mitto.summary(segments=True)["segments"] + never_left
+    segments = sum(counted_apart(each["text"]) for each in texts) + never_left - refunded
     spent = CREDITS - held.balance
-    assert spent == price * segments, f"{spent} credits for {segments} segments in the log, or shown beside it"
+    assert spent == price * segments, f"{spent} credits for {segments} segments to pay for"
     assert spent == sum(row.credits for row in rows)
     progress = outbox.progress(dispatch)
     assert progress.total == len(rows)

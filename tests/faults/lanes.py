@@ -81,8 +81,8 @@ def last_deed(pid: int) -> str:
         return str(session.scalar(query, {"worker": f"zygote:{pid}"}) or "none")
 
 
-def sweep(*pids: int) -> int:
-    """As if the leases of these lanes (of all, if none is named) had passed: sweep. How many attempts were lost."""
+def let_leases_pass(*pids: int) -> None:
+    """Those of these lanes; of all, if none is named."""
     with db.transaction() as session:
         session.execute(
             text("""
@@ -91,6 +91,11 @@ def sweep(*pids: int) -> int:
             """),
             {"workers": [f"zygote:{pid}" for pid in pids]},
         )
+
+
+def sweep(*pids: int) -> int:
+    """Sweep once the leases of these lanes (of all, if none is named) have passed. How many attempts were lost."""
+    let_leases_pass(*pids)
     return service.sweep()["lost"]
 
 
