@@ -14,6 +14,7 @@ import pytest
 import requests
 
 from blossom.mitto.client import MittoClient
+from blossom.mitto.errors import SendError
 from blossom.mitto.payloads import OutgoingText, Refusal, Refused, bulk_body, delivery_state
 from blossom.sandbox.mitto.process import StandIn, StandInError
 from blossom.sandbox.mitto.segments import segments
@@ -256,6 +257,19 @@ def test_faults_by_share_hit_about_that_many_calls_and_the_same_ones_for_a_seed(
     first = hit()
     assert 8 <= sum(first) <= 30
     assert first == hit()
+
+
+def test_the_log_tells_in_which_way_the_call_of_a_text_went_wrong(stand_in: StandIn, connect: Connect) -> None:
+    client = connect(stand_in.url)
+    stand_in.configure(faults=[{"kind": "garbage", "next": 1}, {"kind": "502", "taken": False, "next": 1}])
+    for text in TEXTS[:2]:
+        with pytest.raises(SendError):
+            client.send_bulk([text], ACCOUNT)
+    client.send_bulk(TEXTS[2:], ACCOUNT)
+    assert [(each["destination"], each["fault"]) for each in stand_in.log()] == [
+        (TEXTS[0].destination, "garbage"),
+        (TEXTS[2].destination, None),
+    ]
 
 
 def test_it_ends_cleanly_when_told_to(tmp_path: Path, connect: Connect) -> None:

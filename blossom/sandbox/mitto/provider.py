@@ -98,7 +98,7 @@ class Provider:
                 assert refusal is not None
                 connection.json({"errorCode": refusal[0], "message": refusal[1]}, 400)
                 return
-            answer, taken = self._take(entries, outcomes, bulk=bulk)
+            answer, taken = self._take(entries, outcomes, fault, bulk=bulk)
 
         def reply() -> None:
             if fault is None:
@@ -134,12 +134,13 @@ class Provider:
         return unusual or None
 
     def _take(
-        self, entries: Entries, outcomes: dict[int, Outcome] | None, *, bulk: bool
+        self, entries: Entries, outcomes: dict[int, Outcome] | None, fault: Fault | None, *, bulk: bool
     ) -> tuple[dict[str, Any], tuple[Call, list[str]]]:
-        """Log the texts that aren't refused; the sound answer, and what was taken."""
+        """Log the texts that aren't refused, with the fault of their call; the sound answer, and what was taken."""
         now = time.time()
         at = _iso(now)
         bulk_id = str(uuid.uuid4()) if bulk else None
+        kind = None if fault is None else fault.kind
         first = self.log.texts
         refused = {place for place, outcome in (outcomes or {}).items() if outcome.refusal is not None}
         ids = message_ids(call_prefix(), first, len(entries) - len(refused))
@@ -167,6 +168,7 @@ class Provider:
                         "sender": sender,
                         "text": text,
                         "accountId": account,
+                        "fault": kind,
                     },
                     option=newline,
                 )
