@@ -15,19 +15,23 @@ from typing import BinaryIO
 
 import click
 import orjson
+import psycopg
 from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from blossom import schedule, supervisor, worker
 from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
+from blossom.contacts import service as contacts
 from blossom.contacts.rules import Attestation
-from blossom.platform import access, crypto, db, passes, periodic, queue, resealing, stopping
+from blossom.message_templates.rules import linter
+from blossom.message_templates.rules.catalogue import Trigger
+from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
-from blossom.platform.embedded import EmbeddedServices, default_folder
+from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
 from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
@@ -55,6 +59,7 @@ def environment() -> Iterator[Config]:
     stopped at the end. Child processes find the same through the environment.
     """
     settings = Config.from_environment()
+    logs.configure(settings.log_level)  # before there is an app: the supervisor of `web` never has one
     filled: dict[str, str] = {}
     services = None
     try:
@@ -103,10 +108,34 @@ def show_data_folder() -> None:
 
 
 @main.command("new-master-key")
-@click.option("--id", "key_id", default=1, show_default=True, help="Larger than every id in use.")
+@click.option(
+    "--id", "key_id", type=click.IntRange(min=0), default=1, show_default=True, help="Larger than every id in use."
+)
 def new_master_key(key_id: int) -> None:
     """Make a master key for BLOSSOM_MASTER_KEYS."""
     click.echo(new_master_key_text(key_id))
+
+
+@main.command("check")
+@click.option("--file", type=click.File("rb"), help="A customer file, as for `shop import`.")
+@click.option("--encoding", help="Of that file.")
+@click.option("--text", help="A campaign's text.")
+def check_material(file: BinaryIO | None, encoding: str | None, text: str | None) -> None:
+    """Judge a customer file and a text as an import and a campaign would; needs no server. Prints what it read."""
+    read: dict[str, object] = {}
+    if text is not None:
+        _check_text(text)
+        read["text"] = {"segments": linter.example_segments(text, Trigger.CAMPAIGN, "en")}
+    if file is not None:
+        read["file"] = dataclasses.asdict(contacts.check_file(file, encoding=encoding))
+    _print(read)
+
+
+def _check_text(text: str) -> None:
+    faults = [finding for finding in linter.lint(text, Trigger.CAMPAIGN) if finding.level is linter.Level.ERROR]
+    if faults:
+        told = [f"{fault.message} (line {fault.line}, column {fault.column}) {fault.actionable}" for fault in faults]
+        raise BlossomError("\n".join(["This text can't be sent:", *told]), code="cannot_send")
 
 
 @main.command()
@@ -296,15 +325,26 @@ def _run() -> None:
     """`main`, with errors in words."""
     try:
         main(standalone_mode=True)
-    except (BlossomError, ConfigError) as error:
-        detail = getattr(error, "actionable", None)
-        click.echo(f"{error}{' ' + detail if detail else ''}", err=True)
-        for name, fault in getattr(error, "details", {}).get("fields", {}).items():
-            click.echo(f"  {name}: {fault}", err=True)
-        sys.exit(1)
+    except BlossomError as error:
+        fields = error.details.get("fields", {})
+        _complain(error.message if fields or not error.actionable else f"{error.message} {error.actionable}")
+        for name, fault in fields.items():
+            _complain(f"  {name}: {fault}")
+    except (ConfigError, EmbeddedError) as error:
+        _complain(str(error))
+    except crypto.SealedValueError as error:
+        _complain(f"The personal data can't be opened: {error}.")
     except OperationalError as error:
-        click.echo(f"The database can't be reached, or is too busy: {error.orig}", err=True)
-        sys.exit(1)
+        _complain(f"The database can't be reached, or is too busy: {error.orig}")
+    except ProgrammingError as error:
+        if not isinstance(error.orig, (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn)):
+            raise
+        _complain("The database does not have this version's tables. `blossom release` makes them.")
+    sys.exit(1)  # without an error, click has ended the process itself
+
+
+def _complain(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 if __name__ == "__main__":

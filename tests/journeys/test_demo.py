@@ -64,6 +64,8 @@ def logged_texts(data_folder: Path) -> list[dict[str, Any]]:
     ("arguments", "status", "said"),
     [
         (["--csv", "/nowhere/customers.csv"], 1, "/nowhere/customers.csv is not a file."),
+        (["--csv", __file__], 1, "No column of the file is known to hold phone numbers. Say which column"),
+        (["--csv", "--message", "Hi {{ x }}"], 1, "There is no variable “x” here. (line 1, column 7)"),
         (["--json"], 2, "--json goes with --csv"),
         (["--port", "70000"], 2, "70000 is no port"),
     ],
@@ -73,6 +75,7 @@ def test_wrong_use_is_told_in_a_sentence(data_folder: Path, arguments: list[str]
     assert done.returncode == status
     assert said in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
+    assert "Starting" not in done.stdout, "it is told before anything is started"
 
 
 def test_a_process_that_dies_is_named_and_nothing_is_left(data_folder: Path) -> None:

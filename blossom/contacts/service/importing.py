@@ -79,9 +79,7 @@ def import_csv(
     """
     started = time.monotonic()
     with _seekable(stream) as file:
-        surveyed = csv_file.survey(file, encoding)
-        chosen, columns = choose_columns(surveyed.header, mapping)
-        csv_file.check_holds_customers(surveyed)
+        surveyed, chosen, columns = _survey(file, mapping, encoding)
         with transaction():
             run = _begin(shop_id, filename, surveyed, chosen, columns, attestation)
         try:
@@ -95,6 +93,32 @@ def import_csv(
     with transaction():
         report = queries.import_report(shop_id, run.import_id)
     return replace(report, seconds=time.monotonic() - started)
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What an import would read of a file: its encoding, our field → its column's header, its customers' lines."""
+
+    encoding: str
+    mapping: dict[str, str]
+    rows: int
+
+
+def check_file(stream: BinaryIO, *, mapping: Mapping[str, str] | None = None, encoding: str | None = None) -> FileCheck:
+    """Judge a file as `import_csv` would before it begins, with its errors; needs no database."""
+    with _seekable(stream) as file:
+        surveyed, chosen, _ = _survey(file, mapping, encoding)
+    return FileCheck(surveyed.encoding, chosen, surveyed.rows_total)
+
+
+def _survey(
+    file: BinaryIO, mapping: Mapping[str, str] | None, encoding: str | None
+) -> tuple[Survey, dict[str, str], dict[str, int]]:
+    """The survey, the mapping that holds, and the columns that it points to."""
+    surveyed = csv_file.survey(file, encoding)
+    chosen, columns = choose_columns(surveyed.header, mapping)
+    csv_file.check_holds_customers(surveyed)
+    return surveyed, chosen, columns
 
 
 @contextmanager

@@ -47,6 +47,7 @@ def main() -> int:
         signal.signal(number, _as_interrupt)
     screen = Screen(to_stderr=given.json)
     try:
+        job.check(given.csv or SAMPLE, given.message)
         return _send_file(given, screen) if given.csv else _show(given, screen)
     except (DemoError, StandInError) as error:
         screen.say(f"[red]✗ {escape(str(error))}[/]")
@@ -57,12 +58,6 @@ def main() -> int:
 
 def _send_file(given: argparse.Namespace, screen: Screen) -> int:
     """The whole main job on one file; ends by itself."""
-    try:
-        readable = given.csv.is_file()
-    except OSError as error:
-        raise DemoError(f"{given.csv} can't be read: {error.strerror}.") from None
-    if not readable:
-        raise DemoError(f"{given.csv} is not a file.")
     behaviour = {"outcomes": {"share": FATES}, "receipts": RECEIPTS}
     with _started(given, screen, behaviour=behaviour) as installation:
         run = _Run(installation, given, screen, given.csv)
@@ -102,7 +97,6 @@ class _Run:
         with screen.step("Waiting for the app to be ready"):
             installation.wait_until_ready()
         self._api = Api(installation.url, self.shop.key, installation.check)
-        job.check_text(self._api, given.message)
         self._imported = job.import_file(installation, self.shop, file, screen)
         self.campaign_id, self._preview = job.write_campaign(self._api, given.message, screen)
 

@@ -9,7 +9,6 @@ import secrets
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 import uuid
@@ -22,7 +21,7 @@ import orjson
 import requests
 
 from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
-from blossom.sandbox.demo.processes import CHECKOUT, DemoError, Family
+from blossom.sandbox.demo.processes import DemoError, Family, blossom
 from blossom.sandbox.mitto.process import StandIn
 
 START_SECONDS = 120.0
@@ -35,8 +34,6 @@ _OURS = ("BLOSSOM_", "MITTO_", "DATABASE_", "REDIS_", "SHOP_", "GUNICORN_", "POR
 
 _KEPT = "kept"
 """A file that says that its folder was kept on purpose."""
-
-_LINES_OF_AN_ERROR = 12
 
 
 class Installation:
@@ -79,22 +76,8 @@ class Installation:
         self._stop()
 
     def blossom(self, *arguments: str) -> dict[str, Any]:
-        """Run a command of `blossom`; the JSON object that it prints. `DemoError` carries its own words."""
-        done = subprocess.run(  # noqa: S603 -- our own command, no shell
-            [sys.executable, "-m", "blossom.cli", *arguments],
-            cwd=CHECKOUT,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            start_new_session=True,
-            check=False,
-        )
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if line and not line.startswith("{")]  # no log lines
-            raise DemoError("\n".join(said[-_LINES_OF_AN_ERROR:]) or f"blossom {arguments[0]} failed.")
-        lines = done.stdout.splitlines()
-        return dict(orjson.loads(lines[-1])) if lines else {}
+        """Run a command of `blossom` on this installation; the JSON object that it prints."""
+        return blossom(arguments, self.environment)
 
     def check(self) -> None:
         """Raise `DemoError` if a process has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections import Counter
@@ -14,7 +15,7 @@ from blossom.sandbox.demo import figures
 from blossom.sandbox.demo.api import Api, reason_in_words
 from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog
 from blossom.sandbox.demo.installation import Installation
-from blossom.sandbox.demo.processes import DemoError
+from blossom.sandbox.demo.processes import DemoError, blossom
 from blossom.sandbox.demo.screen import Screen
 
 POLL_SECONDS = 0.2  # half of what an API key may call
@@ -62,13 +63,15 @@ def open_shop(installation: Installation, file: Path, *, quiet_hours: bool, scre
     return DemoShop(domain, key)
 
 
-def check_text(api: Api, text: str) -> None:
-    """Raise `DemoError` for a text that nobody could be sent, before a large file is read for it."""
-    if not text.strip():
-        raise DemoError("The message is empty: there is nothing to send.")
-    findings = api.post("/templates/preview", {"body": text})["findings"]
-    if faults := [reason_in_words(finding) for finding in findings if finding["level"] == "error"]:
-        raise DemoError("\n".join(["This message can't be sent:", *faults]))
+def check(file: Path, text: str) -> None:
+    """Raise `DemoError` for a file or a text of which nothing can come, before anything is started for them."""
+    try:
+        if not file.is_file():
+            raise DemoError(f"{file} is not a file.")
+        file.open("rb").close()
+    except OSError as error:
+        raise DemoError(f"{file} can't be read: {error.strerror}.") from None
+    blossom(["check", f"--file={file.resolve()}", f"--text={text}"], os.environ)
 
 
 def import_file(installation: Installation, shop: DemoShop, file: Path, screen: Screen) -> dict[str, Any]:

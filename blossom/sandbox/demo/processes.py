@@ -8,6 +8,9 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from blossom.platform.embedded import watchdog
 
@@ -18,6 +21,25 @@ _TAIL_LINES = 12
 
 class DemoError(Exception):
     """The demo can't go on; the message is for the person who started it."""
+
+
+def blossom(arguments: Sequence[str], environment: Mapping[str, str]) -> dict[str, Any]:
+    """Run a command of `blossom`; the JSON object that it prints. `DemoError` carries its own words."""
+    done = subprocess.run(  # noqa: S603 -- our own command, no shell
+        [sys.executable, "-m", "blossom.cli", *arguments],
+        cwd=CHECKOUT,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line and not line.startswith("{")]  # no log lines
+        raise DemoError("\n".join(said[-_TAIL_LINES:]) or f"blossom {arguments[0]} failed.")
+    lines = done.stdout.splitlines()
+    return dict(orjson.loads(lines[-1])) if lines else {}
 
 
 class Child:
