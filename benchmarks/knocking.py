@@ -24,8 +24,10 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Knocked:
-    """`answered`: requests answered with 200, all of them; `seconds`: from the first to the last answer."""
+    """`answered`: requests answered with 200, all of them; `seconds`: from the first request to the last answer, the
+    first at `began_at` (`time.monotonic()`, which all processes of a machine share)."""
 
+    began_at: float
     answered: int
     seconds: float
     p50_ms: float
@@ -70,7 +72,7 @@ def _knock(
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[int, float, float, float]:
+def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[float, int, float, float, float]:
     left: Iterator[bytes] = iter(requests)
     delays: list[float] = []
     selector = selectors.DefaultSelector()
@@ -78,7 +80,7 @@ def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[int, 
         own = socket.create_connection((HOST, port))
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         selector.register(own, selectors.EVENT_READ, [b"", 0.0])
-    started = time.perf_counter()
+    started = time.monotonic()
     for key in list(selector.get_map().values()):
         _send(key.fileobj, key.data, next(left))
     while selector.get_map():
@@ -94,9 +96,9 @@ def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[int, 
                 own.close()  # type: ignore[union-attr]
             else:
                 _send(own, state, request)
-    seconds = time.perf_counter() - started
+    seconds = time.monotonic() - started
     delays.sort()
-    return len(delays), seconds, 1000 * delays[len(delays) // 2], 1000 * delays[int(len(delays) * 0.99)]
+    return started, len(delays), seconds, 1000 * delays[len(delays) // 2], 1000 * delays[int(len(delays) * 0.99)]
 
 
 def _send(own: Any, state: list[Any], request: bytes) -> None:

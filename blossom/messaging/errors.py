@@ -42,3 +42,7 @@ class NothingToRetry(BlossomError):
             details={"left_out": left_out},
             actionable="Delivered and opted-out people are never texted again; choose failed messages by their ids.",
         )
+
+
+class NotStored(Exception):
+    """Receipts could not be stored now, or nobody knows whether they were. Bringing them again is harmless."""

@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, cast
+from weakref import WeakKeyDictionary
 
+import psycopg
+from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, text
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from blossom.platform import queue
@@ -80,15 +83,47 @@ def transaction() -> Iterator[Session]:
         session.remove()  # and with it `info`: the next block has a session of its own, and reads anew
 
 
-@contextmanager
-def autocommit() -> Iterator[Connection]:
-    """A connection of the pool on which each statement is a transaction of its own, committed when it returns.
+_kept: WeakKeyDictionary[Engine, list[psycopg.Connection]] = WeakKeyDictionary()
 
-    For a single statement in a place where a BEGIN and a COMMIT would be half the price. The session knows nothing of
-    it, and jobs named with `queue.enqueue` don't wait for it.
+
+@contextmanager
+def autocommit() -> Iterator[psycopg.Connection]:
+    """A plain connection on which each statement is a transaction of its own, committed when it returns.
+
+    For the one place where a session, a ping, a BEGIN and a COMMIT would be most of the price. It is kept beside the
+    pool, one for each thread that is in such a block at the same time, and not asked whether it still lives: the first
+    statement after the server was away raises `psycopg.OperationalError`, and the next block has a new connection.
+    The session knows nothing of it, and jobs named with `queue.enqueue` don't wait for it.
     """
-    with engine().connect() as connection:
-        yield connection.execution_options(isolation_level="AUTOCOMMIT")
+    kept = _kept_of(engine())
+    connection = kept.pop() if kept else _connect(engine())
+    try:
+        yield connection
+    except BaseException:
+        connection.close()
+        _close(kept)  # if it was the server, the others have seen the same end
+        raise
+    kept.append(connection)
+
+
+def _kept_of(engine: Engine) -> list[psycopg.Connection]:
+    kept = _kept.get(engine)
+    if kept is None:
+        kept = _kept.setdefault(engine, [])
+        event.listen(engine, "engine_disposed", lambda _: _close(kept))
+    return kept
+
+
+def _connect(engine: Engine) -> psycopg.Connection:
+    """As the pool connects, but for the mode."""
+    arguments, options = engine.dialect.create_connect_args(engine.url)
+    given = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
+    return psycopg.connect(*arguments, **{**options, **given}, autocommit=True)
+
+
+def _close(connections: list[psycopg.Connection]) -> None:
+    while connections:
+        connections.pop().close()
 
 
 def end_request(status: int) -> None:

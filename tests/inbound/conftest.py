@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from blossom.inbound.models import InboundText
@@ -50,9 +51,9 @@ def mitto(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Mitto:
     """Knocking at an app whose commits are rolled back after the test, also those of `db.autocommit`."""
 
     @contextmanager
-    def in_the_test_s_transaction() -> Iterator[Connection]:
-        yield db.session.connection()
-        db.session.commit()
+    def in_the_test_s_transaction() -> Iterator[psycopg.Connection]:
+        yield db.session.connection().connection.driver_connection
+        db.session.commit()  # of a savepoint
 
     monkeypatch.setattr(db, "autocommit", in_the_test_s_transaction)
     return Mitto(app)

@@ -17,10 +17,10 @@ from sqlalchemy import exc
 from blossom.inbound import errors, queries
 from blossom.inbound import service as inbound
 from blossom.messaging import service as messaging
+from blossom.messaging.errors import NotStored
 from blossom.mitto import payloads, signature
 from blossom.mitto.payloads import ParsedInbound, ParsedReceipts, PayloadError, Unusable
 from blossom.platform import config, db
-from blossom.platform.combining import WaitedTooLong
 
 log = structlog.get_logger()
 
@@ -134,7 +134,7 @@ def _stored(store: Callable[[], T]) -> T:
     try:
         stored = store()
         db.end_request(200)
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, WaitedTooLong) as error:
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, NotStored) as error:
         log.warning("webhook.not_stored", error=type(error).__name__)
         raise errors.TryAgain from None
     return stored
