@@ -8,13 +8,13 @@ import signal
 
 import pytest
 
-from blossom.messaging import service
 from blossom.messaging.rules.states import MessageState
 from tests.faults.crowds import subscribe
 from tests.faults.judge import hear_of_all, judge
 from tests.faults.lanes import KILLED, Lanes, finish, lanes, last_deed, sweep, zygote
 from tests.faults.processes import until
 from tests.messaging.conftest import Outbox, committed_outbox, mitto, mitto_process
+from tests.messaging.test_reconciliation import change
 
 __all__ = ["committed_outbox", "lanes", "mitto", "mitto_process", "zygote"]
 
@@ -51,6 +51,10 @@ def test_workers_that_sleep_through_their_lease_text_nobody_a_second_time(
     """Each falls asleep at its place, is taken for dead, and wakes once others have sent the rest."""
     phones = subscribe(committed_outbox.shop, 600)
     dispatch = committed_outbox.start()
+    put_off = (
+        "UPDATE batches SET due_at = due_at + CAST(:by AS interval) WHERE number = (SELECT max(number) FROM batches)"
+    )
+    change(put_off, by="1 hour")  # so that it goes on being sent when they wake
     places = {"claimed": "claimed", "called": "calling", "answered": "calling"}
     asleep = {lanes.begin(at=place, batch=2, signal=signal.SIGSTOP): deed for place, deed in places.items()}
     for lane, deed in asleep.items():
@@ -58,14 +62,15 @@ def test_workers_that_sleep_through_their_lease_text_nobody_a_second_time(
         assert last_deed(lane) == deed
     assert sweep(*asleep) == 3
     committed_outbox.run()
-    service.sweep()
-    before = judge(committed_outbox, dispatch, phones)
-    assert len(before.among(MessageState.UNCONFIRMED)) == 100
+    progress = committed_outbox.progress(dispatch)
+    assert (progress.sent, progress.unconfirmed, progress.pending) == (450, 100, 50)
     for lane in asleep:
         os.kill(lane, signal.SIGCONT)
         assert lanes.wait(lane) == 0, "it goes on as if nothing had been"
-    after = judge(committed_outbox, dispatch, phones)
-    assert set(after.states.values()) == {MessageState.SENT}, "they knew what had come of their calls"
+    change(put_off, by="-1 hour")
+    finish(committed_outbox, dispatch)
+    verdict = judge(committed_outbox, dispatch, phones)
+    assert set(verdict.states.values()) == {MessageState.SENT}, "they knew what had come of their calls"
 
 
 def state_of(pid: int) -> str:

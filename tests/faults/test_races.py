@@ -155,11 +155,13 @@ def test_a_cancel_while_sending_frees_to_the_credit_what_did_not_leave(
     for _ in range(2):
         start("worker", "--queue", "send")
     until(lambda: outbox.mitto.summary()["texts"], "the first texts")
+    answered_at = {}
     for sending in chance.sample(all_of_them, len(all_of_them)):
         wanted, dispatch = chance.randint(1, 120), sending.dispatch()
         until(lambda: sending.outbox.progress(dispatch).sent >= wanted, "so many texts")  # noqa: B023 -- called at once
         answers = sending.click_at_once("cancel", "cancel", "cancel")
         assert [status for status, _ in answers] == [200] * 3
+        answered_at[dispatch.id] = clock.now()
         for _, body in answers:
             assert body["left"] + body["cancelled"] + body["inFlight"] == len(sending.phones)
     until(at_rest, "what was in a call has ended")
@@ -169,6 +171,8 @@ def test_a_cancel_while_sending_frees_to_the_credit_what_did_not_leave(
         verdict = judge(sending.outbox, sending.dispatch(), sending.phones, may_stay=[MessageState.CANCELLED])
         assert verdict.among(MessageState.SENT) == set(verdict.taken)
         assert verdict.among(MessageState.CANCELLED) == set(sending.phones) - set(verdict.taken)
+        calls = rows("SELECT called_at FROM attempts WHERE dispatch_id = :id", id=sending.dispatch().id)
+        assert all(at is None or at <= answered_at[sending.dispatch().id] for (at,) in calls), "no call began after it"
         [(reserved, captured, released)] = rows(
             "SELECT amount, captured, released FROM reservations WHERE shop_id = :shop_id",
             shop_id=sending.outbox.shop.id,
