@@ -93,7 +93,7 @@ _ACQUAINTANCES = text(
     """
     SELECT given.shop_id, c.id AS contact_id, k.state AS consent, k.source AS consent_source, (
         SELECT max(coalesce(m.sent_at, m.created_at)) FROM messages m
-        WHERE m.contact_id = c.id AND m.created_at > :since AND m.shop_id = given.shop_id
+        WHERE m.phone_hash = given.phone_hash AND m.created_at > :since AND m.shop_id = given.shop_id
           AND m.state IN ('sent', 'delivered', 'unconfirmed')
     ) AS texted_at
     FROM unnest(CAST(:shop_ids AS bigint[]), CAST(:phone_hashes AS bytea[])) AS given(shop_id, phone_hash)

@@ -3,7 +3,8 @@
 A **dispatch** is the texting of one audience. Its **messages** (one a recipient) are grouped in **batches**; a batch
 is what a worker claims. An **attempt** is one claim of a batch and, if it came to that, the one call made for it.
 `messages` is updated twice in a life (recorded, receipt) and no index holds a column that changes then, so both
-updates stay heap-only. That is why provider ids have a table of their own.
+updates stay heap-only. That is why provider ids have a table of their own. Where messages stand, by their ids, is told
+in rules/message_ids.py.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from blossom.messaging.rules.message_ids import SPAN
 from blossom.platform.crypto import Sealed, SealedText
 from blossom.platform.db import Base
 
@@ -45,6 +47,7 @@ class Dispatch(Base):
         ForeignKeyConstraint(
             ["shop_id", "reservation_id"], ["reservations.shop_id", "reservations.id"], name="fk_dispatches_reservation"
         ),
+        Index("ix_dispatches_created", "shop_id", "created_at"),
         Index("ix_dispatches_open", "shop_id", "id", postgresql_where=text("finished_at IS NULL")),
     )
 
@@ -85,6 +88,7 @@ class Batch(Base):
             for count in ("sent", "delivered", "failed", "skipped", "cancelled", "unconfirmed")
         ),
         CheckConstraint("sent + delivered + failed + skipped + cancelled + unconfirmed <= size", "within_size"),
+        CheckConstraint(f"first_id > dispatch_id * {SPAN} AND last_id < (dispatch_id + 1) * {SPAN}", "within_dispatch"),
         Index("ix_batches_due", "dispatch_id", "due_at", "number", postgresql_where=text("state = 'pending'")),
         Index("ix_batches_open", "dispatch_id", postgresql_where=text("state IN ('pending', 'claimed')")),
         Index("ix_batches_unconfirmed", "shop_id", postgresql_where=text("unconfirmed > 0")),
@@ -97,6 +101,8 @@ class Batch(Base):
     due_at: Mapped[datetime]
     valid_until: Mapped[datetime]  # after this its pending messages are skipped
     size: Mapped[int] = mapped_column(Integer)
+    first_id: Mapped[int]  # its messages stand from this id to `last_id`; others may stand between them
+    last_id: Mapped[int]
     sent: Mapped[int] = mapped_column(Integer, default=0)
     delivered: Mapped[int] = mapped_column(Integer, default=0)
     failed: Mapped[int] = mapped_column(Integer, default=0)
@@ -108,34 +114,21 @@ class Batch(Base):
 
 
 class Message(Base):
-    """One text to one person, with the phone as it was when the audience was fixed."""
+    """One text to one person, who is known by their phone as it was when the audience was fixed: names and consent are
+    found by its hash. That its dispatch is its shop's is held by a trigger (migration 0011), once a statement: a
+    foreign key looks once a row.
+    """
 
     __tablename__ = "messages"
     __table_args__ = (
-        ForeignKeyConstraint(  # checked at commit: the snapshot counts its batches from the rows
-            ["shop_id", "dispatch_id", "batch_number"],
-            ["batches.shop_id", "batches.dispatch_id", "batches.number"],
-            name="fk_messages_batch",
-            deferrable=True,
-            initially="DEFERRED",
-        ),
-        ForeignKeyConstraint(
-            ["shop_id", "contact_id"],
-            ["contacts.shop_id", "contacts.id"],
-            name="fk_messages_contact",
-            ondelete="SET NULL (contact_id)",
-        ),
-        UniqueConstraint("dispatch_id", "phone_hash"),
+        UniqueConstraint("phone_hash", "dispatch_id"),  # one person, one text; and all that a phone ever got
         _one_of("state", "pending", "sent", "delivered", "failed", "cancelled", "skipped", "unconfirmed"),
-        Index("ix_messages_batch", "dispatch_id", "batch_number"),
-        Index("ix_messages_contact", "contact_id", "created_at"),
     )
 
-    id: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # rules/message_ids.py
     shop_id: Mapped[int]
     dispatch_id: Mapped[int]
     batch_number: Mapped[int] = mapped_column(Integer)
-    contact_id: Mapped[int | None]
     phone_sealed: Mapped[bytes] = mapped_column(Sealed("phone"))
     phone_hash: Mapped[bytes]
     country: Mapped[str] = mapped_column(Text)

@@ -29,6 +29,7 @@ SHOP_MAY_BE_UNKNOWN = {
 
 NOT_TIED_TO_A_SHOP = {
     "provider_messages": "written with a million messages; the row is made by the statement that reads its message",
+    "messages": "a trigger holds (shop_id, dispatch_id), once a statement: tests/messaging/test_links.py",
     "receipts": "stored before anything about it is known",
 }
 """Tables whose shop_id no foreign key, direct or by a chain, holds to a shop."""
@@ -40,12 +41,16 @@ WITHOUT_SHOP_IN_KEY = {
 
 NO_FOREIGN_KEY = {
     ("attempts", "bulk_id"): "the provider's",
+    ("batches", "first_id"): "a bound of its messages' ids, not one of them",
+    ("batches", "last_id"): "a bound of its messages' ids, not one of them",
     ("audit_entries", "subject_id"): "of any table; the trail outlives its subject",
     ("consent_events", "contact_id"): "a note that outlives the contact: the event is never edited",
     ("contacts", "shopify_customer_id"): "Shopify's",
     ("dispatches", "price_list_id"): "a price list may be the installation's own, without shop",
     ("messages", "attempt_id"): "attempts are pruned",
+    ("messages", "dispatch_id"): "as NOT_TIED_TO_A_SHOP says",
     ("messages", "provider_message_id"): "the provider's",
+    ("messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "message_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "provider_message_id"): "the provider's",
     ("receipts", "message_id"): "found when it is applied",

@@ -547,7 +547,7 @@ def test_an_opt_out_counts_for_the_last_text_before_it(session: Session, ours: S
     for hour, campaign in enumerate(campaigns):
         with clock.frozen_at(clock.now() - timedelta(hours=2 - hour)):
             [message] = add_messages(campaign, sent=1)
-        message.contact_id, message.phone_hash = contact.id, contact.phone_hash
+        message.phone_hash = contact.phone_hash
         campaign.started_at = message.sent_at
     session.flush()
     assert [queries.campaign_stats(campaign)[0].unsubscribes for campaign in campaigns] == [0, 0]

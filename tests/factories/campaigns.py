@@ -9,6 +9,7 @@ from sqlalchemy import update
 from blossom.campaigns import service
 from blossom.campaigns.models import Campaign
 from blossom.messaging.models import Batch, Dispatch, Message
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import DispatchState
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
@@ -16,6 +17,7 @@ from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from tests.factories.consent import create_subscriber
 from tests.factories.contacts import a_phone
+from tests.factories.messaging import next_message_id
 from tests.factories.wallet import create_wallet
 
 BODY = "Sale until Sunday. Reply STOP to opt out"
@@ -61,10 +63,10 @@ def add_messages(campaign: Campaign, **counts: int) -> list[Message]:
     """One batch of the campaign's dispatch with so many messages of each state (`sent=3, failed=1`), done."""
     assert campaign.dispatch_id is not None
     now, cipher = clock.now(), crypto.for_shop(campaign.shop_id)
-    size = sum(counts.values())
+    size, stand = sum(counts.values()), message_ids.of_dispatch(campaign.dispatch_id)
     batch = Batch(
         dispatch_id=campaign.dispatch_id, number=0, shop_id=campaign.shop_id, state="done", due_at=now,
-        valid_until=now, size=size, recorded_at=now, **counts,
+        valid_until=now, size=size, recorded_at=now, first_id=stand.first, last_id=stand.last, **counts,
     )  # fmt: skip
     session.add(batch)
     session.flush()
@@ -73,7 +75,8 @@ def add_messages(campaign: Campaign, **counts: int) -> list[Message]:
         for _ in range(number):
             phone = a_phone()
             message = Message(
-                shop_id=campaign.shop_id, dispatch_id=campaign.dispatch_id, batch_number=0, country="GR",
+                id=next_message_id(campaign.dispatch_id), shop_id=campaign.shop_id,
+                dispatch_id=campaign.dispatch_id, batch_number=0, country="GR",
                 zone="Europe/Athens", state=state, phone_hash=cipher.lookup(phone), created_at=now, segments=1,
                 credits=1, phone_sealed=cipher.seal(phone, "phone"),
                 sent_at=now if state in ("sent", "delivered", "failed") else None,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from sqlalchemy import insert
 
 from blossom.messaging.models import Batch, Dispatch, Message, ProviderMessage
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState, MessageState
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
@@ -42,8 +44,9 @@ def create_dispatch(shop_id: int, **overrides: Any) -> Dispatch:
 
 
 def create_batch(dispatch: Dispatch, **overrides: Any) -> Batch:
-    """A batch of the dispatch that is due, with no messages yet. Its counts follow `create_message`."""
-    now = clock.now()
+    """A batch of the dispatch that is due, with no messages yet. Its counts follow `create_message`; its messages may
+    stand anywhere in the dispatch."""
+    now, stand = clock.now(), message_ids.of_dispatch(dispatch.id)
     values: dict[str, Any] = {
         "dispatch_id": dispatch.id,
         "number": 0,
@@ -52,6 +55,8 @@ def create_batch(dispatch: Dispatch, **overrides: Any) -> Batch:
         "due_at": now,
         "valid_until": now + timedelta(hours=48),
         "size": 0,
+        "first_id": stand.first,
+        "last_id": stand.last,
         **dict.fromkeys(COUNTED, 0),
         **overrides,
     }
@@ -61,12 +66,21 @@ def create_batch(dispatch: Dispatch, **overrides: Any) -> Batch:
     return batch
 
 
+_places = count()
+
+
+def next_message_id(dispatch_id: int) -> int:
+    """An id that no message of the dispatch has yet."""
+    return message_ids.of_dispatch(dispatch_id).first + next(_places)
+
+
 def create_message(batch: Batch, provider_message_id: str | None = None, **overrides: Any) -> Message:
     """A message of the batch: one that was sent if it has the provider's id, else one that waits. `phone` is E.164."""
     cipher = crypto.for_shop(batch.shop_id)
     phone = overrides.pop("phone", None) or a_phone()
     has_left = provider_message_id is not None
     values: dict[str, Any] = {
+        "id": next_message_id(batch.dispatch_id),
         "shop_id": batch.shop_id,
         "dispatch_id": batch.dispatch_id,
         "batch_number": batch.number,

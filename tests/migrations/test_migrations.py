@@ -6,6 +6,7 @@ import ast
 import base64
 import contextlib
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -98,6 +99,70 @@ def test_each_step_down_undoes_exactly_its_step_up(empty_app: Flask) -> None:
     assert catalog.differences(after, snapshot()) == []
 
 
+def test_messages_of_before_keep_their_receipts_and_calls_when_they_are_numbered_anew(empty_app: Flask) -> None:
+    upgrade(revision="0010")
+    entry = struct.Struct(">qHI8s")
+    with db.transaction() as session:
+        session.execute(
+            text("""
+            INSERT INTO shops (id, domain, name, timezone, default_country, sender, contact_line, opt_out_text,
+                               stop_keywords, quiet_hours_on, quiet_from, quiet_until, created_at)
+            VALUES (1, 'ours.myshopify.com', 'Ours', 'Europe/Athens', 'GR', 'Ours', '', '', '{}', false, '20:00',
+                    '09:00', now());
+            INSERT INTO dispatches (id, shop_id, kind, state, rank, priority, source, trigger, sender, created_at)
+            SELECT id, 1, 'campaign', 'sending', 2, 0, 'Hello', 'campaign', 'Ours', now()
+            FROM unnest('{3,4}'::bigint[]) id;
+            INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
+            SELECT d, n, 1, 'pending', now(), now(), 2 FROM unnest('{3,4}'::bigint[]) d, generate_series(0, 1) n;
+            INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
+            VALUES (4, 2, 1, 'done', now(), now(), 0);
+            INSERT INTO messages (id, shop_id, dispatch_id, batch_number, phone_sealed, phone_hash, country, zone,
+                                  state, created_at)
+            SELECT 10 + n, 1, 3 + n % 2, n / 4, '', decode(lpad(to_hex(n), 32, '0'), 'hex'), 'GR', 'Europe/Athens',
+                   'sent', now()
+            FROM generate_series(0, 7) n;
+            INSERT INTO provider_messages SELECT 'text' || id, 1, id FROM messages;
+            INSERT INTO receipts (fingerprint, provider_message_id, status, received_at, message_id, state)
+            SELECT sha256('a'), 'text15', 'Delivered', now(), 15, 'applied';
+            """)
+        )
+        session.execute(
+            text("""
+            INSERT INTO attempts (shop_id, dispatch_id, batch_number, state, worker, claimed_at, lease_until, manifest)
+            VALUES (1, 4, 1, 'unknown', 'one', now(), now(), :manifest)
+            """),
+            {"manifest": b"".join(entry.pack(message_id, 1, 5, b"12345678") for message_id in (15, 17))},
+        )
+    upgrade()
+    with db.engine().connect() as connection:
+        ids = dict(
+            connection.execute(text("SELECT provider_message_id, message_id FROM provider_messages")).tuples().all()
+        )
+        stand = connection.execute(
+            text("SELECT dispatch_id, number, first_id, last_id FROM batches ORDER BY 1, 2")
+        ).all()
+        strays = connection.scalar(
+            text("""
+            SELECT count(*) FROM messages m
+            JOIN batches b ON (b.dispatch_id, b.number) = (m.dispatch_id, m.batch_number)
+            WHERE m.id NOT BETWEEN b.first_id AND b.last_id
+            """)
+        )
+        messages = set(connection.scalars(text("SELECT id FROM messages")))
+        told = connection.scalar(text("SELECT message_id FROM receipts"))
+        manifest = connection.scalar(text("SELECT manifest FROM attempts"))
+    assert messages == set(ids.values())
+    assert {name: ids[name] for name in ("text10", "text12", "text14", "text11", "text17")} == {
+        "text10": 30_000_001, "text12": 30_000_002, "text14": 30_000_003, "text11": 40_000_001, "text17": 40_000_004,
+    }  # fmt: skip
+    assert [tuple(row) for row in stand] == [
+        (3, 0, 30_000_001, 30_000_002), (3, 1, 30_000_003, 30_000_004),
+        (4, 0, 40_000_001, 40_000_002), (4, 1, 40_000_003, 40_000_004), (4, 2, 40_000_001, 40_000_000),
+    ]  # fmt: skip
+    assert (strays, told) == (0, 40_000_003)
+    assert list(entry.iter_unpack(manifest)) == [(40_000_003, 1, 5, b"12345678"), (40_000_004, 1, 5, b"12345678")]
+
+
 def test_an_upgrade_of_what_is_new_changes_nothing(committed_app: Flask) -> None:
     before = snapshot()
     upgrade()
@@ -178,7 +243,7 @@ def test_a_migration_gives_up_on_a_table_in_use_instead_of_stopping_the_texting(
     event.remove(db.engine(), "before_cursor_execute", ask)
 
     with db.engine().connect() as other, other.begin():
-        other.execute(text("LOCK TABLE shops"))
+        other.execute(text(f"LOCK TABLE {', '.join(sorted(set(tables.metadata.tables)))}"))
         with pytest.raises(OperationalError, match="lock timeout"):
             upgrade()
     assert version() == [revisions()[-2]]

@@ -96,8 +96,7 @@ WHERE e.shop_id = :shop_id AND e.to_state = 'opted_out' AND e.source = ANY(:sour
   AND e.occurred_at >= :since AND m.sent_at <= e.occurred_at
   AND NOT EXISTS (
       SELECT FROM messages later
-      WHERE later.shop_id = m.shop_id AND later.contact_id = m.contact_id
-        AND later.created_at >= m.created_at AND later.id <> m.id
+      WHERE later.shop_id = m.shop_id AND later.phone_hash = m.phone_hash AND later.id <> m.id
         AND later.sent_at > m.sent_at AND later.sent_at <= e.occurred_at)
 """)
 
@@ -105,10 +104,14 @@ WHERE e.shop_id = :shop_id AND e.to_state = 'opted_out' AND e.source = ANY(:sour
 # for a minute where there are a million.
 _FIRST_SENT = text("""
 SELECT min(m.sent_at)
-FROM (SELECT dispatch_id, number FROM batches
+FROM (SELECT * FROM batches
       WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id AND sent + delivered + failed > 0
       ORDER BY due_at, number LIMIT 10) b
-JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+CROSS JOIN LATERAL (
+    SELECT m.sent_at FROM messages m
+    WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+    OFFSET 0
+) m
 """)
 
 

@@ -7,11 +7,13 @@ people are some thousand groups.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, literal, or_, select, true
 
 from blossom.consent import rules as consent
 from blossom.consent.models import Consent
@@ -21,6 +23,7 @@ from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.language import CompiledText
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.rules import caps as caps_rules
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.states import MARKETING_KINDS
 from blossom.platform.db import session
@@ -53,11 +56,29 @@ class Estimate:
     unrenderable: int = 0  # people whose values the text can't do without; they will be skipped
 
 
+@dataclass
+class Survey:
+    """`left_out`: reason → people of the audience who get no message. `places`: zones with the countries of numbers
+    ("ZZ": of none) where the others are."""
+
+    estimate: Estimate = field(default_factory=Estimate)
+    left_out: dict[str, int] = field(default_factory=dict)
+    places: set[tuple[str, str]] = field(default_factory=set)
+
+
+class _Group(NamedTuple):
+    """People whose texts cost the same: the country of their numbers and the sizes of their names."""
+
+    country: str | None
+    people: int
+    sizes: tuple[int, ...]
+
+
 def reachable(
     shop_id: int, audience: Audience, without: Select[*tuple[Any, ...]] | None = None
 ) -> Select[*tuple[Any, ...]]:
-    """The audience's contacts that have opted in and have a phone: the recipients. `without`: ids of contacts that
-    are left out (`capped`)."""
+    """The audience's contacts that have opted in and have a phone: the recipients. `without`: hashes of phones
+    that are left out (`capped`)."""
     people = segments.audience_select(shop_id, audience).subquery("people")
     recipients = select(people).join(
         Consent,
@@ -67,31 +88,41 @@ def reachable(
             Consent.state == consent.State.OPTED_IN.value,
         ),
     )
-    return recipients if without is None else recipients.where(people.c.contact_id.not_in(without))
+    return recipients if without is None else recipients.where(people.c.phone_hash.not_in(without))
 
 
 def capped(shop_id: int, caps: Caps, at: datetime) -> Select[*tuple[Any, ...]] | None:
-    """Ids of the contacts who have had as many marketing texts as the caps allow by `at`; None without caps.
+    """Hashes of the phones that have had as many marketing texts as the caps allow by `at`; None without caps.
 
     An answer for planning: whoever is capped at the moment of sending is asked then (`composing`).
     """
     if not caps.any:
         return None
     texted_at = func.coalesce(Message.sent_at, Message.created_at)
+    texts = (  # dispatch by dispatch, behind a fence: a join would be planned as a walk over all messages
+        select(Message.phone_hash, texted_at.label("texted_at"))
+        .where(
+            Message.id.between(Dispatch.id * message_ids.SPAN, (Dispatch.id + 1) * message_ids.SPAN),
+            Message.shop_id == shop_id,
+            Message.dispatch_id == Dispatch.id,
+            Message.state.in_(("sent", "delivered", "unconfirmed")),
+            texted_at > at - caps_rules.WEEK,
+        )
+        .offset(0)
+        .lateral("texts")
+    )
     spans = ((caps.daily, caps_rules.DAY), (caps.weekly, caps_rules.WEEK))
-    reached = [func.count().filter(texted_at > at - span) >= cap for cap, span in spans if cap is not None]
+    reached = [func.count().filter(texts.c.texted_at > at - span) >= cap for cap, span in spans if cap is not None]
     return (
-        select(Message.contact_id)
-        .join(Dispatch, and_(Dispatch.shop_id == Message.shop_id, Dispatch.id == Message.dispatch_id))
+        select(texts.c.phone_hash)
+        .select_from(Dispatch)
+        .join(texts, true())
         .where(
             Dispatch.shop_id == shop_id,
             Dispatch.kind.in_(MARKETING_KINDS),
             Dispatch.prepared_at > at - caps_rules.LONGEST_DISPATCH,
-            Message.contact_id.is_not(None),
-            Message.state.in_(("sent", "delivered", "unconfirmed")),
-            texted_at > at - caps_rules.WEEK,
         )
-        .group_by(Message.contact_id)
+        .group_by(texts.c.phone_hash)
         .having(or_(*reached))
     )
 
@@ -99,29 +130,60 @@ def capped(shop_id: int, caps: Caps, at: datetime) -> Select[*tuple[Any, ...]] |
 def count_capped(shop_id: int, audience: Audience, without: Select[*tuple[Any, ...]]) -> int:
     """How many of the audience's reachable people stand in `without`."""
     people = reachable(shop_id, audience).subquery("reachable")
-    found = session.execute(select(func.count()).select_from(people).where(people.c.contact_id.in_(without)))
+    found = session.execute(select(func.count()).select_from(people).where(people.c.phone_hash.in_(without)))
     return int(found.scalar_one())
 
 
 def left_out(shop_id: int, audience: Audience) -> dict[str, int]:
     """Reason → people of the audience who get no message: `no_phone`, `opted_out`, `not_opted_in`."""
+    reasons: Counter[str] = Counter()
+    for without_phone, consent_state, number in _by_consent(shop_id, audience):
+        if reason := _reason_to_leave_out(without_phone, consent_state):
+            reasons[reason] += number
+    return dict(reasons)
+
+
+def survey(
+    shop_id: int, audience: Audience, compiled: CompiledText, values: dict[str, str], prices: PriceList
+) -> Survey:
+    """All that is to be known of an audience before its messages are made, read in one pass over it."""
+    reasons: Counter[str] = Counter()
+    groups: list[_Group] = []
+    found = Survey()
+    sized = _sized(compiled)
+    columns = ("zone", "phone_country", *(f"{name}_size" for name in sized))
+    for without_phone, consent_state, number, zone, country, *sizes in _by_consent(shop_id, audience, columns):
+        if reason := _reason_to_leave_out(without_phone, consent_state):
+            reasons[reason] += number
+        else:
+            groups.append(_Group(country, number, tuple(sizes)))
+            found.places.add((zone, country or "ZZ"))
+    found.left_out = dict(reasons)
+    found.estimate = _sum(groups, sized, compiled, values, prices)
+    return found
+
+
+def _by_consent(shop_id: int, audience: Audience, columns: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """Rows of: has no phone, state of consent, how many people, and these columns of the audience."""
     people = segments.audience_select(shop_id, audience).subquery("people")
     state = func.coalesce(Consent.state, literal(consent.State.NEVER_SUBSCRIBED.value))
+    by = (people.c.phone_hash.is_(None), state)
+    more = [people.c[name] for name in columns]
     rows = session.execute(
-        select(people.c.phone_hash.is_(None), state, func.count())
+        select(*by, func.count(), *more)
         .select_from(people)
         .outerjoin(Consent, and_(Consent.shop_id == shop_id, Consent.phone_hash == people.c.phone_hash))
-        .group_by(people.c.phone_hash.is_(None), state)
+        .group_by(*by, *more)
     )
-    reasons: dict[str, int] = {}
-    for without_phone, consent_state, number in rows:
-        if not without_phone and consent_state == consent.State.OPTED_IN:
-            continue
-        reason = (
-            "no_phone" if without_phone else "opted_out" if consent_state == consent.State.OPTED_OUT else "not_opted_in"
-        )
-        reasons[reason] = reasons.get(reason, 0) + number
-    return reasons
+    return [tuple(row) for row in rows]
+
+
+def _reason_to_leave_out(without_phone: bool, consent_state: str) -> str | None:
+    if without_phone:
+        return "no_phone"
+    if consent_state == consent.State.OPTED_IN:
+        return None
+    return "opted_out" if consent_state == consent.State.OPTED_OUT else "not_opted_in"
 
 
 def estimate_costs(
@@ -138,11 +200,16 @@ def estimate_costs(
 
 def cost_of_messages(shop_id: int, dispatch: Dispatch, *which: ColumnElement[bool]) -> int:
     """What these messages of a dispatch will cost, summed anew: names may have been corrected since it was begun."""
-    shop = session.get_one(Shop, shop_id)
+    shop, stand = session.get_one(Shop, shop_id), message_ids.of_dispatch(dispatch.id)
     people = (
         select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
-        .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.id == Message.contact_id))
-        .where(Message.shop_id == shop_id, Message.dispatch_id == dispatch.id, *which)
+        .outerjoin(Contact, (Contact.shop_id == Message.shop_id) & (Contact.phone_hash == Message.phone_hash))
+        .where(
+            Message.id.between(stand.first, stand.last),
+            Message.shop_id == shop_id,
+            Message.dispatch_id == dispatch.id,
+            *which,
+        )
     )
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     values = {"shop_name": shop.name, "sender": dispatch.sender}
@@ -154,20 +221,27 @@ def sum_up(
 ) -> Estimate:
     """Sum up the texts to these people: rows of `phone_country`, `first_name_size` and `last_name_size`."""
     people = people_select.subquery("recipients")
-    sizes = [
-        column
-        for name, column in (("first_name", people.c.first_name_size), ("last_name", people.c.last_name_size))
-        if compiled.variables & {name, "full_name"}
-    ]
+    sized = _sized(compiled)
+    sizes = [people.c[f"{name}_size"] for name in sized]
     rows = session.execute(
         select(people.c.phone_country, func.count(), *sizes).group_by(people.c.phone_country, *sizes)
     )
-    names = [column.name.removesuffix("_size") for column in sizes]
+    return _sum([_Group(country, number, tuple(of)) for country, number, *of in rows], sized, compiled, values, prices)
+
+
+def _sized(compiled: CompiledText) -> list[str]:
+    """The names in a text whose sizes differ from person to person."""
+    return [name for name in ("first_name", "last_name") if compiled.variables & {name, "full_name"}]
+
+
+def _sum(
+    groups: Iterable[_Group], sized: Sequence[str], compiled: CompiledText, values: dict[str, str], prices: PriceList
+) -> Estimate:
+    """`sized`: whose sizes stand in the groups, in this order."""
     found, probes, countries = Estimate(), dict[tuple[int, ...], int](), dict[str, list[int]]()
-    for country, number, *group in rows:
-        key = tuple(group)
+    for country, number, key in groups:
         if key not in probes:
-            probes[key] = estimate.segments_for(compiled, values, dict(zip(names, key, strict=True)))
+            probes[key] = estimate.segments_for(compiled, values, dict(zip(sized, key, strict=True)))
         parts = probes[key]
         found.recipients += number
         if parts == 0:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import MessageState
 from blossom.platform import crypto
 from blossom.platform.db import session
@@ -25,7 +26,7 @@ SELECT * FROM (
     JOIN dispatches d ON d.shop_id = m.shop_id AND d.id = m.dispatch_id
     JOIN batches b ON b.dispatch_id = m.dispatch_id AND b.number = m.batch_number
     LEFT JOIN attempts a ON a.id = m.attempt_id
-    WHERE m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id AND m.id > :after_id
+    WHERE m.id BETWEEN :first_id AND :last_id AND m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id
       AND (CAST(:phone_hash AS bytea) IS NULL OR m.phone_hash = CAST(:phone_hash AS bytea))
 ) shown
 WHERE CAST(:states AS text[]) IS NULL OR shown_state = ANY(CAST(:states AS text[]))
@@ -34,15 +35,25 @@ ORDER BY id LIMIT :limit
 
 _BY_CAUSE = text("""
 SELECT coalesce(m.error, 'unknown') AS error, m.delivery_status, count(*) AS number
-FROM batches b JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
-WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.failed > 0 AND m.state = 'failed'
+FROM batches b CROSS JOIN LATERAL (
+    SELECT m.error, m.delivery_status FROM messages m
+    WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+      AND m.state = 'failed'
+    OFFSET 0
+) m
+WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.failed > 0
 GROUP BY 1, 2 ORDER BY 3 DESC
 """)
 
 _BY_REASON = text("""
 SELECT coalesce(m.reason, 'unknown') AS reason, count(*) AS number
-FROM batches b JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
-WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.skipped > 0 AND m.state = 'skipped'
+FROM batches b CROSS JOIN LATERAL (
+    SELECT m.reason FROM messages m
+    WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+      AND m.state = 'skipped'
+    OFFSET 0
+) m
+WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.skipped > 0
 GROUP BY 1 ORDER BY 2 DESC
 """)
 
@@ -50,7 +61,8 @@ _BY_COUNTRY = text("""
 SELECT country, count(*) FILTER (WHERE state IN ('sent', 'delivered', 'unconfirmed')) AS texts,
        coalesce(sum(segments) FILTER (WHERE state IN ('sent', 'delivered', 'unconfirmed')), 0) AS segments,
        sum(credits) AS credits
-FROM messages WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id
+FROM messages
+WHERE id BETWEEN :first_id AND :last_id AND shop_id = :shop_id AND dispatch_id = :dispatch_id
 GROUP BY country ORDER BY credits DESC, country
 """)
 
@@ -102,11 +114,12 @@ def recipients(
     limit: int = 50,
 ) -> list[RecipientRow]:
     """Messages in order of id, from after `after_id` on, of these states as they are shown. `phone`: E.164, exact."""
-    cipher = crypto.for_shop(shop_id)
+    cipher, stand = crypto.for_shop(shop_id), message_ids.of_dispatch(dispatch_id)
     values = {
         "shop_id": shop_id,
         "dispatch_id": dispatch_id,
-        "after_id": after_id,
+        "first_id": max(stand.first, after_id + 1),
+        "last_id": stand.last,
         "limit": limit,
         "states": list(states) if states is not None else None,
         "phone_hash": cipher.lookup(phone) if phone else None,
@@ -127,7 +140,9 @@ def skipped_by_reason(shop_id: int, dispatch_id: int) -> dict[str, int]:
 
 def costs_by_country(shop_id: int, dispatch_id: int) -> list[CountryCosts]:
     """What was spent where. Reads every message of the dispatch: for a report, not for a live page."""
-    rows = session.execute(_BY_COUNTRY, {"shop_id": shop_id, "dispatch_id": dispatch_id})
+    stand = message_ids.of_dispatch(dispatch_id)
+    values = {"shop_id": shop_id, "dispatch_id": dispatch_id, "first_id": stand.first, "last_id": stand.last}
+    rows = session.execute(_BY_COUNTRY, values)
     return [CountryCosts(row.country, row.texts, row.segments, row.credits) for row in rows]
 
 

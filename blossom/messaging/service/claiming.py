@@ -40,7 +40,7 @@ WITH turns AS MATERIALIZED (
     UPDATE batches b SET state = 'claimed'
     FROM picked p
     WHERE b.dispatch_id = p.dispatch_id AND b.number = p.number AND b.state = 'pending'
-    RETURNING b.shop_id, b.dispatch_id, b.number, b.valid_until, b.tries
+    RETURNING b.shop_id, b.dispatch_id, b.number, b.first_id, b.last_id, b.valid_until, b.tries
 ), turn AS (
     INSERT INTO send_turns (shop_id, served_at) SELECT shop_id, :now FROM claimed
     ON CONFLICT (shop_id) DO UPDATE SET served_at = excluded.served_at
@@ -49,7 +49,7 @@ WITH turns AS MATERIALIZED (
     SELECT shop_id, dispatch_id, number, 'claimed', :worker, :now, :lease FROM claimed
     RETURNING id
 )
-SELECT a.id, c.shop_id, c.dispatch_id, c.number, c.valid_until, c.tries FROM claimed c, attempt a
+SELECT a.id, c.shop_id, c.dispatch_id, c.number, c.first_id, c.last_id, c.valid_until, c.tries FROM claimed c, attempt a
 """)
 
 # The lock on the dispatch's row is what a pause or a cancel waits for: after either has committed, no call begins.
@@ -89,12 +89,14 @@ RETURNING b.number
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch that this worker alone may send now."""
+    """A batch that this worker alone may send now. Its messages stand from `first_id` to `last_id`."""
 
     attempt_id: int
     shop_id: int
     dispatch_id: int
     batch_number: int
+    first_id: int
+    last_id: int
     valid_until: datetime
     tries: int
 

@@ -24,7 +24,7 @@ from blossom.messaging.rules.caps import Caps, is_capped
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_until
 from blossom.messaging.rules.states import MARKETING_KINDS, DispatchKind, SkipReason
 from blossom.messaging.service.claiming import Claim
-from blossom.platform import config, crypto
+from blossom.platform import bulk, config, crypto
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import session
 from blossom.wallet import queries as wallet
@@ -38,14 +38,15 @@ FROM dispatches d JOIN shops s ON s.id = d.shop_id
 WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 """)
 
-# A contact whose number has changed since the audience was fixed lends its name to nobody.
+# Whoever has the number now lends the name; a contact that has another one since the audience was fixed does not.
 _RECIPIENTS = text("""
-SELECT m.id, m.contact_id, m.phone_sealed, m.country, m.zone,
+SELECT m.id, m.phone_hash, m.phone_sealed, m.country, m.zone,
        c.first_name_sealed, c.last_name_sealed, s.state AS consent
 FROM messages m
-LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.id = m.contact_id AND c.phone_hash = m.phone_hash
+LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.phone_hash = m.phone_hash
 LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
-WHERE m.dispatch_id = :dispatch_id AND m.batch_number = :batch_number AND m.shop_id = :shop_id AND m.state = 'pending'
+WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id AND m.batch_number = :batch_number
+  AND m.shop_id = :shop_id AND m.state = 'pending'
 ORDER BY m.id
 """)
 
@@ -55,25 +56,34 @@ ORDER BY m.id
 # Person by person, behind a fence (OFFSET 0): a fresh dispatch has no statistics yet, and the planner would think it a
 # good idea to read all of it.
 _EARLIER = text("""
-SELECT m.contact_id, m.at
-FROM unnest(CAST(:contact_ids AS bigint[])) AS person(id)
+SELECT m.phone_hash, m.at
+FROM unnest(CAST(:phone_hashes AS bytea[])) AS person(phone_hash)
 CROSS JOIN LATERAL (
-    SELECT contact_id, dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
-    WHERE contact_id = person.id AND created_at > :created_after AND shop_id = :shop_id
+    SELECT phone_hash, dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
+    WHERE phone_hash = person.phone_hash AND shop_id = :shop_id
+      AND dispatch_id >= (SELECT id FROM dispatches WHERE shop_id = :shop_id AND created_at > :created_after
+                          ORDER BY created_at LIMIT 1)
       AND state IN ('sent', 'delivered', 'unconfirmed') AND coalesce(sent_at, created_at) > :since
     OFFSET 0
 ) m
 JOIN dispatches d ON d.id = m.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
 UNION ALL
-SELECT m.contact_id, CAST(:now AS timestamptz)
-FROM attempts a JOIN messages m ON m.dispatch_id = a.dispatch_id AND m.batch_number = a.batch_number
+SELECT m.phone_hash, CAST(:now AS timestamptz)
+FROM attempts a
 JOIN dispatches d ON d.id = a.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
+JOIN batches b ON b.dispatch_id = a.dispatch_id AND b.number = a.batch_number
+CROSS JOIN LATERAL (
+    SELECT phone_hash FROM messages
+    WHERE id BETWEEN b.first_id AND b.last_id AND dispatch_id = b.dispatch_id AND batch_number = b.number
+      AND state = 'pending'
+    OFFSET 0
+) m
 WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
-  AND m.state = 'pending' AND m.contact_id = ANY(CAST(:contact_ids AS bigint[]))
+  AND m.phone_hash = ANY(CAST(:phone_hashes AS bytea[]))
 """)
 
 _LONGEST_PLANNED = timedelta(days=30)
-"""How long before its sending a message's row may have been made; bounds the look back by index."""
+"""How long before its sending a text's dispatch may have been begun; bounds the look back by index."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +148,13 @@ class Loaded:
 
 def load(claim: Claim) -> Loaded:
     """Read what the batch needs, once its claim is committed: whoever said STOP before that is not texted."""
-    keys = {"shop_id": claim.shop_id, "dispatch_id": claim.dispatch_id, "batch_number": claim.batch_number}
+    keys = {
+        "shop_id": claim.shop_id,
+        "dispatch_id": claim.dispatch_id,
+        "batch_number": claim.batch_number,
+        "first_id": claim.first_id,
+        "last_id": claim.last_id,
+    }
     facts = read_facts(claim.shop_id, claim.dispatch_id)
     return Loaded(facts, list(session.execute(_RECIPIENTS, keys)))
 
@@ -165,8 +181,8 @@ def compiled(source: str, trigger: str) -> language.CompiledText:
     return language.compile_text(source, Trigger(trigger))
 
 
-def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, list[datetime]]:
-    """Contact → moments of marketing texts in the last week. Empty when the shop has no caps.
+def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[bytes, list[datetime]]:
+    """Phone's hash → moments of marketing texts in the last week. Empty when the shop has no caps.
 
     Read after the claim's commit, so that workers see each other's claims.
     """
@@ -174,7 +190,7 @@ def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, l
         return {}
     since = now - timedelta(days=7)
     values = {
-        "contact_ids": [row.contact_id for row in loaded.recipients if row.contact_id is not None],
+        "phone_hashes": bulk.bytea_array(row.phone_hash for row in loaded.recipients),
         "since": since,
         "created_after": since - _LONGEST_PLANNED,
         "now": now,
@@ -182,13 +198,13 @@ def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[int, l
         "shop_id": claim.shop_id,
         "kinds": [kind.value for kind in MARKETING_KINDS],
     }
-    found: dict[int, list[datetime]] = defaultdict(list)
-    for contact_id, at in session.execute(_EARLIER, values):
-        found[contact_id].append(at)
+    found: dict[bytes, list[datetime]] = defaultdict(list)
+    for phone_hash, at in session.execute(_EARLIER, values):
+        found[phone_hash].append(at)
     return found
 
 
-def compose(claim: Claim, loaded: Loaded, earlier: Mapping[int, list[datetime]], now: datetime) -> Composed:
+def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]], now: datetime) -> Composed:
     """Decide each message and render its text. No database, no network."""
     facts, cipher = loaded.facts, crypto.for_shop(claim.shop_id)
     composed = Composed(facts)
@@ -255,7 +271,7 @@ def _reason_to_skip(
     row: Row[Any],
     facts: Facts,
     refused: _Refused,
-    earlier: Mapping[int, list[datetime]],
+    earlier: Mapping[bytes, list[datetime]],
     valid_until: datetime,
     now: datetime,
 ) -> SkipReason | None:
@@ -263,7 +279,7 @@ def _reason_to_skip(
         return reason
     if now >= valid_until:
         return SkipReason.EXPIRED
-    if facts.is_marketing and earlier and is_capped(now, earlier.get(row.contact_id, ()), facts.caps):
+    if facts.is_marketing and earlier and is_capped(now, earlier.get(row.phone_hash, ()), facts.caps):
         return SkipReason.CAPPED
     return None
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 
 from blossom.contacts import rules as contacts
-from blossom.contacts.models import Contact
 from blossom.messaging.models import Batch, Dispatch, Message
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState
 from blossom.messaging.service import dispatches
 from blossom.platform import clock, config, crypto
@@ -68,17 +68,12 @@ def start(plan: DirectPlan) -> Dispatch:
 def _insert_messages(dispatch: Dispatch, plan: DirectPlan, now: datetime) -> None:
     cipher = crypto.for_shop(plan.shop.id)
     hashes = {cipher.lookup(phone.e164): phone for phone in plan.phones}
-    known = dict(
-        session.execute(
-            select(Contact.phone_hash, Contact.id).where(
-                Contact.shop_id == plan.shop.id, Contact.phone_hash.in_(list(hashes))
-            )
-        ).all()
-    )
+    stand = message_ids.of_dispatch(dispatch.id)
     session.add(
         Batch(
             dispatch_id=dispatch.id, number=0, shop_id=plan.shop.id, state="pending", due_at=now,
-            valid_until=now + plan.valid_for, size=len(plan.phones),
+            valid_until=now + plan.valid_for, size=len(plan.phones), first_id=stand.first,
+            last_id=stand.first + len(hashes) - 1,
         )
     )  # fmt: skip
     session.flush()
@@ -86,10 +81,10 @@ def _insert_messages(dispatch: Dispatch, plan: DirectPlan, now: datetime) -> Non
         insert(Message),
         [
             {
+                "id": message_id,
                 "shop_id": plan.shop.id,
                 "dispatch_id": dispatch.id,
                 "batch_number": 0,
-                "contact_id": known.get(phone_hash),
                 "phone_sealed": cipher.seal(phone.e164, "phone"),
                 "phone_hash": phone_hash,
                 "country": phone.country,
@@ -97,6 +92,6 @@ def _insert_messages(dispatch: Dispatch, plan: DirectPlan, now: datetime) -> Non
                 "state": "pending",
                 "created_at": now,
             }
-            for phone_hash, phone in hashes.items()
+            for message_id, (phone_hash, phone) in enumerate(hashes.items(), start=stand.first)
         ],
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -300,15 +299,17 @@ def _close_batches(dispatch: Dispatch) -> None:
 _CLOSE_ROWS = text("""
 UPDATE messages m
 SET state = :state, error = :error, failed_at = CASE WHEN :state = 'failed' THEN CAST(:now AS timestamptz) END
-WHERE m.dispatch_id = :dispatch_id AND m.batch_number = ANY(CAST(:numbers AS integer[])) AND m.state = 'pending'
+WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id
+  AND m.batch_number = ANY(CAST(:numbers AS integer[])) AND m.state = 'pending'
 """)
 
 _UNCLOSED = text("""
-SELECT b.number FROM batches b
+SELECT b.number, b.first_id, b.last_id FROM batches b
 WHERE b.dispatch_id = :dispatch_id AND b.state = 'cancelled'
   AND EXISTS (SELECT FROM messages m
-              WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number AND m.state = 'pending')
-ORDER BY b.number LIMIT 20
+              WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id
+                AND m.batch_number = b.number AND m.state = 'pending')
+ORDER BY b.first_id LIMIT 20
 """)
 
 
@@ -333,19 +334,23 @@ def close_at_once(dispatch: Dispatch) -> None:
 
 
 def _close_rows(dispatch: Dispatch) -> int:
-    numbers: Sequence[int] = session.scalars(_UNCLOSED, {"dispatch_id": dispatch.id}).all()
+    unclosed = session.execute(_UNCLOSED, {"dispatch_id": dispatch.id}).all()
+    if not unclosed:
+        return 0
     failed = dispatch.state == DispatchState.FAILED
     session.execute(
         _CLOSE_ROWS,
         {
             "dispatch_id": dispatch.id,
-            "numbers": list(numbers),
+            "numbers": [batch.number for batch in unclosed],
+            "first_id": min(batch.first_id for batch in unclosed),
+            "last_id": max(batch.last_id for batch in unclosed),
             "state": "failed" if failed else "cancelled",
             "error": dispatch.failure_code if failed else None,
             "now": clock.now(),
         },
     )
-    return len(numbers)
+    return len(unclosed)
 
 
 def in_flight(dispatch_id: int) -> int:

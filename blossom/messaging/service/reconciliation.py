@@ -99,7 +99,8 @@ JOIN LATERAL (
            count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'skipped') AS skipped,
            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
            count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
-    FROM messages m WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+    FROM messages m
+    WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
 ) c ON true
 WHERE (b.state = 'done' OR (b.state = 'cancelled' AND c.pending = 0))
   AND (b.size, b.sent, b.delivered, b.failed, b.skipped, b.cancelled, b.unconfirmed)
@@ -118,7 +119,8 @@ _UNCLOSED = text("""
 SELECT DISTINCT d.shop_id, d.id FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
 WHERE d.finished_at > :since AND b.state = 'cancelled'
   AND EXISTS (SELECT FROM messages m
-              WHERE m.dispatch_id = b.dispatch_id AND m.batch_number = b.number AND m.state = 'pending')
+              WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id
+                AND m.batch_number = b.number AND m.state = 'pending')
 LIMIT 100
 """)
 
@@ -134,13 +136,17 @@ WHERE d.finished_at IS NOT NULL AND b.state = 'pending' LIMIT 100
 _UNANSWERED = text("""
 SELECT m.provider_message_id
 FROM (
-    SELECT b.dispatch_id, b.number, b.recorded_at FROM batches b
+    SELECT b.dispatch_id, b.number, b.first_id, b.last_id, b.recorded_at FROM batches b
     WHERE b.sent > 0 AND b.recorded_at BETWEEN :since AND :before
       AND (CAST(:dispatch_id AS bigint) IS NULL OR b.dispatch_id = :dispatch_id)
     ORDER BY CASE WHEN CAST(:dispatch_id AS bigint) IS NULL THEN random() END, b.recorded_at LIMIT :most
 ) b
-JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
-WHERE m.state = 'sent' AND m.provider_message_id IS NOT NULL
+CROSS JOIN LATERAL (
+    SELECT m.id, m.provider_message_id, m.delivery_status FROM messages m
+    WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+      AND m.state = 'sent' AND m.provider_message_id IS NOT NULL
+    OFFSET 0
+) m
 ORDER BY m.delivery_status IS NOT NULL, CASE WHEN CAST(:dispatch_id AS bigint) IS NULL THEN random() END,
          b.recorded_at, m.id
 LIMIT :most

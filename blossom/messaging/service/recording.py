@@ -80,7 +80,7 @@ RETURNING b.state = 'done' AND NOT EXISTS (
 
 # Taken before counting: a receipt that is being applied has shifted the counts, and is waited for.
 _LOCK_BATCH = text("""
-SELECT number FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number FOR NO KEY UPDATE
+SELECT first_id, last_id FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number FOR NO KEY UPDATE
 """)
 
 _RECOUNT = text("""
@@ -99,7 +99,8 @@ FROM (
            count(*) FILTER (WHERE state = 'skipped') AS skipped,
            count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
            count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
-    FROM messages WHERE dispatch_id = :dispatch_id AND batch_number = :batch_number
+    FROM messages
+    WHERE id BETWEEN :first_id AND :last_id AND dispatch_id = :dispatch_id AND batch_number = :batch_number
 ) c
 WHERE b.dispatch_id = :dispatch_id AND b.number = :batch_number
 RETURNING NOT EXISTS (
@@ -111,8 +112,8 @@ RETURNING NOT EXISTS (
 _NEXT_NUMBER = text("SELECT max(number) + 1 FROM batches WHERE dispatch_id = :dispatch_id")
 
 _NEW_BATCH = text("""
-INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
-SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id)
+SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size, :first_id, :last_id
 FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number
 """)
 
@@ -277,8 +278,9 @@ def _add(key: AttemptKey, outcomes: Sequence[Outcome], now: datetime) -> bool:
 def recount(dispatch_id: int, batch_number: int, *, now: datetime, close: bool = True) -> bool:
     """Set a batch's counts from its rows; with `close`, its state too. Whether it was the dispatch's last open one."""
     values = {"dispatch_id": dispatch_id, "batch_number": batch_number, "now": now, "close": close}
-    session.execute(_LOCK_BATCH, values)
-    return bool(session.execute(_RECOUNT, values).scalar_one())
+    held = session.execute(_LOCK_BATCH, values).one()
+    stand = {"first_id": held.first_id, "last_id": held.last_id}
+    return bool(session.execute(_RECOUNT, {**values, **stand}).scalar_one())
 
 
 def skipped(reasons: Mapping[int, SkipReason]) -> list[Outcome]:
@@ -305,6 +307,8 @@ def move_to_new_batch(
         "due_at": due_at,
         "valid_until": valid_until,
         "size": len(ids),
+        "first_id": min(ids),
+        "last_id": max(ids),
         "ids": list(ids),
     }
     session.execute(_NEW_BATCH, values)

@@ -16,6 +16,7 @@ from sqlalchemy import Row, text
 from blossom.messaging.errors import CallsStillOpen, InvalidDispatchState, NothingToRetry
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.retrying import failed_for_now
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import dispatches, recording
@@ -29,7 +30,7 @@ _RETRYABLE = (DispatchState.COMPLETED, DispatchState.FAILED)
 _CANDIDATES = text("""
 SELECT m.id, m.batch_number, m.error, m.delivery_status, s.state AS consent
 FROM messages m LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
-WHERE m.dispatch_id = :dispatch_id AND m.state = :state
+WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id AND m.state = :state
   AND (CAST(:ids AS bigint[]) IS NULL OR m.id = ANY(CAST(:ids AS bigint[])))
 ORDER BY m.id FOR UPDATE OF m
 """)
@@ -93,7 +94,14 @@ def _ended(shop_id: int, dispatch_id: int) -> Dispatch:
 
 
 def _candidates(dispatch_id: int, state: MessageState, ids: Sequence[int] | None) -> Sequence[Row[Any]]:
-    values = {"dispatch_id": dispatch_id, "state": state.value, "ids": list(ids) if ids is not None else None}
+    stand = message_ids.of_dispatch(dispatch_id)
+    values = {
+        "dispatch_id": dispatch_id,
+        "first_id": stand.first,
+        "last_id": stand.last,
+        "state": state.value,
+        "ids": list(ids) if ids is not None else None,
+    }
     return session.execute(_CANDIDATES, values).all()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
+from itertools import accumulate
 
 import orjson
 from sqlalchemy import (
@@ -31,6 +31,7 @@ from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
+from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.messaging.rules.states import DispatchState
@@ -47,14 +48,22 @@ from blossom.wallet.rules import Reservation
 _SLOT = 1_000_000
 """Batch numbers of the i-th due moment begin at i × this, so that a number tells when its batch is due."""
 
+# The people of one due moment stand together, in order of their contacts, and so do those of a batch.
 _BATCHES = text("""
-INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
-SELECT :dispatch_id, n.batch_number, :shop_id, 'pending', v.due_at,
-       v.due_at + make_interval(hours => CAST(:validity_hours AS integer)), n.size
-FROM (
-    SELECT batch_number, count(*) AS size FROM messages WHERE dispatch_id = :dispatch_id GROUP BY batch_number
-) n
-JOIN unnest(CAST(:due AS timestamptz[])) WITH ORDINALITY AS v(due_at, place) ON v.place = n.batch_number / :slot + 1
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id)
+SELECT :dispatch_id, slot.place * :slot + n, :shop_id, 'pending', slot.due_at,
+       slot.due_at + make_interval(hours => CAST(:validity_hours AS integer)),
+       least(:size, slot.people - n * :size),
+       slot.first_id + n * :size, slot.first_id + least((n + 1) * :size, slot.people) - 1
+FROM unnest(CAST(:places AS integer[]), CAST(:due AS timestamptz[]), CAST(:people AS integer[]),
+            CAST(:first_ids AS bigint[])) AS slot(place, due_at, people, first_id)
+CROSS JOIN LATERAL generate_series(0, (slot.people - 1) / :size) AS n
+""")
+
+_SLOTS = text("""
+SELECT batch_number / :slot AS place, count(*) AS people FROM messages
+WHERE id BETWEEN :first_id AND :last_id AND dispatch_id = :dispatch_id
+GROUP BY 1 ORDER BY 1
 """)
 
 _READY = text("""
@@ -106,46 +115,39 @@ def _prepare(dispatch: Dispatch) -> bool:
     audience = Audience.from_json(dispatch.audience or {})
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     price_list = prices.price_list(int(dispatch.price_list_id or 0))
-    cost = partial(
-        estimate.estimate_costs,
-        shop.id,
-        audience,
-        compiled,
-        {"shop_name": shop.name, "sender": dispatch.sender},
-        price_list,
-    )
-    expected = cost()
+    values = {"shop_name": shop.name, "sender": dispatch.sender}
+    found = estimate.survey(shop.id, audience, compiled, values, price_list)
     now = clock.now()
-    due = _due_moments(dispatch, shop, audience, now)
+    due = _due_moments(dispatch, shop, found.places, now)
     moments = sorted(set(due.values()))
-    if expected.recipients == 0 or not moments:
+    if found.estimate.recipients == 0 or not moments:
         dispatches.fail_dispatch(
             shop.id, dispatch.id, "no_recipients", "Nobody in this audience has opted in and has a phone number."
         )
         return False
-    held = expected.credits
+    if found.estimate.recipients > message_ids.MOST_RECIPIENTS:
+        dispatches.fail_dispatch(
+            shop.id,
+            dispatch.id,
+            "too_many_recipients",
+            f"One campaign reaches at most {message_ids.MOST_RECIPIENTS:,} people. Split the audience by a segment.",
+        )
+        return False
+    held = found.estimate.credits
     free = prices.balance(shop.id).available
     if held > free:  # as the preview has it: people who reached a cap will cost nothing
-        held = cost(estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), now)).credits
+        capped = estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), now)
+        held = estimate.estimate_costs(shop.id, audience, compiled, values, price_list, capped).credits
     if held > free:  # said before a million rows are written for nothing
         raise InsufficientCredit(needed=held, available=free)
     total = _insert_messages(dispatch, audience, due, moments, now)
-    session.execute(
-        _BATCHES,
-        {
-            "dispatch_id": dispatch.id,
-            "shop_id": shop.id,
-            "due": moments,
-            "slot": _SLOT,
-            "validity_hours": config.current().message_validity_hours,
-        },
-    )
+    _insert_batches(dispatch, moments, total)
     # The wallet last: whoever records a text of this shop waits for it, and the rows above may take a while.
     reservation = _reserve(dispatch, held, until=moments[-1])
     ready = {
         "dispatch_id": dispatch.id,
         "total": total,
-        "left_out": _json(estimate.left_out(shop.id, audience)),
+        "left_out": _json(found.left_out),
         "reservation_id": reservation.id if reservation else None,
         "now": now,
     }
@@ -164,22 +166,16 @@ def _reserve(dispatch: Dispatch, credits: int, *, until: datetime) -> Reservatio
     )
 
 
-def _due_moments(dispatch: Dispatch, shop: Shop, audience: Audience, now: datetime) -> dict[_Place, datetime]:
+def _due_moments(dispatch: Dispatch, shop: Shop, places: set[tuple[str, str]], now: datetime) -> dict[_Place, datetime]:
     """When each place's people are texted first: at once, at the planned moment, at the local time, or in their
     morning."""
     quiet = QuietHours(shop.quiet_from, shop.quiet_until, shop.quiet_hours_on)
     local_at = datetime.fromisoformat(dispatch.local_at) if dispatch.local_at else None
     due = {}
-    for place in _places(shop.id, audience):
-        planned = local_moment(local_at.date(), local_at.time(), place.zone) if local_at else dispatch.not_before
-        due[place] = next_allowed(max(now, planned or now), place.zone, place.country, quiet)
+    for zone, country in places:
+        planned = local_moment(local_at.date(), local_at.time(), zone) if local_at else dispatch.not_before
+        due[_Place(zone, country)] = next_allowed(max(now, planned or now), zone, country, quiet)
     return due
-
-
-def _places(shop_id: int, audience: Audience) -> list[_Place]:
-    people = estimate.reachable(shop_id, audience).subquery("reachable")
-    rows = session.execute(select(people.c.zone, func.coalesce(people.c.phone_country, "ZZ")).distinct())
-    return [_Place(*row) for row in rows]
 
 
 def _insert_messages(
@@ -204,15 +200,16 @@ def _insert_messages(
         # Somebody of a place that nobody was of a moment ago comes last: never too early, and never lost.
         slot = func.coalesce(unnested.c.slot, literal(len(moments) - 1, Integer))
         joined = people.outerjoin(unnested, and_(unnested.c.zone == people.c.zone, unnested.c.country == country))
+        place = func.row_number().over(order_by=[slot, people.c.contact_id])
         in_turn = func.row_number().over(partition_by=slot, order_by=people.c.contact_id)
     else:
-        in_turn = func.row_number().over(order_by=people.c.contact_id)
+        place = in_turn = func.row_number().over(order_by=people.c.contact_id)
     number = cast(slot * _SLOT + (in_turn - 1) // cast(config.current().mitto_batch_size, BigInteger), Integer)
     rows = select(
+        literal(message_ids.of_dispatch(dispatch.id).first - 1, BigInteger) + place,
         literal(dispatch.shop_id, BigInteger),
         literal(dispatch.id, BigInteger),
         number,
-        people.c.contact_id,
         people.c.phone_sealed,
         people.c.phone_hash,
         country,
@@ -221,10 +218,35 @@ def _insert_messages(
         literal(now),
     ).select_from(joined)
     names = (
-        "shop_id", "dispatch_id", "batch_number", "contact_id", "phone_sealed", "phone_hash", "country", "zone",
-        "state", "created_at",
+        "id", "shop_id", "dispatch_id", "batch_number", "phone_sealed", "phone_hash", "country", "zone", "state",
+        "created_at",
     )  # fmt: skip
     return rows_changed(insert(Message).from_select(names, rows, include_defaults=False))
+
+
+def _insert_batches(dispatch: Dispatch, moments: list[datetime], total: int) -> None:
+    """The batches that the messages were numbered for. How many are due when is counted from the rows: between two
+    statements somebody may have said STOP."""
+    stand = message_ids.of_dispatch(dispatch.id)
+    keys = {"dispatch_id": dispatch.id, "first_id": stand.first, "last_id": stand.last, "slot": _SLOT}
+    people = {0: total}
+    if len(moments) > 1:
+        people = {row.place: row.people for row in session.execute(_SLOTS, keys)}
+    numbers = list(people.values())
+    session.execute(
+        _BATCHES,
+        {
+            "dispatch_id": dispatch.id,
+            "shop_id": dispatch.shop_id,
+            "slot": _SLOT,
+            "size": config.current().mitto_batch_size,
+            "validity_hours": config.current().message_validity_hours,
+            "places": list(people),
+            "due": [moments[place] for place in people],
+            "people": numbers,
+            "first_ids": [stand.first + before for before in accumulate(numbers, initial=0)][:-1],
+        },
+    )
 
 
 def _json(value: dict[str, int]) -> str:
