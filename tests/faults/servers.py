@@ -133,10 +133,13 @@ def own_servers() -> Iterator[OwnServers]:
 
 
 @contextmanager
-def app_over(servers: OwnServers) -> Iterator[Flask]:
-    """The app in its context, over an empty, migrated database of these servers. (The next test makes an app of its
-    own, and with it this process's settings.)"""
-    app = create_app(config_for(Services(servers.postgres.url, servers.valkey.url), "blossom"))
+def app_over(servers: OwnServers, database: str) -> Iterator[Flask]:
+    """The app in its context, over these servers: a new database, migrated, and an emptied Valkey. (The next test makes
+    an app of its own, and with it this process's settings.)"""
+    services = Services(servers.postgres.url, servers.valkey.url)
+    services.run(f"CREATE DATABASE {database}")
+    app = create_app(config_for(services, database))
+    queue.connection().flushdb()
     with app.app_context():
         upgrade()
         yield app

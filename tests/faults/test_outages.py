@@ -6,19 +6,24 @@ of it again by hand. The stand-in posts its receipts to that web process, and it
 
 from __future__ import annotations
 
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
 import pytest
 import requests
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from blossom.messaging import service
 from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchState, MessageState
-from blossom.platform import config, db
+from blossom.platform import clock, config, db
 from blossom.sandbox.mitto.process import StandIn
 from blossom.shops import service as shops
 from blossom.shops.models import Shop
@@ -26,6 +31,8 @@ from tests.factories.campaigns import create_campaign
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
 from tests.faults.crowds import subscribe
+from tests.faults.judge import hear_of_all
+from tests.faults.judge import judge as hold_against_log
 from tests.faults.processes import Forks, Process, until
 from tests.faults.servers import OwnServers, a_free_port, app_over, own_servers
 from tests.inbound.conftest import SECRET
@@ -101,10 +108,15 @@ class Installation:
 
 
 @pytest.fixture(scope="module")
-def installed(mitto_process: StandIn) -> Iterator[Installation]:
-    with own_servers() as servers, app_over(servers):
-        own = config.current()
-        config.use(replace(own, mitto_api_url=mitto_process.url, mitto_batch_size=BATCH))
+def servers() -> Iterator[OwnServers]:
+    with own_servers() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def installed(servers: OwnServers, mitto_process: StandIn, forks: Forks) -> Iterator[Installation]:
+    with app_over(servers, "installation"):
+        config.use(replace(config.current(), mitto_api_url=mitto_process.url, mitto_batch_size=BATCH))
         port = a_free_port()
         made = Installation(servers, mitto_process, f"http://127.0.0.1:{port}")
         settings = {
@@ -115,7 +127,6 @@ def installed(mitto_process: StandIn) -> Iterator[Installation]:
             "MITTO_TEXTS_PER_SECOND": "1000",  # so that each batch asks Valkey
             "MITTO_HMAC_SECRET": SECRET,
         }
-        forks = Forks()
         try:
             for command in (("web", "--port", str(port)), ("worker",), ("clock",)):
                 made.processes.append(Process(*command, forks=forks, **settings))
@@ -124,7 +135,6 @@ def installed(mitto_process: StandIn) -> Iterator[Installation]:
         finally:
             for process in made.processes:
                 process.end()
-            forks.end()
 
 
 @pytest.fixture
@@ -162,11 +172,53 @@ def is_delivered(sending: Sending) -> Callable[[], bool]:
 
 def judge(*sendings: Sending) -> None:
     """Everybody of each campaign was texted, once; it is shown, confirmed and paid so."""
-    log = [each["destination"] for each in sendings[0].outbox.mitto.log()]
-    assert sorted(log) == sorted(phone for each in sendings for phone in each.phones)
     for each in sendings:
-        assert each.outbox.states(each.dispatch()) == dict.fromkeys(each.phones, MessageState.DELIVERED)
-        each.outbox.check_books(each.dispatch())
+        verdict = hold_against_log(each.outbox, each.dispatch(), each.phones)
+        assert verdict.states == dict.fromkeys(each.phones, MessageState.DELIVERED)
+        assert verdict.taken == Counter(each.phones)
+
+
+# --- a lane alone ---------------------------------------------------------------------------------------------------
+
+
+def test_postgres_is_away_for_longer_than_a_lane_waits_with_what_it_knows(servers: OwnServers, mitto: StandIn) -> None:
+    """What was in the air is shown as unconfirmed, and receipts tell the rest."""
+    with app_over(servers, "lone") as app:
+        brief = {"mitto_timeout_seconds": 1.0, "attempt_lease_seconds": 2}
+        config.use(replace(config.current(), mitto_api_url=mitto.url, mitto_batch_size=BATCH, **brief))
+        with db.transaction():
+            shop = create_shop()
+            create_wallet(shop.id, CREDITS)
+        outbox, phones = Outbox(shop, mitto), subscribe(shop, 3 * BATCH)
+        dispatch = outbox.start()
+        mitto.configure(latency=0.5)
+        faults: list[BaseException] = []
+
+        def lane() -> None:
+            with app.app_context():
+                try:
+                    service.run_lane(seconds=30, worker="test")
+                except OperationalError as fault:
+                    faults.append(fault)
+
+        running = threading.Thread(target=lane)
+        running.start()
+        until(lambda: mitto.summary()["texts"] == BATCH, "Mitto has the first batch")
+        servers.postgres.kill()
+        running.join(60)
+        assert not running.is_alive()
+        assert faults, "it has waited, and given up"
+        servers.postgres.start()
+        assert service.sweep(clock.now() + timedelta(seconds=3))["lost"] == 1
+        mitto.configure(latency=0.0)
+        outbox.run()
+
+        verdict = hold_against_log(outbox, dispatch, phones)
+        in_the_air = {each["destination"] for each in mitto.log()[:BATCH]}
+        assert verdict.among(MessageState.UNCONFIRMED) == in_the_air
+        assert verdict.among(MessageState.SENT) == set(phones) - in_the_air
+        hear_of_all(outbox)
+        assert hold_against_log(outbox, dispatch, phones).states == dict.fromkeys(phones, MessageState.DELIVERED)
 
 
 # --- Valkey ---------------------------------------------------------------------------------------------------------

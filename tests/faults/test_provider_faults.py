@@ -37,13 +37,6 @@ FULL_MINUTE = pytest.param(60, id="a full minute", marks=pytest.mark.skipif(
 ))  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Forks]:
-    made = Forks()
-    yield made
-    made.end()
-
-
 @pytest.fixture
 def outbox(committed_app: Flask, committed_outbox: Outbox) -> Outbox:
     return committed_outbox
