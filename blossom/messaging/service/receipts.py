@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DataError, IntegrityError
@@ -66,6 +67,7 @@ CROSS JOIN LATERAL (
 ) said
 """)
 
+# JSON rather than an array for each column, which costs us three times as much to write.
 _CHANGE = text("""
 UPDATE messages m
 SET state = v.state, delivery_status = v.raw, error = v.error, credits = m.credits + v.credits,
@@ -73,9 +75,8 @@ SET state = v.state, delivery_status = v.raw, error = v.error, credits = m.credi
     sent_at = coalesce(m.sent_at, v.at),
     delivered_at = CASE WHEN v.state = 'delivered' THEN v.at END,
     failed_at = CASE WHEN v.state = 'failed' THEN v.at END
-FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:raws AS text[]), CAST(:errors AS text[]),
-            CAST(:credits AS integer[]), CAST(:provider_ids AS text[]), CAST(:moments AS timestamptz[]))
-     AS v(id, state, raw, error, credits, provider_message_id, at)
+FROM json_to_recordset(CAST(:changes AS json))
+     AS v(id bigint, state text, raw text, error text, credits integer, provider_message_id text, at timestamptz)
 WHERE m.id = v.id
 """)
 
@@ -110,8 +111,7 @@ WHERE b.dispatch_id = v.dispatch_id AND b.number = v.number
 
 _MARK = text("""
 UPDATE receipts r SET state = v.state, shop_id = v.shop_id, message_id = v.message_id, applied_at = :now
-FROM unnest(CAST(:ids AS bigint[]), CAST(:states AS text[]), CAST(:shop_ids AS bigint[]),
-            CAST(:message_ids AS bigint[])) AS v(id, state, shop_id, message_id)
+FROM json_to_recordset(CAST(:marks AS json)) AS v(id bigint, state text, shop_id bigint, message_id bigint)
 WHERE r.id = v.id
 """)
 
@@ -245,18 +245,19 @@ def _credits_changed(message: Row[Any], current: MessageState, fact: ReceiptFact
 def _write(changes: Sequence[_Change]) -> None:
     if not changes:
         return
-    session.execute(
-        _CHANGE,
+    written = [
         {
-            "ids": [change.message.id for change in changes],
-            "states": [change.fact.state.value for change in changes],
-            "raws": [change.fact.raw for change in changes],
-            "errors": [_error(change.fact) for change in changes],
-            "credits": [change.credits for change in changes],
-            "provider_ids": [change.provider_message_id for change in changes],
-            "moments": [change.fact.at for change in changes],
-        },
-    )
+            "id": change.message.id,
+            "state": change.fact.state.value,
+            "raw": change.fact.raw,
+            "error": _error(change.fact),
+            "credits": change.credits,
+            "provider_message_id": change.provider_message_id,
+            "at": change.fact.at,
+        }
+        for change in changes
+    ]
+    session.execute(_CHANGE, {"changes": orjson.dumps(written).decode()})
     shifts: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for change in changes:
         shift = shifts[change.message.dispatch_id, change.message.batch_number]
@@ -314,25 +315,16 @@ def _charge_again(shop_id: int, dispatch_id: int, reference: str, changes: Seque
 
 
 def _mark(due: Sequence[Row[Any]]) -> None:
-    states = []
+    marks = []
     for row in due:
+        state = "applied"
         if row.message_id is None:
-            states.append("orphan")
+            state = "orphan"
         elif row.named_shop_id not in (None, row.shop_id):
             log.warning("receipts.wrong_shop", receipt_id=row.id, named_shop_id=row.named_shop_id)
-            states.append("refused")
-        else:
-            states.append("applied")
-    session.execute(
-        _MARK,
-        {
-            "ids": [row.id for row in due],
-            "states": states,
-            "shop_ids": [row.shop_id for row in due],
-            "message_ids": [row.message_id for row in due],
-            "now": clock.now(),
-        },
-    )
+            state = "refused"
+        marks.append({"id": row.id, "state": state, "shop_id": row.shop_id, "message_id": row.message_id})
+    session.execute(_MARK, {"marks": orjson.dumps(marks).decode(), "now": clock.now()})
 
 
 _REMATCH = text("""
