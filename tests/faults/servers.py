@@ -136,6 +136,7 @@ def own_servers() -> Iterator[OwnServers]:
 def app_over(servers: OwnServers, database: str) -> Iterator[Flask]:
     """The app in its context, over these servers: a new database, migrated, and an emptied Valkey. (The next test makes
     an app of its own, and with it this process's settings.)"""
+    servers.all_run()
     services = Services(servers.postgres.url, servers.valkey.url)
     services.run(f"CREATE DATABASE {database}")
     app = create_app(config_for(services, database))

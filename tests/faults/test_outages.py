@@ -184,14 +184,14 @@ def judge(*sendings: Sending) -> None:
 def test_postgres_is_away_for_longer_than_a_lane_waits_with_what_it_knows(servers: OwnServers, mitto: StandIn) -> None:
     """What was in the air is shown as unconfirmed, and receipts tell the rest."""
     with app_over(servers, "lone") as app:
-        brief = {"mitto_timeout_seconds": 1.0, "attempt_lease_seconds": 2}
-        config.use(replace(config.current(), mitto_api_url=mitto.url, mitto_batch_size=BATCH, **brief))
+        own = replace(config.current(), mitto_api_url=mitto.url, mitto_batch_size=BATCH)
+        config.use(replace(own, attempt_lease_seconds=2))
         with db.transaction():
             shop = create_shop()
             create_wallet(shop.id, CREDITS)
         outbox, phones = Outbox(shop, mitto), subscribe(shop, 3 * BATCH)
         dispatch = outbox.start()
-        mitto.configure(latency=0.5)
+        mitto.configure(latency=1.0)
         faults: list[BaseException] = []
 
         def lane() -> None:
