@@ -27,6 +27,12 @@ CONTENT_SECURITY_POLICY = "; ".join(
     )
 )
 
+EVERY_ANSWER = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # addresses may hold a pass
+}
+"""Headers of all that is answered, HTML or not."""
+
 
 def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
@@ -34,8 +40,8 @@ def init(app: Flask) -> None:
 
     @app.after_request
     def _fence_in(response: Response) -> Response:
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "no-referrer")  # addresses may hold a pass
+        for name, value in EVERY_ANSWER.items():
+            response.headers.setdefault(name, value)
         if response.mimetype == "text/html":
             response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
         return response

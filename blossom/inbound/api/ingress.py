@@ -20,7 +20,7 @@ from blossom.inbound.api import routes
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads, signature
 from blossom.mitto.payloads import PayloadError, Receipt
-from blossom.platform import config, logs
+from blossom.platform import config, logs, pages
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -69,6 +69,7 @@ class ReceiptsIngress:
         headers = [
             ("Content-Type", "application/json"),
             ("Content-Length", str(len(answer))),
+            *pages.EVERY_ANSWER.items(),
             ("X-Request-Id", request_id),
         ]
         start_response("200 OK", headers)
