@@ -1,11 +1,11 @@
-"""`messages` and `provider_messages` with many rows, as they are and partitioned by dispatch: what would be gained?
+"""`messages` and `provider_messages` with many rows, as they are and in ranges of dispatches: what would be gained?
 
     .venv/bin/python -m benchmarks.partitions --rows 10000000
     .venv/bin/python -m benchmarks.partitions --rows 10000000 --parts 10
 
-The tables are filled dispatch by dispatch, and then asked what the app asks, by the app's own statements. `routed` are
-the same statements with the dispatch named besides the id, which lets Postgres go to one part: that is what the app
-would have to say. Takes about 0.9 kB of disk a row. Prints one JSON object; docs/operations.md has the conclusions.
+The tables are filled dispatch by dispatch, and then asked what the app asks, by the app's own statements. A message's
+id tells its dispatch (docs/decisions/0016), so its parts are ranges of ids, and whoever names an id names its part.
+Takes about 1 kB of disk a row. Prints one JSON object; docs/operations.md has the conclusions.
 """
 
 from __future__ import annotations
@@ -33,76 +33,81 @@ PEOPLE = 100_000
 
 BATCH, BULK, ROUNDS = 500, 2_000, 20
 TABLES = ("messages", "provider_messages")
-KEYS = {"messages": ("id",), "provider_messages": ("provider_message_id",)}
+PARTED_BY = {"messages": "id", "provider_messages": "message_id"}
+IDS = 10_000_000
+"""Of a dispatch: its messages' ids are from its own times this on."""
 
 _DISPATCH = """
 INSERT INTO dispatches (shop_id, kind, state, rank, priority, source, trigger, sender, total, created_at, finished_at)
 VALUES (%(shop_id)s, 'campaign', 'completed', 2, 1, '', 'campaign', 'Bench', %(people)s, %(at)s, %(at)s) RETURNING id
 """
 _BATCHES = """
-INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, sent)
-SELECT %(dispatch)s, n, %(shop_id)s, 'done', %(at)s, %(at)s, %(batch)s, %(batch)s
-FROM generate_series(0, %(people)s / %(batch)s) AS n
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, sent, first_id, last_id)
+SELECT %(dispatch)s, n, %(shop_id)s, 'done', %(at)s, %(at)s, %(batch)s, %(batch)s,
+       %(first)s + n * %(batch)s + 1, %(first)s + (n + 1) * %(batch)s
+FROM generate_series(0, %(people)s / %(batch)s - 1) AS n
 """
 # As a dispatch ends: everybody has a name of the provider's. The newest is as its snapshot leaves it.
 _MESSAGES = """
-INSERT INTO messages (shop_id, dispatch_id, batch_number, contact_id, phone_sealed, phone_hash, country, zone, state,
+INSERT INTO messages (id, shop_id, dispatch_id, batch_number, phone_sealed, phone_hash, country, zone, state,
                       provider_message_id, segments, credits, created_at, sent_at)
-SELECT shop_id, %(dispatch)s, (row_number() OVER (ORDER BY id) - 1) / %(batch)s, id, phone_sealed, phone_hash, country,
-       zone, CASE WHEN %(sent)s THEN 'sent' ELSE 'pending' END,
-       CASE WHEN %(sent)s THEN md5(%(dispatch)s || '/' || id)::uuid::text END, 1, 7, %(at)s,
+SELECT %(first)s + n, shop_id, %(dispatch)s, (n - 1) / %(batch)s, phone_sealed, phone_hash, country, zone,
+       CASE WHEN %(sent)s THEN 'sent' ELSE 'pending' END,
+       CASE WHEN %(sent)s THEN md5(%(dispatch)s || '/' || n)::uuid::text END, 1, 7, %(at)s,
        CASE WHEN %(sent)s THEN %(at)s::timestamptz END
-FROM contacts WHERE shop_id = %(shop_id)s
+FROM (SELECT *, row_number() OVER (ORDER BY id) AS n FROM contacts WHERE shop_id = %(shop_id)s) c
 """
 _NAMES = """
-INSERT INTO provider_messages (provider_message_id, shop_id, message_id{key})
-SELECT provider_message_id, shop_id, id{value} FROM messages WHERE dispatch_id = %(dispatch)s AND state = 'sent'
+INSERT INTO provider_messages (provider_message_id, shop_id, message_id)
+SELECT provider_message_id, shop_id, id FROM messages
+WHERE id BETWEEN %(first)s AND %(first)s + %(people)s AND state = 'sent'
 """
 _FIND = text("SELECT message_id FROM provider_messages WHERE provider_message_id = ANY(CAST(:names AS text[]))")
 
 
-def layout_of(connection: psycopg.Connection, parts: int, per_part: int) -> None:
-    """Make both tables anew, empty, in `parts` ranges of dispatches; each index and constraint as it was.
+def divide(connection: psycopg.Connection, parts: int, per_part: int) -> None:
+    """Make both tables anew, empty, in `parts` ranges of dispatches, with their triggers.
 
-    A unique key of a partitioned table must hold the partition key: so the primary keys are widened by it, while
-    (dispatch, phone) holds it already.
+    A unique key of a divided table must hold what it is divided by. One that doesn't becomes an index of each part:
+    (phone_hash, dispatch_id) is as good so, since no dispatch has rows in two parts; the provider's ids are not.
     """
-    for table in TABLES:
+    for table, key in PARTED_BY.items():
+        triggers = connection.execute(
+            "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal", (table,)
+        ).fetchall()
+        unique = connection.execute(
+            "SELECT contype, array_agg(attname::text) FROM pg_constraint JOIN pg_attribute"
+            " ON attrelid = conrelid AND attnum = ANY(conkey) WHERE conrelid = %s::regclass AND contype IN ('p', 'u')"
+            " GROUP BY pg_constraint.oid, contype",
+            (table,),
+        ).fetchall()
+        [options] = connection.execute(
+            "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)
+        ).fetchone() or [0]
         connection.execute(f"ALTER TABLE {table} RENAME TO whole")
-        if table == "provider_messages":
-            connection.execute("ALTER TABLE whole ADD dispatch_id bigint NOT NULL DEFAULT 0")
-        options = connection.execute("SELECT reloptions FROM pg_class WHERE relname = 'whole'").fetchone()
-        storage = f"WITH ({', '.join(options[0])})" if options and options[0] else ""
         connection.execute(
-            f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING IDENTITY)"
-            " PARTITION BY RANGE (dispatch_id)"
+            f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS INCLUDING CONSTRAINTS) PARTITION BY RANGE ({key})"
         )
-        keys = connection.execute(
-            "SELECT contype, pg_get_constraintdef(oid) FROM pg_constraint"
-            " WHERE conrelid = 'whole'::regclass AND contype IN ('p', 'u', 'f')"
-        ).fetchall()
-        plain = connection.execute(
-            "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'whole'::regclass"
-            " AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)"
-        ).fetchall()
         connection.execute("DROP TABLE whole")
-        for kind, definition in keys:
-            primary = f"PRIMARY KEY ({', '.join(KEYS[table])}, dispatch_id)"
-            connection.execute(f"ALTER TABLE {table} ADD {primary if kind == 'p' else definition}")
-        for (definition,) in plain:
-            connection.execute(definition.replace(".whole ", f".{table} ").replace(" whole ", f" {table} "))
         for part in range(parts):
+            low, high = ((part + each) * per_part * IDS + IDS for each in (0, 1))
             connection.execute(
-                f"CREATE TABLE {table}_{part} PARTITION OF {table}"
-                f" FOR VALUES FROM ({part * per_part + 1}) TO ({(part + 1) * per_part + 1}) {storage}"
+                f"CREATE TABLE {table}_{part} PARTITION OF {table} FOR VALUES FROM ({low}) TO ({high}) {storage}"
             )
+        for kind, columns in unique:
+            listed = ", ".join(columns)
+            if key in columns:
+                connection.execute(f"ALTER TABLE {table} ADD {'PRIMARY KEY' if kind == 'p' else 'UNIQUE'} ({listed})")
+            else:
+                for part in range(parts):
+                    connection.execute(f"CREATE UNIQUE INDEX ON {table}_{part} ({listed})")
+        for (definition,) in triggers:
+            connection.execute(definition)
 
 
-def fill(connection: psycopg.Connection, shop_id: int, dispatches: int, parts: int) -> dict[str, Any]:
+def fill(connection: psycopg.Connection, shop_id: int, dispatches: int) -> dict[str, Any]:
     """Rows a second of the median dispatch, early and late, and of all with checkpoints; the session's CPU time."""
-    now, names = clock.now(), _NAMES.format(key=", dispatch_id", value=", dispatch_id")
-    if parts == 1:
-        names = _NAMES.format(key="", value="")
+    now = clock.now()
     spent: dict[str, list[float]] = {table: [] for table in TABLES}
     server = psutil.Process(connection.info.backend_pid)
     cpu = _cpu(server)
@@ -112,8 +117,9 @@ def fill(connection: psycopg.Connection, shop_id: int, dispatches: int, parts: i
         with connection.transaction():
             [values["dispatch"]] = connection.execute(_DISPATCH, values).fetchone() or [0]
             assert values["dispatch"] == number + 1, "ranges of dispatches are counted from one"
+            values["first"] = values["dispatch"] * IDS
             connection.execute(_BATCHES, values)
-        for table, statement in ((TABLES[0], _MESSAGES), (TABLES[1], names)):
+        for table, statement in ((TABLES[0], _MESSAGES), (TABLES[1], _NAMES)):
             started = time.monotonic()
             connection.execute(statement, values)
             spent[table].append(time.monotonic() - started)
@@ -154,64 +160,43 @@ def sizes(connection: psycopg.Connection, rows: int) -> dict[str, Any]:
     return found
 
 
-def as_it_is(statement: str) -> str:
-    return statement
+def ids_of(dispatch: int, first: int, number: int) -> list[int]:
+    return list(range(dispatch * IDS + first + 1, dispatch * IDS + first + number + 1))
 
 
-def with_names(statement: str) -> str:
-    """The names of a partitioned `provider_messages` have their dispatch beside them."""
-    columns, values = "provider_message_id, shop_id, message_id", "v.provider_message_id, :shop_id, v.id"
-    return (
-        statement.replace(f"({columns})", f"({columns}, dispatch_id)")
-        .replace(f"SELECT {values} FROM", f"SELECT {values}, :dispatch FROM")
-        .replace("ON CONFLICT (provider_message_id) DO", "ON CONFLICT DO")
-    )
-
-
-def routed(statement: str) -> str:
-    """Also the message's dispatch is named, so that one part is looked at."""
-    return with_names(statement).replace("WHERE m.id = v.id", "WHERE m.id = v.id AND m.dispatch_id = :dispatch")
-
-
-Way = Callable[[str], str]
-
-
-def record(shop_id: int, dispatch: int, way: Way, turn: int) -> int:
-    """Every other batch of the newest dispatch is recorded as sent, each committed; rows a second of the median."""
-    statement, rates = text(way(str(recording._RECORD))), []
-    for number in range(turn, PEOPLE // BATCH, 2):
-        ids = column("SELECT id FROM messages WHERE dispatch_id = :d AND batch_number = :n", d=dispatch, n=number)
+def record(shop_id: int, dispatch: int) -> int:
+    """Every batch of the newest dispatch is recorded as sent, each committed; rows a second of the median."""
+    # No index spans the parts, so none can be named; all that there are count.
+    statement, rates = text(str(recording._RECORD).replace("ON CONFLICT (provider_message_id)", "ON CONFLICT")), []
+    for first in range(0, PEOPLE, BATCH):
+        ids = ids_of(dispatch, first, BATCH)
         values = {
-            "ids": ids, "states": ["sent"] * len(ids), "reasons": [None] * len(ids), "errors": [None] * len(ids),
-            "provider_ids": [f"3f2b8c1e-0000-4000-8000-{each:012d}" for each in ids], "segments": [1] * len(ids),
-            "credits": [7] * len(ids), "attempt_id": 1, "called_at": clock.now(), "now": clock.now(),
-            "shop_id": shop_id, "dispatch": dispatch,
+            "ids": ids, "states": ["sent"] * BATCH, "reasons": [None] * BATCH, "errors": [None] * BATCH,
+            "provider_ids": [f"3f2b8c1e-0000-4000-8000-{each:012d}" for each in ids], "segments": [1] * BATCH,
+            "credits": [7] * BATCH, "attempt_id": 1, "called_at": clock.now(), "now": clock.now(), "shop_id": shop_id,
         }  # fmt: skip
-        rates.append(len(ids) / timed(statement, values))
+        rates.append(BATCH / timed(statement, values))
     return round(statistics.median(rates))
 
 
-def apply(dispatch: int, way: Way, turn: int) -> int:
+def apply(dispatch: int) -> int:
     """Ten bulks of receipts for one dispatch, written to `messages`; rows a second of the median one."""
-    statement, rates = text(way(str(receipts._CHANGE))), []
-    for bulk in range(turn, turn + 20, 2):
-        ids = column("SELECT id FROM messages WHERE dispatch_id = :d ORDER BY id OFFSET :o LIMIT :n",
-                     d=dispatch, o=bulk * BULK, n=BULK)  # fmt: skip
-        values = {
-            "ids": ids, "states": ["delivered"] * BULK, "raws": ["Delivered"] * BULK, "errors": [None] * BULK,
-            "credits": [0] * BULK, "provider_ids": [f"bulk{bulk}-{each}" for each in ids],
-            "moments": [clock.now()] * BULK, "dispatch": dispatch,
-        }  # fmt: skip
-        rates.append(BULK / timed(statement, values))
+    rates = []
+    for bulk in range(10):
+        changes = [
+            {"id": each, "state": "delivered", "raw": "Delivered", "error": None, "credits": 0, "at": clock.now(),
+             "provider_message_id": f"{each:036d}"}
+            for each in ids_of(dispatch, bulk * BULK, BULK)
+        ]  # fmt: skip
+        rates.append(BULK / timed(receipts._CHANGE, {"changes": orjson.dumps(changes).decode()}))
     return round(statistics.median(rates))
 
 
 def timed(statement: TextClause, values: Mapping[str, Any]) -> float:
     """Seconds of one transaction with this statement."""
-    needed = {name: value for name, value in values.items() if name in statement._bindparams}
     started = time.monotonic()
     with db.transaction() as session:
-        session.execute(statement, needed)
+        session.execute(statement, values)
     return time.monotonic() - started
 
 
@@ -234,23 +219,27 @@ def median_ms(statement: TextClause, values: Callable[[int], Mapping[str, Any]])
 
 def reads(shop_id: int, dispatches: int) -> dict[str, float]:
     """Milliseconds of what the app asks of these tables."""
-    people = column("SELECT id FROM contacts WHERE shop_id = :s ORDER BY id LIMIT :n", s=shop_id, n=ROUNDS * BATCH)
+    people = column("SELECT phone_hash FROM contacts WHERE shop_id = :s LIMIT :n", s=shop_id, n=ROUNDS * BATCH)
     since = clock.now() - timedelta(days=7)
 
     def page(turn: int) -> Mapping[str, Any]:
         at = 1 + turn * (dispatches - 1) // ROUNDS
-        return {"shop_id": shop_id, "dispatch_id": at, "after_id": 0, "limit": 50, "states": None, "phone_hash": None}
+        return {"shop_id": shop_id, "dispatch_id": at, "first_id": at * IDS, "last_id": (at + 1) * IDS - 1, "limit": 50,
+                "states": None, "phone_hash": None}  # fmt: skip
 
     def caps(turn: int) -> Mapping[str, Any]:
         return {
-            "contact_ids": people[turn * BATCH : (turn + 1) * BATCH], "since": since, "shop_id": shop_id,
+            "phone_hashes": people[turn * BATCH : (turn + 1) * BATCH], "since": since, "shop_id": shop_id,
             "created_after": since - timedelta(days=30), "now": clock.now(), "attempt_id": 1,
             "kinds": [kind.value for kind in MARKETING_KINDS],
         }  # fmt: skip
 
     def names(turn: int) -> Mapping[str, Any]:
         at = 1 + turn * (dispatches - 1) // ROUNDS
-        listed = column("SELECT provider_message_id FROM messages WHERE dispatch_id = :d LIMIT :n", d=at, n=BULK)
+        listed = column(
+            "SELECT provider_message_id FROM messages WHERE id BETWEEN :first AND :last",
+            first=at * IDS + 1, last=at * IDS + BULK,
+        )  # fmt: skip
         return {"names": listed}
 
     return {
@@ -275,9 +264,10 @@ def retire(connection: psycopg.Connection, per_part: int, parts: int) -> dict[st
             step(f"{table}_drop", f"ALTER TABLE {table} DETACH PARTITION {table}_0", f"DROP TABLE {table}_0")
             step(f"{table}_vacuum_of_a_part", f"VACUUM {table}_1")
         return taken
-    gone = f"SELECT provider_message_id FROM messages WHERE dispatch_id <= {per_part}"
-    step("provider_messages_delete", f"DELETE FROM provider_messages WHERE provider_message_id IN ({gone})")
-    step("messages_delete", f"DELETE FROM messages WHERE dispatch_id <= {per_part}")
+    for table in reversed(TABLES):
+        gone = f"SELECT provider_message_id FROM messages WHERE id < {(per_part + 1) * IDS}"
+        which = f"provider_message_id IN ({gone})" if table == TABLES[1] else f"id < {(per_part + 1) * IDS}"
+        step(f"{table}_delete", f"DELETE FROM {table} WHERE {which}")
     for table in TABLES:
         step(f"{table}_vacuum_after_it", f"VACUUM {table}")
     return taken
@@ -288,19 +278,17 @@ def measure(made: Ground, dispatches: int, parts: int) -> dict[str, Any]:
     shop = create_shop_with(made, PEOPLE)
     with made.connect() as connection:
         if parts > 1:
-            layout_of(connection, parts, dispatches // parts)
+            divide(connection, parts, dispatches // parts)
         for leaf in (leaf for table in TABLES for leaf in leaves(connection, table)):
             connection.execute(f"ALTER TABLE {leaf} SET (autovacuum_enabled = off)")  # we say when
-        found: dict[str, Any] = {"parts": parts, "insert": fill(connection, shop.id, dispatches, parts)}
+        found: dict[str, Any] = {"parts": parts, "insert": fill(connection, shop.id, dispatches)}
         started = time.monotonic()
         connection.execute("VACUUM ANALYZE messages, provider_messages")
         found["first_vacuum_seconds"] = round(time.monotonic() - started, 1)
         found["size"] = sizes(connection, dispatches * PEOPLE)
         found["read_ms"] = reads(shop.id, dispatches)
-        ways = (with_names, routed) if parts > 1 else (as_it_is,)
-        for turn, way in enumerate(ways):
-            found.setdefault("record_per_second", {})[way.__name__] = record(shop.id, dispatches, way, turn)
-            found.setdefault("receipts_per_second", {})[way.__name__] = apply(dispatches - 1, way, turn)
+        found["record_per_second"] = record(shop.id, dispatches)
+        found["receipts_per_second"] = apply(dispatches - 1)
         found["retire_seconds"] = retire(connection, max(1, dispatches // 10), parts)
     return found
 
