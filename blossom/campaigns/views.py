@@ -61,7 +61,6 @@ _REASONS = {
     SkipReason.OPTED_OUT: "opted out",
     SkipReason.CAPPED: "have had enough texts lately",
     SkipReason.NO_PHONE: "have no phone number",
-    SkipReason.QUIET_HOURS: "were asleep until it was too late",
     SkipReason.EXPIRED: "could not be reached in time",
     SkipReason.MISSING_VALUE: "lack a value that the text needs",
 }

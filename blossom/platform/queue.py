@@ -115,6 +115,14 @@ def _collected() -> list[JobCall]:
     return calls
 
 
+def is_reachable() -> bool:
+    """Whether Redis answers."""
+    try:
+        return bool(connection().ping())
+    except redis.RedisError:
+        return False
+
+
 def drop() -> None:
     """Forget what the transaction asked for: it was rolled back."""
     _waiting.set(None)

@@ -92,9 +92,9 @@ def _meet_its_fate(order: dict[str, Any]) -> None:
         client = service.provider.sender()
         setattr(client, "send_bulk", _at_call(client.send_bulk, batch, before=fall))  # noqa: B010
     elif order["at"] == "answered":
-        setattr(lane, "_finish", _at_call(lane._finish, batch, before=fall))  # noqa: B010
+        setattr(service.endings, "finish", _at_call(service.endings.finish, batch, before=fall))  # noqa: B010
     elif order["at"] == "recorded":
-        setattr(lane, "_finish", _at_call(lane._finish, batch, after=fall))  # noqa: B010
+        setattr(service.endings, "finish", _at_call(service.endings.finish, batch, after=fall))  # noqa: B010
     else:
         raise ValueError(order["at"])
 

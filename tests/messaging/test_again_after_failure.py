@@ -129,11 +129,11 @@ def test_who_finishes_it_late_does_not_finish_what_is_sent_again(
         patch.setattr(service.lane.dispatches, "finish_if_done", lambda *args: False)
         outbox.run()
     outbox.receive(*[payloads.Receipt(each["messageId"], "EXPIRED", clock.now()) for each in outbox.mitto.log()])
-    late = Meanwhile(committed_app, lambda: service.finish_if_done(dispatch.id))
+    late = Meanwhile(committed_app, lambda: service.finish_if_done(dispatch.shop_id, dispatch.id))
     with db.transaction():
         service.dispatches.lock(outbox.shop.id, dispatch.id)
         late.begin()
-        assert service.finish_if_done(dispatch.id)
+        assert service.finish_if_done(dispatch.shop_id, dispatch.id)
         service.retry_failed(outbox.shop.id, dispatch.id)
     late.end()
     progress = outbox.progress(dispatch)

@@ -222,7 +222,7 @@ def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox)
     subscribers(outbox, 2)
     dispatch = outbox.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", die)
+        patch.setattr(service.endings, "finish", die)
         with pytest.raises(Lost):
             outbox.run()
     service.sweep(after_the_lease())

@@ -218,7 +218,7 @@ def test_a_late_word_that_nothing_was_taken_frees_the_credits(outbox: Outbox) ->
     assert (progress.unconfirmed, progress.failed) == (0, 3)
     assert outbox.spent() == 0
     with db.transaction():
-        service.finish_if_done(dispatch.id)
+        service.finish_if_done(dispatch.shop_id, dispatch.id)
         assert service.retry_failed(outbox.shop.id, dispatch.id).retried == 3
     outbox.run()
     assert outbox.progress(dispatch).sent == 3

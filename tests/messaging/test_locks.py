@@ -71,7 +71,7 @@ def test_a_cancel_while_a_worker_makes_sure_of_the_credits(committed_outbox: Out
     dispatch = outbox.start()
     cancel = Meanwhile(committed_app, lambda: service.cancel_dispatch(outbox.shop.id, dispatch.id))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane.funds, "missing_for", then(service.lane.funds.missing_for, cancel))
+        patch.setattr(service.lane.funds, "cover", then(service.lane.funds.cover, cancel))
         outbox.run()
     cancel.end()
     outbox.run()

@@ -183,10 +183,10 @@ def test_a_late_worker_does_not_move_whom_another_has_in_hand(outbox: Outbox) ->
     evening = datetime(2026, 3, 10, 19, 59, tzinfo=UTC)
     with clock.frozen_at(evening):
         dispatch = outbox.start()
-    real_record, real_send = service.lane._finish, service.lane._send
+    real_record, real_send = service.endings.finish, service.lane._send
     with clock.frozen_at(evening + timedelta(minutes=2)), pytest.MonkeyPatch.context() as patch:
         later: list[tuple[object, ...]] = []
-        patch.setattr(service.lane, "_finish", lambda *args, **kwargs: later.append((args, kwargs)))
+        patch.setattr(service.endings, "finish", lambda *args, **kwargs: later.append((args, kwargs)))
         outbox.run()
     assert len(later) == 1, "the one in New York was called for; the one in UTC was put off"
     with clock.frozen_at(evening + timedelta(hours=14)):

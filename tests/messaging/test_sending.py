@@ -227,14 +227,14 @@ def test_a_receipt_for_an_unknown_id_confirms_the_unconfirmed(outbox: Outbox) ->
 def test_a_receipt_that_comes_before_the_answer_is_recorded_is_kept(outbox: Outbox) -> None:
     subscribers(outbox, 3)
     dispatch = outbox.start()
-    real = service.lane._finish
+    real = service.endings.finish
 
     def receipts_first(*args: object, **kwargs: object) -> None:
         outbox.receive_all("Delivered")
         real(*args, **kwargs)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", receipts_first)
+        patch.setattr(service.endings, "finish", receipts_first)
         outbox.run()
     with db.transaction():
         service.apply_receipts()
@@ -444,7 +444,7 @@ def test_an_interrupted_worker_in_its_call_leaves_unconfirmed_and_no_second_text
     subscribers(outbox, 5)
     dispatch = outbox.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", _killed)
+        patch.setattr(service.endings, "finish", _killed)
         with pytest.raises(_Killed):
             outbox.run()
     assert outbox.mitto.summary()["texts"] == 5
@@ -458,7 +458,7 @@ def test_an_interrupted_worker_in_its_call_leaves_unconfirmed_and_no_second_text
 def test_a_worker_that_was_only_slow_records_what_happened_after_all(outbox: Outbox) -> None:
     subscribers(outbox, 5)
     dispatch = outbox.start()
-    real = service.lane._finish
+    real = service.endings.finish
 
     def sweeper_first(*args: object, **kwargs: object) -> None:
         _after_the_lease()
@@ -466,7 +466,7 @@ def test_a_worker_that_was_only_slow_records_what_happened_after_all(outbox: Out
         real(*args, **kwargs)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", sweeper_first)
+        patch.setattr(service.endings, "finish", sweeper_first)
         outbox.run()
     assert outbox.progress(dispatch).sent == 5
     outbox.check_books(dispatch)
@@ -559,14 +559,14 @@ def test_what_a_slow_worker_hears_was_refused_is_given_back(outbox: Outbox) -> N
     phones = subscribers(outbox, 3)
     outbox.mitto.configure(outcomes={"exact": {phones[0]: "invalid", phones[1]: "blocked"}})
     dispatch = outbox.start()
-    real = service.lane._finish
+    real = service.endings.finish
 
     def sweeper_first(*args: object, **kwargs: object) -> None:
         _after_the_lease()
         real(*args, **kwargs)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(service.lane, "_finish", sweeper_first)
+        patch.setattr(service.endings, "finish", sweeper_first)
         outbox.run()
     progress = outbox.progress(dispatch)
     assert (progress.sent, progress.failed, progress.unconfirmed) == (1, 2, 0)

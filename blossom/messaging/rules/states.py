@@ -51,7 +51,6 @@ class SkipReason(StrEnum):
     OPTED_OUT = "opted_out"
     CAPPED = "capped"
     NO_PHONE = "no_phone"
-    QUIET_HOURS = "quiet_hours_passed"
     EXPIRED = "validity_passed"
     MISSING_VALUE = "missing_value"
     UNREADABLE = "unreadable"  # a sealed value that does not open

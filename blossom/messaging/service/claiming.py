@@ -17,6 +17,9 @@ from blossom.platform.db import session
 
 # Turns: answers, then automations, then campaigns; then the shop that waits longest; within it its priorities. Only the
 # row that is taken gets locked: the ordered list is walked until some batch can be had.
+#
+# The attempt gets its id once the shop's turn is locked: so of two claims of a shop the one with the higher id was made
+# after the other was committed, and sees it when it asks about caps (`composing.earlier_texts`).
 _CLAIM = text("""
 WITH turns AS MATERIALIZED (
     SELECT d.rank, d.shop_id, d.priority, d.id
@@ -44,9 +47,11 @@ WITH turns AS MATERIALIZED (
 ), turn AS (
     INSERT INTO send_turns (shop_id, served_at) SELECT shop_id, :now FROM claimed
     ON CONFLICT (shop_id) DO UPDATE SET served_at = excluded.served_at
+    RETURNING shop_id
 ), attempt AS (
     INSERT INTO attempts (shop_id, dispatch_id, batch_number, state, worker, claimed_at, lease_until)
-    SELECT shop_id, dispatch_id, number, 'claimed', :worker, :now, :lease FROM claimed
+    SELECT c.shop_id, c.dispatch_id, c.number, 'claimed', :worker, :now, :lease
+    FROM claimed c JOIN turn t ON t.shop_id = c.shop_id
     RETURNING id
 )
 SELECT a.id, c.shop_id, c.dispatch_id, c.number, c.first_id, c.last_id, c.valid_until, c.tries FROM claimed c, attempt a
@@ -81,7 +86,7 @@ WITH ended AS (
     RETURNING dispatch_id, batch_number
 )
 UPDATE batches b
-SET state = 'pending', due_at = CAST(:due_at AS timestamptz), tries = :tries, recorded_at = :now
+SET state = 'pending', due_at = coalesce(CAST(:due_at AS timestamptz), b.due_at), tries = :tries, recorded_at = :now
 FROM ended WHERE b.dispatch_id = ended.dispatch_id AND b.number = ended.batch_number AND b.state = 'claimed'
 RETURNING b.number
 """)
@@ -130,9 +135,9 @@ def go_on(claim: Claim, now: datetime) -> bool:
 
 
 def give_back(
-    attempt_id: int, *, outcome: str, due_at: datetime, tries: int, now: datetime, code: str | None = None
+    attempt_id: int, *, outcome: str, due_at: datetime | None, tries: int, now: datetime, code: str | None = None
 ) -> bool:
-    """End an attempt of which nothing was taken; its batch is pending again and due at `due_at`."""
+    """End an attempt of which nothing was taken; its batch is pending again and due at `due_at`, or as before."""
     values = {
         "attempt_id": attempt_id,
         "outcome": outcome,

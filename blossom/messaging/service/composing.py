@@ -40,7 +40,7 @@ WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 
 # Whoever has the number now lends the name; a contact that has another one since the audience was fixed does not.
 _RECIPIENTS = text("""
-SELECT m.id, m.phone_hash, m.phone_sealed, m.country, m.zone,
+SELECT m.id, m.phone_hash, m.phone_sealed, m.country, m.zone, m.retry_count,
        c.first_name_sealed, c.last_name_sealed, s.state AS consent
 FROM messages m
 LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.phone_hash = m.phone_hash
@@ -79,6 +79,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) m
 WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
+  AND a.dispatch_id <> :dispatch_id -- in which each of these people is once
   AND m.phone_hash = ANY(CAST(:phone_hashes AS bytea[]))
 """)
 
@@ -121,14 +122,18 @@ class Text:
 class Composed:
     """A batch, decided. `skipped`: message id → reason. `put_off`: due moment → message ids.
 
-    `must_go_by`: when the first of these texts would come too late, at night or out of date; None: never.
+    `must_go_by`: when the first of these texts would come too late, at night or out of date. `again`: some of these
+    people were texted before, and a late receipt may say so any moment. `cover_id`: credits held for this one call
+    beside the dispatch's (`funds`).
     """
 
     facts: Facts
+    must_go_by: datetime
+    cover_id: int | None = None
     texts: list[Text] = field(default_factory=list)
     skipped: dict[int, SkipReason] = field(default_factory=dict)
     put_off: dict[datetime, list[int]] = field(default_factory=lambda: defaultdict(list))
-    must_go_by: datetime | None = None
+    again: bool = False
 
     @property
     def credits(self) -> int:
@@ -144,6 +149,7 @@ class Loaded:
 
     facts: Facts
     recipients: list[Row[Any]]
+    cipher: ShopCipher
 
 
 def load(claim: Claim) -> Loaded:
@@ -156,7 +162,7 @@ def load(claim: Claim) -> Loaded:
         "last_id": claim.last_id,
     }
     facts = read_facts(claim.shop_id, claim.dispatch_id)
-    return Loaded(facts, list(session.execute(_RECIPIENTS, keys)))
+    return Loaded(facts, list(session.execute(_RECIPIENTS, keys)), crypto.for_shop(claim.shop_id))
 
 
 def read_facts(shop_id: int, dispatch_id: int) -> Facts:
@@ -195,6 +201,7 @@ def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[bytes,
         "created_after": since - _LONGEST_PLANNED,
         "now": now,
         "attempt_id": claim.attempt_id,
+        "dispatch_id": claim.dispatch_id,
         "shop_id": claim.shop_id,
         "kinds": [kind.value for kind in MARKETING_KINDS],
     }
@@ -206,8 +213,8 @@ def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[bytes,
 
 def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]], now: datetime) -> Composed:
     """Decide each message and render its text. No database, no network."""
-    facts, cipher = loaded.facts, crypto.for_shop(claim.shop_id)
-    composed = Composed(facts)
+    facts, cipher = loaded.facts, loaded.cipher
+    composed = Composed(facts, must_go_by=claim.valid_until)
     values = _values_of(facts, cipher)
     refused = _Refused(facts.kind)
     open_from: dict[tuple[str, str], datetime] = {}
@@ -222,12 +229,9 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]
             if allowed is None:
                 allowed = open_from[place] = next_allowed(now, row.zone, row.country, facts.quiet)
                 if allowed <= now and (closes := open_until(now, row.zone, row.country, facts.quiet)):
-                    composed.must_go_by = min(closes, composed.must_go_by or closes)
+                    composed.must_go_by = min(closes, composed.must_go_by)
             if allowed > now:
-                if allowed >= claim.valid_until:
-                    composed.skipped[row.id] = SkipReason.QUIET_HOURS
-                else:
-                    composed.put_off[allowed].append(row.id)
+                composed.put_off[allowed].append(row.id)
                 continue
         try:
             rendered = facts.compiled.render(values(row))
@@ -238,6 +242,7 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]
         except SealedValueError:
             composed.skipped[row.id] = SkipReason.UNREADABLE
             continue
+        composed.again = composed.again or row.retry_count > 0
         parts = segments.count(rendered).segments
         assert phone is not None, "the column is NOT NULL"
         composed.texts.append(

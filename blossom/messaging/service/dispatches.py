@@ -206,22 +206,25 @@ FROM (
            coalesce(bool_or(state IN ('pending', 'claimed')), false) AS open
     FROM batches WHERE dispatch_id = :dispatch_id
 ) c
-WHERE d.id = :dispatch_id AND d.state = 'sending' AND NOT c.open
+WHERE d.shop_id = :shop_id AND d.id = :dispatch_id AND d.state = 'sending' AND NOT c.open
 RETURNING d.id
 """)
 
 
 # Before the batches are looked at: a statement that waited for the row in between would have counted before it waited,
 # and complete a dispatch that is being sent again.
-_HOLD = text("SELECT id FROM dispatches WHERE id = :dispatch_id FOR NO KEY UPDATE")
+_HOLD = text("SELECT id FROM dispatches WHERE shop_id = :shop_id AND id = :dispatch_id FOR NO KEY UPDATE")
 
 
-def finish_if_done(dispatch_id: int) -> bool:
+def finish_if_done(shop_id: int, dispatch_id: int) -> bool:
     """Complete a dispatch whose every message has its outcome, and settle the money of one that was closed early."""
-    session.execute(_HOLD, {"dispatch_id": dispatch_id})
-    finished = session.execute(_FINISH, {"dispatch_id": dispatch_id, "now": clock.now()}).one_or_none() is not None
+    keys = {"shop_id": shop_id, "dispatch_id": dispatch_id}
+    session.execute(_HOLD, keys)
+    finished = session.execute(_FINISH, {**keys, "now": clock.now()}).one_or_none() is not None
     dispatch = session.scalars(
-        select(Dispatch).where(Dispatch.id == dispatch_id).execution_options(populate_existing=True)
+        select(Dispatch)
+        .where(Dispatch.shop_id == shop_id, Dispatch.id == dispatch_id)
+        .execution_options(populate_existing=True)
     ).one()
     if dispatch.state in FINAL_DISPATCH_STATES:
         _close_batches(dispatch)
@@ -243,7 +246,7 @@ def lock(shop_id: int, dispatch_id: int) -> Dispatch:
     found = session.scalars(
         select(Dispatch)
         .where(Dispatch.shop_id == shop_id, Dispatch.id == dispatch_id)
-        .with_for_update()
+        .with_for_update(key_share=True)  # the batches of a snapshot that is under way refer to the row, and go on
         .execution_options(populate_existing=True)
     ).one_or_none()
     if found is None:

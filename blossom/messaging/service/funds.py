@@ -6,6 +6,7 @@ goes beyond it comes from the shop's free credits, and when those are short, the
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import text
@@ -35,16 +36,25 @@ _COVER = timedelta(hours=1)
 """How long credits are held for one call beside its dispatch's; the lease of an attempt is far shorter."""
 
 
-def missing_for(claim: Claim, reservation_id: int | None, credits: int) -> int:
-    """How many credits are missing for a call that was begun and costs up to `credits`; 0: it may be made.
+@dataclass(frozen=True)
+class Cover:
+    """`missing`: credits that a call lacks; 0: it may be made. `reservation_id`: what is held for it alone, to be
+    released when the call has ended."""
+
+    missing: int = 0
+    reservation_id: int | None = None
+
+
+def cover(claim: Claim, reservation_id: int | None, credits: int) -> Cover:
+    """See that a call that was begun and costs up to `credits` is paid for.
 
     Near the end of what the dispatch holds, the shop's wallet is locked until the transaction ends, and what this call
     needs beyond that is held for it alone: neither another worker nor another campaign can count on the same credits.
     """
     if credits == 0:
-        return 0
+        return Cover()
     if reservation_id is None:
-        return credits
+        return Cover(missing=credits)
     keys = {
         "shop_id": claim.shop_id,
         "dispatch_id": claim.dispatch_id,
@@ -53,15 +63,17 @@ def missing_for(claim: Claim, reservation_id: int | None, credits: int) -> int:
     }
     standing = session.execute(_STANDING, keys).one()
     if standing.held >= _ROOM * (standing.in_calls + credits):
-        return 0
+        return Cover()
     session.execute(_LOCK, {"shop_id": claim.shop_id})
     standing = session.execute(_STANDING, keys).one()
     beyond = min(credits, int(standing.in_calls) + credits - int(standing.held))
     if beyond <= 0:
-        return 0
+        return Cover()
     expires_at = clock.now() + _COVER
     try:
-        wallet.reserve(claim.shop_id, beyond, recording.attempt_reference(claim.attempt_id), expires_at=expires_at)
+        held = wallet.reserve(
+            claim.shop_id, beyond, recording.attempt_reference(claim.attempt_id), expires_at=expires_at
+        )
     except InsufficientCredit as error:
-        return error.missing
-    return 0
+        return Cover(missing=error.missing)
+    return Cover(reservation_id=held.id if held else None)

@@ -7,28 +7,24 @@ connection held → record. A kill between any two leaves a row that says how fa
 from __future__ import annotations
 
 import os
-import random
 import socket
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import structlog
-import tenacity
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from blossom.messaging.rules.states import MessageState, backoff_seconds
-from blossom.messaging.service import claiming, composing, dispatches, funds, provider, recording
+from blossom.messaging.service import claiming, composing, dispatches, endings, funds, provider, recording
 from blossom.messaging.service.claiming import Claim
 from blossom.messaging.service.composing import Composed
-from blossom.messaging.service.recording import AttemptKey, Outcome
 from blossom.mitto.client import MittoClient
-from blossom.mitto.errors import SendError, SendErrorKind, SendErrorScope
-from blossom.mitto.payloads import BulkAnswer, OutgoingText, Refused
+from blossom.mitto.errors import SendError, SendErrorKind
+from blossom.mitto.payloads import BulkAnswer, OutgoingText
 from blossom.platform import clock, config, queue, stopping
-from blossom.platform.db import transaction
+from blossom.platform.db import session, transaction
 from blossom.platform.throttle import Bucket, Throttle
 
 log = structlog.get_logger()
@@ -50,21 +46,24 @@ class Laps:
 def run_lane(seconds: float | None = None, worker: str | None = None) -> Laps:
     """Send batch after batch. Manages its transactions; to be called outside of any."""
     worker = worker or f"{socket.gethostname()}:{os.getpid()}"
-    ends_at = time.monotonic() + (config.current().lane_seconds if seconds is None else seconds)
-    laps, touched = Laps(), set[int]()
+    seconds = config.current().lane_seconds if seconds is None else seconds
+    ends_at = time.monotonic() + seconds
+    laps, touched = Laps(), set[tuple[int, int]]()
     more = True
     while more and not stopping.requested():
         if time.monotonic() >= ends_at:
-            with transaction():
-                queue.enqueue("messaging.send_lane", queue="send", at_most=config.current().lanes)
-            break
+            if queue.is_reachable():
+                with transaction():
+                    dispatches.nudge_lanes()
+                break
+            ends_at = time.monotonic() + seconds  # nobody could be told to go on, so this lane does
         first = not touched
         more = _lap(worker, laps, touched)
         if more and first:
             _wake_another()
-    for dispatch_id in touched:
+    for shop_id, dispatch_id in touched:
         with transaction():
-            dispatches.finish_if_done(dispatch_id)
+            dispatches.finish_if_done(shop_id, dispatch_id)
     return laps
 
 
@@ -74,16 +73,16 @@ def _wake_another() -> None:
         queue.enqueue("messaging.send_lane", queue="send", at_most=1)
 
 
-def _lap(worker: str, laps: Laps, touched: set[int]) -> bool:
+def _lap(worker: str, laps: Laps, touched: set[tuple[int, int]]) -> bool:
     """One batch, from claim to record. False: nothing was due."""
     now = clock.now()
     with transaction():
         claim = claiming.claim_batch(worker, now)
     if claim is None:
         return False
-    touched.add(claim.dispatch_id)
+    touched.add((claim.shop_id, claim.dispatch_id))
+    client = provider.sender()
     try:
-        client = provider.sender()
         with transaction():
             loaded = composing.load(claim)
             earlier = composing.earlier_texts(claim, loaded, now)
@@ -93,12 +92,12 @@ def _lap(worker: str, laps: Laps, touched: set[int]) -> bool:
         raise  # the database is away: the sweeper gives the batch back
     except Exception:
         log.exception("send.unsendable", dispatch_id=claim.dispatch_id, attempt_id=claim.attempt_id)
-        _until_recorded(lambda: _give_up(claim, "unsendable", _UNSENDABLE, now))
+        endings.until_recorded(lambda: endings.give_up(claim, "unsendable", _UNSENDABLE, now))
         return True
     if composed.texts:
         _send(client, claim, composed, later)
     else:
-        _finish(claim, composed, [], attempt_state="recorded")
+        endings.finish(claim, composed, [], attempt_state="recorded")
     laps.batches += 1
     laps.texts += len(composed.texts)
     return True
@@ -126,17 +125,22 @@ def _outgoing(composed: Composed) -> list[OutgoingText]:
 
 
 def _send(client: MittoClient, claim: Claim, composed: Composed, later: list[int]) -> None:
-    if not _wait_for_turn(claim, composed) or not _begin(claim, composed, later):
+    if not _wait_for_turn(claim, composed):
+        return
+    if not _begin(claim, composed, later):
+        throttle.put_back(_buckets(claim, composed), len(composed.texts))
         return
     try:
         answer = _call(client, claim, composed)
     except SendError as error:
-        _after_error(claim, composed, error)
+        endings.after_error(claim, composed, error)
     except Exception:  # it may have left: never to be guessed
         log.exception("send.broken", attempt_id=claim.attempt_id)
-        _finish(claim, composed, unconfirmed(composed), attempt_state="unknown", code="worker_fault")
+        endings.finish(claim, composed, endings.unconfirmed(composed), attempt_state="unknown", code="worker_fault")
     else:
-        _finish(claim, composed, _accepted(composed, answer), attempt_state="recorded", bulk_id=answer.bulk_id)
+        endings.finish(
+            claim, composed, endings.accepted(composed, answer), attempt_state="recorded", bulk_id=answer.bulk_id
+        )
 
 
 def _begin(claim: Claim, composed: Composed, later: list[int]) -> bool:
@@ -144,32 +148,50 @@ def _begin(claim: Claim, composed: Composed, later: list[int]) -> bool:
     back. What doesn't fit in the call goes into a batch of its own."""
     facts, now = composed.facts, clock.now()
     too_late = _is_too_late(composed, now)
-    missing = 0
+    cover = funds.Cover()
     with transaction():
         begun = not too_late and claiming.begin_call(
             claim, manifest=composed.manifest(), credits=composed.credits, now=now
         )
+        begun = begun and _nobody_has_it(claim, composed)
         if begun:
-            missing = funds.missing_for(claim, facts.reservation_id, composed.credits)
-        if not begun or missing:
+            cover = funds.cover(claim, facts.reservation_id, composed.credits)
+        if not begun or cover.missing:
             # Those whose hours are about to close are put off when they have closed, the others go then.
-            due_at = composed.must_go_by if too_late and composed.must_go_by else now
+            due_at = composed.must_go_by if too_late else now
             claiming.give_back(claim.attempt_id, outcome="given_back", due_at=due_at, tries=claim.tries, now=now)
         elif later:
             recording.move_to_new_batch(
                 claim.dispatch_id, claim.batch_number, later, due_at=now, valid_until=claim.valid_until
             )
             recording.recount(claim.dispatch_id, claim.batch_number, now=now, close=False)
-    if missing:
+    composed.cover_id = cover.reservation_id
+    if cover.missing:
         with transaction():
-            dispatches.stop_for_credit(claim.shop_id, claim.dispatch_id, missing)
-    return begun and not missing
+            dispatches.stop_for_credit(claim.shop_id, claim.dispatch_id, cover.missing)
+    return begun and not cover.missing
+
+
+def _nobody_has_it(claim: Claim, composed: Composed) -> bool:
+    """Whether nobody of those who are texted again has turned out, since the batch was read, to have had the text. A
+    receipt that comes after this comes too late."""
+    if not composed.again:
+        return True
+    ids = [item.message_id for item in composed.texts]
+    pending = session.execute(_PENDING, {"shop_id": claim.shop_id, "ids": ids}).scalar_one()
+    return int(pending) == len(ids)
+
+
+_PENDING = text("""
+SELECT count(*) FROM messages
+WHERE shop_id = :shop_id AND id = ANY(CAST(:ids AS bigint[])) AND state = 'pending'
+""")
 
 
 def _is_too_late(composed: Composed, now: datetime) -> bool:
-    """Whether a call that begins now could still be under way when somebody's quiet hours begin."""
-    longest = timedelta(seconds=config.current().mitto_timeout_seconds)
-    return composed.must_go_by is not None and now + longest >= composed.must_go_by
+    """Whether a call that begins now could still be under way when somebody's quiet hours begin or the texts are out of
+    date."""
+    return now + timedelta(seconds=config.current().mitto_timeout_seconds) >= composed.must_go_by
 
 
 def _call(client: MittoClient, claim: Claim, composed: Composed) -> BulkAnswer:
@@ -202,12 +224,7 @@ _RETRY_DELAYS = (0.1, 0.5, 2.0)
 
 def _wait_for_turn(claim: Claim, composed: Composed) -> bool:
     """Wait, with nothing held but the claim, until the throttle lets these texts go. False: the batch went back."""
-    settings, facts = config.current(), composed.facts
-    rates = (
-        (f"account:{facts.traffic_account_id}", settings.mitto_texts_per_second),
-        (f"shop:{claim.shop_id}", settings.shop_texts_per_second),
-    )
-    buckets = [Bucket(name, rate) for name, rate in rates if rate]
+    buckets = _buckets(claim, composed)
     seconds = throttle.take(buckets, len(composed.texts))
     if seconds <= _LONGEST_WAIT and not stopping.wait(seconds):
         return True
@@ -219,144 +236,10 @@ def _wait_for_turn(claim: Claim, composed: Composed) -> bool:
     return False
 
 
-def _accepted(composed: Composed, answer: BulkAnswer) -> list[Outcome]:
-    """Each text's outcome, by its place in the answer."""
-    outcomes = []
-    for position, item in enumerate(composed.texts):
-        entry = answer.outcome(position)
-        if isinstance(entry, Refused):
-            outcomes.append(Outcome(item.message_id, MessageState.FAILED, error=entry.code, segments=item.segments))
-        else:
-            outcomes.append(
-                Outcome(
-                    item.message_id,
-                    MessageState.SENT,
-                    provider_message_id=entry.message_id,
-                    segments=item.segments,
-                    credits=item.credits,
-                )
-            )
-    return outcomes
-
-
-def _after_error(claim: Claim, composed: Composed, error: SendError) -> None:
-    """What a failed call means for its batch, by the closed table of `mitto.errors`."""
-    now = clock.now()
-    log.warning("send.failed", code=error.code, kind=error.kind.value, attempt_id=claim.attempt_id)
-    if error.kind is SendErrorKind.UNKNOWN_OUTCOME:
-        _finish(claim, composed, unconfirmed(composed), attempt_state="unknown", code=error.code)
-    elif error.kind is SendErrorKind.TRANSIENT:
-        tries = claim.tries + 1
-        seconds = max(
-            error.retry_after or 0.0,
-            backoff_seconds(tries, config.current().dispatch_max_backoff_seconds) * random.uniform(0.8, 1.2),  # noqa: S311 -- spreads retries
-        )
-        _until_recorded(lambda: _return(claim, composed, error, due_at=now + timedelta(seconds=seconds), tries=tries))
-    elif error.scope is SendErrorScope.ACCOUNT:
-        _until_recorded(lambda: _refuse_account(claim, composed, error))
-    elif len(composed.texts) > 1:
-        _until_recorded(lambda: _split(claim, composed, error))
-    else:
-        refused = Outcome(
-            composed.texts[0].message_id, MessageState.FAILED, error=error.code, segments=composed.texts[0].segments
-        )
-        _finish(claim, composed, [refused], attempt_state="refused", code=error.code)
-
-
-def unconfirmed(composed: Composed) -> list[Outcome]:
-    """The call went out and no answer came: charged, shown as unconfirmed, never repeated by itself."""
-    return [
-        Outcome(item.message_id, MessageState.UNCONFIRMED, segments=item.segments, credits=item.credits)
-        for item in composed.texts
-    ]
-
-
-def _return(claim: Claim, composed: Composed, error: SendError, *, due_at: datetime, tries: int) -> bool:
-    """End an attempt of which nothing was taken; its batch is due again at `due_at`. Whether it is.
-
-    When the sweeper took us for dead meanwhile, its texts are unconfirmed and charged: now we know better.
-    """
-    now = clock.now()
-    returned = claiming.give_back(
-        claim.attempt_id,
-        outcome="returned" if error.kind is SendErrorKind.TRANSIENT else "refused",
-        due_at=due_at,
-        tries=tries,
-        now=now,
-        code=error.code,
+def _buckets(claim: Claim, composed: Composed) -> list[Bucket]:
+    settings = config.current()
+    rates = (
+        (f"account:{composed.facts.traffic_account_id}", settings.mitto_texts_per_second),
+        (f"shop:{claim.shop_id}", settings.shop_texts_per_second),
     )
-    if not returned:
-        failed = [Outcome(item.message_id, MessageState.FAILED, error=error.code) for item in composed.texts]
-        recording.record(
-            _key(claim), failed, attempt_state="returned", called_at=None, now=now, reservation_id=None, code=error.code
-        )
-    return returned
-
-
-def _refuse_account(claim: Claim, composed: Composed, error: SendError) -> None:
-    """The account was refused: nothing of the dispatch can be sent."""
-    _return(claim, composed, error, due_at=clock.now(), tries=claim.tries)
-    dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
-
-
-def _give_up(claim: Claim, code: str, merchant_text: str, now: datetime) -> None:
-    """The dispatch itself can't be sent; without this it would be the first in turn for ever."""
-    claiming.give_back(claim.attempt_id, outcome="refused", due_at=now, tries=claim.tries, now=now, code=code)
-    dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, code, merchant_text)
-
-
-def _split(claim: Claim, composed: Composed, error: SendError) -> None:
-    """A refused call took nothing: its batch becomes two, until the text that was refused stands alone."""
-    now, key = clock.now(), _key(claim)
-    if _return(claim, composed, error, due_at=now, tries=claim.tries):
-        recording.split_batch(key, [item.message_id for item in composed.texts], claim.valid_until, now)
-        recording.write_outcomes(key, recording.skipped(composed.skipped), called_at=None, now=now)
-        recording.recount(claim.dispatch_id, claim.batch_number, now=now)
-
-
-def _finish(
-    claim: Claim,
-    composed: Composed,
-    outcomes: list[Outcome],
-    *,
-    attempt_state: str,
-    bulk_id: str | None = None,
-    code: str | None = None,
-) -> None:
-    """Record a batch: what became of its texts, who was skipped, who comes later."""
-    now, key = clock.now(), _key(claim)
-    may_be_done = _until_recorded(
-        lambda: recording.record(
-            key,
-            [*outcomes, *recording.skipped(composed.skipped)],
-            attempt_state=attempt_state,
-            called_at=now,
-            now=now,
-            reservation_id=composed.facts.reservation_id,
-            bulk_id=bulk_id,
-            code=code,
-            later=composed.put_off,
-            valid_until=claim.valid_until,
-        )
-    )
-    if may_be_done:
-        with transaction():
-            dispatches.finish_if_done(claim.dispatch_id)
-
-
-def _until_recorded(write: Callable[[], T]) -> T:
-    """Write in a transaction what a call came to; a database that goes away now is waited for, since nobody else
-    knows. Whatever is written here changes nothing when it was written already (a commit's own answer can be lost)."""
-    for attempt in tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type(OperationalError),
-        wait=tenacity.wait_exponential(multiplier=0.1, max=2.0),
-        stop=tenacity.stop_after_delay(config.current().attempt_lease_seconds),
-        reraise=True,
-    ):
-        with attempt, transaction():
-            return write()
-    raise AssertionError("tenacity returns or raises")
-
-
-def _key(claim: Claim) -> AttemptKey:
-    return AttemptKey(claim.attempt_id, claim.shop_id, claim.dispatch_id, claim.batch_number)
+    return [Bucket(name, rate) for name, rate in rates if rate]

@@ -15,16 +15,17 @@ from typing import TypeVar
 import structlog
 from sqlalchemy import text
 
-from blossom.messaging.models import Attempt
+from blossom.messaging.models import Attempt, Dispatch
 from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState
-from blossom.messaging.service import claiming, composing, dispatches, orphans, provider, receipts, receiving, recording
+from blossom.messaging.service import claiming, dispatches, orphans, provider, receipts, receiving, recording
 from blossom.messaging.service.recording import AttemptKey, Outcome
 from blossom.mitto.errors import SendError
 from blossom.mitto.payloads import Receipt
 from blossom.platform import clock, config, queue, stopping
 from blossom.platform.db import session, transaction
 from blossom.platform.errors import NotFound
+from blossom.wallet import queries as wallets
 from blossom.wallet import service as wallet
 
 log = structlog.get_logger()
@@ -53,11 +54,11 @@ ORDER BY id LIMIT 100
 """)
 
 _UNSETTLED = text("""
-SELECT d.id FROM dispatches d
+SELECT d.shop_id, d.id FROM dispatches d
 WHERE d.finished_at IS NULL AND d.state = 'sending'
   AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state IN ('pending', 'claimed'))
 UNION
-SELECT d.id FROM dispatches d JOIN reservations r ON r.shop_id = d.shop_id AND r.id = d.reservation_id
+SELECT d.shop_id, d.id FROM dispatches d JOIN reservations r ON r.shop_id = d.shop_id AND r.id = d.reservation_id
 WHERE d.finished_at IS NOT NULL AND r.state = 'open'
 ORDER BY id LIMIT 100
 """)
@@ -109,9 +110,12 @@ WHERE (b.state = 'done' OR (b.state = 'cancelled' AND c.pending = 0))
 
 _STALLED = text("""
 SELECT d.id, d.shop_id FROM dispatches d
-WHERE d.finished_at IS NULL AND d.state = 'sending'
-  AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at < :before)
-  AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.recorded_at > :before)
+WHERE d.finished_at IS NULL AND (
+    (d.state = 'preparing' AND d.created_at < :before)
+    OR (d.state = 'sending'
+        AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at < :before)
+        AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.recorded_at > :before))
+)
 LIMIT 100
 """)
 
@@ -126,7 +130,7 @@ LIMIT 100
 
 # A batch that was given back to a dispatch that had ended in the meantime.
 _LEFT_OPEN = text("""
-SELECT DISTINCT d.id FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
+SELECT DISTINCT d.shop_id, d.id FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
 WHERE d.finished_at IS NOT NULL AND b.state = 'pending' LIMIT 100
 """)
 
@@ -186,8 +190,8 @@ def sweep(now: datetime | None = None) -> dict[str, int]:
             queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
         if session.execute(_DUE_WORK, {"now": now}).scalar_one():
             dispatches.nudge_lanes()
-        unsettled = session.scalars(_UNSETTLED).all()
-    found["unsettled"] = _each(unsettled, _finish)
+        unsettled = session.execute(_UNSETTLED).all()
+    found["unsettled"] = _each(unsettled, lambda ended: _finish(ended.shop_id, ended.id))
     return found
 
 
@@ -201,10 +205,10 @@ def reconcile(now: datetime | None = None) -> dict[str, int]:
         strayed = session.execute(_STRAYED, {"dispatch_id": None, "number": None}).all()
         newest = {"day_ago": day_ago, "since": now - COUNTED_AGAIN, "most": MOST_COUNTED_AGAIN}
         drifted = session.execute(_DRIFTED, newest).all()
-        left_open = session.scalars(_LEFT_OPEN).all()
+        left_open = session.execute(_LEFT_OPEN).all()
     found["strayed"] = _each(strayed, lambda batch: _bring_back(batch.dispatch_id, batch.number, now))
     found["drifted"] = _each(drifted, lambda batch: _count_again(batch.dispatch_id, batch.number, now))
-    found["left_open"] = _each(left_open, _finish)
+    found["left_open"] = _each(left_open, lambda ended: _finish(ended.shop_id, ended.id))
     with transaction():
         for shop_id, dispatch_id in session.execute(_UNCLOSED, {"since": day_ago}):
             queue.enqueue(
@@ -295,8 +299,8 @@ def _each(things: Iterable[T], settle: Callable[[T], bool]) -> int:
     return settled
 
 
-def _finish(dispatch_id: int) -> bool:
-    dispatches.finish_if_done(dispatch_id)
+def _finish(shop_id: int, dispatch_id: int) -> bool:
+    dispatches.finish_if_done(shop_id, dispatch_id)
     return True
 
 
@@ -327,14 +331,16 @@ def _settle_lost(attempt_id: int, now: datetime) -> bool:
         Outcome(entry.message_id, MessageState.UNCONFIRMED, segments=entry.segments, credits=entry.credits)
         for entry in manifest.unpack(attempt.manifest or b"")
     ]
-    facts = composing.read_facts(attempt.shop_id, attempt.dispatch_id)
+    dispatch = session.get_one(Dispatch, attempt.dispatch_id)
+    cover = wallets.reservation_by_reference(attempt.shop_id, recording.attempt_reference(attempt_id))
     recording.record(
         key,
         outcomes,
         attempt_state="lost",
         called_at=attempt.called_at,
         now=now,
-        reservation_id=facts.reservation_id,
+        reservation_id=dispatch.reservation_id,
+        cover_id=cover.id if cover else None,
         code="worker_lost",
     )
     return True

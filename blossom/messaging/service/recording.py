@@ -18,7 +18,6 @@ from blossom.messaging.rules import manifest
 from blossom.messaging.rules.states import MessageState, SkipReason
 from blossom.platform import bulk, config, queue
 from blossom.platform.db import session
-from blossom.wallet import queries as wallets
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
 
@@ -60,7 +59,7 @@ UPDATE attempts a SET state = :outcome, ended_at = :now, bulk_id = :bulk_id, cod
                       manifest = CASE WHEN :keep_manifest THEN a.manifest END
 FROM (SELECT id, state, manifest FROM attempts WHERE id = :attempt_id FOR UPDATE) before
 WHERE a.id = before.id AND before.state IN ('claimed', 'calling', 'lost')
-RETURNING before.state, before.manifest
+RETURNING before.state, CASE WHEN before.state = 'lost' THEN before.manifest END AS manifest
 """)
 
 # When every outcome was written to a pending row, the counts follow from the outcomes.
@@ -152,6 +151,7 @@ def record(
     called_at: datetime | None,
     now: datetime,
     reservation_id: int | None,
+    cover_id: int | None = None,
     bulk_id: str | None = None,
     code: str | None = None,
     later: Mapping[datetime, Sequence[int]] | None = None,
@@ -159,7 +159,8 @@ def record(
 ) -> bool:
     """Write down an attempt's outcomes, charge for what left (or may have), close the batch.
 
-    `later`: due moment → messages that move to a batch of their own, valid until `valid_until`.
+    `later`: due moment → messages that move to a batch of their own, valid until `valid_until` and as much longer as
+    they are put off. `cover_id`: what was held for this one call beside the dispatch's credits.
 
     Safe to come late: messages that moved on in the meantime stay where they are. Whether the dispatch may be done.
     """
@@ -178,16 +179,41 @@ def record(
     if before.state == "lost":
         return _record_late(key, outcomes, before.manifest, called_at=called_at, now=now)
     for due_at, ids in sorted((later or {}).items()):
-        move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=valid_until)
+        until = valid_until + (due_at - now) if valid_until else None
+        move_to_new_batch(key.dispatch_id, key.batch_number, ids, due_at=due_at, valid_until=until)
     written = write_outcomes(key, outcomes, called_at=called_at, now=now)
     if later or not outcomes or written.rows != len(outcomes):
         may_be_done = recount(key.dispatch_id, key.batch_number, now=now)
     else:
         may_be_done = _add(key, outcomes, now)
+    if written.rows != len(outcomes):
+        _cost_others(key, outcomes)
     spent = sum(outcome.credits for outcome in outcomes)
+    if cover_id is not None:
+        wallet.release(key.shop_id, cover_id)
     if reservation_id is not None and spent:
         _charge(key, reservation_id, spent)
     return may_be_done
+
+
+_COST_OTHERS = text("""
+UPDATE messages m SET credits = m.credits + v.credits
+FROM unnest(CAST(:ids AS bigint[]), CAST(:credits AS integer[])) AS v(id, credits)
+WHERE m.id = v.id AND m.shop_id = :shop_id AND m.attempt_id IS DISTINCT FROM :attempt_id
+""")
+
+
+def _cost_others(key: AttemptKey, outcomes: Sequence[Outcome]) -> None:
+    """What this call cost for messages that had moved on meanwhile, by a receipt of an earlier try: the text has left
+    all the same, is charged, and stands in its row."""
+    costly = [outcome for outcome in outcomes if outcome.credits]
+    values = {
+        "ids": bulk.bigint_array(outcome.message_id for outcome in costly),
+        "credits": bulk.bigint_array(outcome.credits for outcome in costly),
+        "shop_id": key.shop_id,
+        "attempt_id": key.attempt_id,
+    }
+    session.execute(_COST_OTHERS, values)
 
 
 def _record_late(
@@ -211,20 +237,14 @@ def _record_late(
 
 
 def _charge(key: AttemptKey, reservation_id: int, spent: int) -> None:
-    """Charge for texts that have left, from what the dispatch holds and what was held for this call beside it."""
+    """Charge for texts that have left, from what the dispatch holds and then from what is free."""
     reference = attempt_reference(key.attempt_id)
     charge = partial(wallet.capture, key.shop_id, reservation_id, reference=reference, dispatch_id=key.dispatch_id)
     try:
         charge(amount=spent, overdraw=True)
-    except InsufficientCredit:
-        cover = wallets.reservation_by_reference(key.shop_id, reference)
-        if cover is not None:
-            wallet.release(key.shop_id, cover.id)
-        try:
-            charge(amount=spent, overdraw=True)
-        except InsufficientCredit as error:  # texts can't be called back, and their record must not be undone for it
-            log.error("wallet.shortfall", attempt_id=key.attempt_id, missing=spent - error.available)
-            charge(amount=error.available, overdraw=True)
+    except InsufficientCredit as error:  # texts can't be called back, and their record must not be undone for it
+        log.error("wallet.shortfall", attempt_id=key.attempt_id, missing=spent - error.available)
+        charge(amount=error.available, overdraw=True)
 
 
 def attempt_reference(attempt_id: int) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import accumulate
 
 import orjson
+import structlog
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
@@ -26,6 +27,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import DataError, IntegrityError
 
 from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
@@ -38,12 +40,15 @@ from blossom.messaging.rules.states import DispatchState
 from blossom.messaging.service import dispatches
 from blossom.platform import clock, config
 from blossom.platform.db import rows_changed, session
+from blossom.platform.errors import BlossomError
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
 from blossom.wallet.rules import Reservation
+
+log = structlog.get_logger()
 
 _SLOT = 1_000_000
 """Batch numbers of the i-th due moment begin at i × this, so that a number tells when its batch is due."""
@@ -73,6 +78,12 @@ SET state = CASE state WHEN 'preparing' THEN 'sending' ELSE state END,
 WHERE id = :dispatch_id AND state IN ('preparing', 'paused') AND prepared_at IS NULL
 RETURNING state
 """)
+
+
+_FAULTS_OF_A_PLAN = (BlossomError, DataError, IntegrityError)
+"""What a dispatch itself can be to blame for. All else (a lost connection, a deadlock) passes."""
+
+_UNSENDABLE = "Something in this campaign can't be read any more, perhaps a segment that was deleted. Nothing was sent."
 
 
 class _Overtaken(Exception):
@@ -107,6 +118,9 @@ def prepare_dispatch(shop_id: int, dispatch_id: int) -> bool:
         dispatches.fail_dispatch(shop_id, dispatch_id, error.code, f"{error.message} {error.actionable or ''}".strip())
     except _Overtaken:
         pass
+    except _FAULTS_OF_A_PLAN:  # a segment that has gone: tried again, it would be found gone again, for ever
+        log.exception("dispatch.unsendable", dispatch_id=dispatch_id, shop_id=shop_id)
+        dispatches.fail_dispatch(shop_id, dispatch_id, "unsendable", _UNSENDABLE)
     return False
 
 
