@@ -81,9 +81,11 @@ def divide(connection: psycopg.Connection, parts: int, per_part: int) -> None:
             " GROUP BY pg_constraint.oid, contype",
             (table,),
         ).fetchall()
-        [options] = connection.execute(
-            "SELECT reloptions FROM pg_class WHERE oid = %s::regclass", (table,)
-        ).fetchone() or [0]
+        [[storage]] = connection.execute(
+            "SELECT coalesce('WITH (' || array_to_string(reloptions, ', ') || ')', '') FROM pg_class"
+            " WHERE oid = %s::regclass",
+            (table,),
+        ).fetchall()
         connection.execute(f"ALTER TABLE {table} RENAME TO whole")
         connection.execute(
             f"CREATE TABLE {table} (LIKE whole INCLUDING DEFAULTS INCLUDING CONSTRAINTS) PARTITION BY RANGE ({key})"
