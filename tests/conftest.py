@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from flask import Flask
@@ -27,6 +28,11 @@ from blossom.platform.config import Config
 from tests.personas import Personas, make_personas
 
 MASTER_KEY = bytes(range(32))
+
+# The same examples in every run. `HYPOTHESIS_PROFILE=wide bin/test …` draws others each time.
+hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
+hypothesis.settings.register_profile("wide", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,7 +64,7 @@ class Services:
 
     def run(self, statement: str) -> None:
         plain = self.database_url.replace("postgresql+psycopg://", "postgresql://")
-        with psycopg.connect(plain, autocommit=True) as connection:
+        with psycopg.connect(plain, autocommit=True, prepare_threshold=None) as connection:
             connection.execute(statement)
 
 
@@ -105,14 +111,14 @@ def template_database(services: Services) -> Iterator[str]:
     with app.app_context():
         upgrade()
         db.engine().dispose()
-    # A pooler keeps its connections to it, and what somebody is connected to can't be copied.
-    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
     yield name
     services.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _copy(services: Services, template: str) -> str:
     name = f"blossom_test_{uuid.uuid4().hex[:8]}"
+    # A pooler keeps its connections to the template, and what somebody is connected to can't be copied.
+    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")
     services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     return name
 

@@ -149,6 +149,10 @@ class Wallet(RuleBasedStateMachine):
         assert amount <= self.model.available
         self.model.held[made.id] = Held(amount, expires_at)
 
+    @rule(beyond=st.integers(0, 1))
+    def reserve_all_that_is_free_or_one_more(self, beyond: int) -> None:
+        self.reserve(self.model.available + beyond, 1)
+
     def chosen(self, choice: int) -> tuple[int, Held]:
         return list(self.model.held.items())[choice % len(self.model.held)]
 
@@ -168,6 +172,13 @@ class Wallet(RuleBasedStateMachine):
             held.amount += max(0, amount - held.outstanding)
             held.captured += amount
             held.expires_at = max(held.expires_at, self.now + DAY)
+
+    @precondition(lambda self: self.model.held)
+    @rule(choice=FEW, number=st.integers(0, 40), beyond=st.integers(0, 1), overdraw=st.booleans())
+    def capture_all_that_there_is_or_one_more(self, choice: int, number: int, beyond: int, overdraw: bool) -> None:
+        _, held = self.chosen(choice)
+        limit = held.outstanding + (self.model.available if overdraw else 0)
+        self.capture(choice, limit + beyond, number, overdraw)
 
     @precondition(lambda self: self.model.held)
     @rule(choice=FEW)
