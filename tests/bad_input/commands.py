@@ -31,7 +31,7 @@ def blossom(installation: Config, *arguments: str, **settings: str) -> Ended:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
-            _become(arguments, _environment(installation, settings), out.fileno(), err.fileno())
+            _become(arguments, environment(installation, settings), out.fileno(), err.fileno())
         _, status = os.waitpid(child, 0)
         out.seek(0)
         err.seek(0)
@@ -44,7 +44,7 @@ def blossom(installation: Config, *arguments: str, **settings: str) -> Ended:
         )
 
 
-def _environment(installation: Config, settings: Mapping[str, str]) -> dict[str, str]:
+def environment(installation: Config, settings: Mapping[str, str]) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "BLOSSOM_ENV": "development",

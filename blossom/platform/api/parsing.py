@@ -10,6 +10,7 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 
+from blossom.platform import bodies
 from blossom.platform.api import wording
 from blossom.platform.api.shapes import INT64_MAX
 from blossom.platform.errors import BlossomError, InvalidInput
@@ -27,7 +28,9 @@ def read_body(request: Request, model: type[M], max_bytes: int = MAX_BODY_BYTES)
     Raises 413 (too large), 415 (compressed, or not JSON by its content type), 400 `incomplete_body` or
     `malformed_json`, 422 `invalid_input`.
     """
-    raw = _read(request, max_bytes)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise _unsupported("This call takes no compressed bodies.", "Send the body as it is, without Content-Encoding.")
+    raw = bodies.read(request, max_bytes)
     if not raw.strip():
         raw = b"{}"
     elif not request.is_json:
@@ -39,37 +42,6 @@ def read_body(request: Request, model: type[M], max_bytes: int = MAX_BODY_BYTES)
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise InvalidInput(wording.faults_in_words(error)) from None
-
-
-def _read(request: Request, max_bytes: int) -> bytes:
-    """The body as it came. One that comes in chunks names no length: how long it is shows when it is read."""
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise _unsupported("This call takes no compressed bodies.", "Send the body as it is, without Content-Encoding.")
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
-    request.max_content_length = max_bytes + 1  # werkzeug cuts off what comes in chunks and says nothing
-    try:
-        raw = request.get_data()
-    except Exception as error:  # each server has errors of its own for a body that breaks off or has odd chunks
-        raise BlossomError(
-            "The body broke off, or its chunks can't be told apart.",
-            code="incomplete_body",
-            status=400,
-            actionable="Send the whole body, with its length in Content-Length.",
-        ) from error
-    if len(raw) > max_bytes:
-        raise _too_large(max_bytes)
-    return raw
-
-
-def _too_large(max_bytes: int) -> BlossomError:
-    return BlossomError(
-        f"The body is too large: this call takes {max_bytes:,} bytes at most.",
-        code="request_entity_too_large",
-        status=413,
-        details={"max_bytes": max_bytes},
-        actionable="Send less at once.",
-    )
 
 
 def read_query(arguments: MultiDict[str, str], model: type[M]) -> M:
