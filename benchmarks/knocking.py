@@ -77,23 +77,24 @@ def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[float
     delays: list[float] = []
     selector = selectors.DefaultSelector()
     for _ in range(min(connections, len(requests))):
-        own = socket.create_connection((HOST, port))
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(own, selectors.EVENT_READ, [b"", 0.0])
+        opened = socket.create_connection((HOST, port))
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        selector.register(opened, selectors.EVENT_READ, [b"", 0.0])
     started = time.monotonic()
     for key in list(selector.get_map().values()):
         _send(key.fileobj, key.data, next(left))
     while selector.get_map():
         for key, _ in selector.select():
-            own, state = key.fileobj, key.data
-            state[0] += own.recv(65536)  # type: ignore[union-attr]  # a socket
+            own: Any = key.fileobj  # our socket
+            state = key.data
+            state[0] += own.recv(65536)
             if not _whole(state[0]):
                 continue
             delays.append(time.perf_counter() - state[1])
             request = next(left, None)
             if request is None:
                 selector.unregister(own)
-                own.close()  # type: ignore[union-attr]
+                own.close()
             else:
                 _send(own, state, request)
     seconds = time.monotonic() - started

@@ -119,13 +119,20 @@ def test_a_fault_of_ours_is_told_as_everywhere(mitto: Mitto, monkeypatch: pytest
     assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
 
 
-def test_when_it_is_not_known_in_time_mitto_is_asked_to_repeat(mitto: Mitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    def slow(*_: object) -> int:
+def test_what_could_not_be_stored_is_not_tried_again_by_the_route(
+    mitto: Mitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mitto is asked to repeat; a database that is away costs one wait, not two."""
+    tried = []
+
+    def slow(*brought: object) -> int:
+        tried.append(brought)
         raise NotStored("WaitedTooLong")
 
     monkeypatch.setattr(messaging, "accept_receipts", slow)
     answer = mitto.post("dlr", a_receipt())
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
+    assert len(tried) == 1
 
 
 # --- on real connections --------------------------------------------------------------------------------------------
