@@ -21,8 +21,8 @@ from typing import Any
 import orjson
 import requests
 
-from benchmarks.ground import Ground, create_shop_with, ground
-from benchmarks.pipeline import send, wait_for_workers
+from benchmarks.ground import Ground, ground
+from benchmarks.pipeline import Merchant, send, wait_for_workers
 from blossom.messaging import service
 from blossom.mitto import payloads
 from blossom.platform import clock, db, queue
@@ -121,7 +121,7 @@ def wait_for_web() -> None:
 
 def run(ground: Ground, recipients: int) -> dict[str, Any]:
     os.environ["NO_PROXY"] = "127.0.0.1"
-    shop = create_shop_with(ground, recipients)
+    merchant = Merchant(ground, recipients, "bench.myshopify.com")
     empty = table_sizes(ground)
     found: dict[str, Any] = {"recipients": recipients, "redis_empty": redis_memory()}
     found["redis_bytes_of_a_waiting_job"] = a_job_waiting()
@@ -140,7 +140,7 @@ def run(ground: Ground, recipients: int) -> dict[str, Any]:
                     assert set(pool.map(knock, ["/readyz"] * REQUESTS)) == {200}
                 found["connections"]["and_web_after_64_at_once"] = connections(ground)
                 found["redis_with_web"] = redis_memory()
-                send(shop.id, recipients)
+                send(merchant, merchant.plan())
                 found["redis_after_sending"] = redis_memory()
                 confirm_all(ground, recipients)
                 found["connections"]["all_after_sending"] = connections(ground)

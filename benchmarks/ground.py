@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psutil
 import psycopg
@@ -34,6 +36,7 @@ class Ground:
     environment: dict[str, str]
     mitto: StandIn
     plain_url: str
+    folder: str
 
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.plain_url, autocommit=True)
@@ -63,20 +66,22 @@ def ground() -> Iterator[Ground]:
         stack.enter_context(app.app_context())
         upgrade(directory="migrations")
         plain_url = str(services.database_url).replace("postgresql+psycopg://", "postgresql://")
-        yield Ground(app, environment, mitto, plain_url)
+        yield Ground(app, environment, mitto, plain_url, folder)
         db.session.remove()
         db.engine().dispose()
 
 
 def create_shop_with(ground: Ground, people: int, domain: str = "bench.myshopify.com") -> Shop:
-    """A shop without quiet hours and caps, with credits and `people` subscribers (sealed as in production)."""
+    """A shop with credits and `people` subscribers (sealed as in production). Its caps and quiet hours are on, so they
+    are asked, and keep nobody from being texted: the caps are high, and the night begins in six hours."""
+    night = clock.now().astimezone(ZoneInfo("Europe/Athens")) + timedelta(hours=6)
     with db.transaction():
         shop = shops.create_shop(
-            domain=domain, name="Bench", sender="Bench", default_country="GR", quiet_hours_on=False, daily_cap=None,
-            weekly_cap=None,
+            domain=domain, name="Bench", sender="Bench", default_country="GR", quiet_hours_on=True,
+            quiet_from=night.time(), quiet_until=(night + timedelta(hours=1)).time(), daily_cap=1_000, weekly_cap=1_000,
         )  # fmt: skip
         wallet.open_wallet(shop.id)
-        wallet.top_up(shop.id, people * 100, "bench")
+        wallet.top_up(shop.id, people * 1_000, "bench")
     with db.transaction():
         cipher = crypto.for_shop(shop.id)
     now = clock.now()
@@ -115,12 +120,12 @@ def cpu_seconds(of: psutil.Process) -> float:
 
 
 def servers(ground: Ground) -> dict[str, psutil.Process]:
-    """The processes of Postgres and Valkey, found below this one's watchdog by name."""
+    """The processes of Postgres and Valkey, found by the folder that they serve."""
     found: dict[str, psutil.Process] = {}
     for process in psutil.process_iter(["name", "cmdline"]):
         line = " ".join(process.info["cmdline"] or [])
-        if process.info["name"] == "postgres" and " -D " in line and "blossom-bench-" in line:
+        if process.info["name"] == "postgres" and " -D " in line and ground.folder in line:
             found["postgres"] = process
-        if "valkey" in (process.info["name"] or "") and "blossom-bench-" in line:
+        if "valkey" in (process.info["name"] or "") and ground.folder in line:
             found["redis"] = process
     return found
