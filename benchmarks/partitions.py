@@ -232,7 +232,7 @@ def reads(shop_id: int, dispatches: int) -> dict[str, float]:
     def caps(turn: int) -> Mapping[str, Any]:
         return {
             "phone_hashes": people[turn * BATCH : (turn + 1) * BATCH], "since": since, "shop_id": shop_id,
-            "created_after": since - timedelta(days=30), "now": clock.now(), "attempt_id": 1,
+            "created_after": since - timedelta(days=30), "now": clock.now(), "attempt_id": 1, "dispatch_id": dispatches,
             "kinds": [kind.value for kind in MARKETING_KINDS],
         }  # fmt: skip
 

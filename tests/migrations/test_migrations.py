@@ -212,8 +212,8 @@ def wait_for(connection: psycopg.Connection[Any], processes: list[subprocess.Pop
 @contextlib.contextmanager
 def holding_the_lock(engine: Engine) -> Iterator[psycopg.Connection[Any]]:
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (lock_number(),))
+    with psycopg.connect(url, prepare_threshold=None) as connection:  # one transaction: there may be a pooler between
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock_number(),))
         yield connection
 
 

@@ -30,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         return _pytest(rest, {})
     try:
         with debian_servers(pooler=pooler) as addresses:
-            return _pytest(rest, {"DATABASE_URL": addresses.database_url, "REDIS_URL": addresses.redis_url})
+            variables = {"DATABASE_URL": addresses.database_url, "REDIS_URL": addresses.redis_url}
+            return _pytest(rest, variables | ({"BLOSSOM_TEST_POOLER": "1"} if pooler else {}))
     except Missing as missing:
         print(f"bin/test --services: {missing}; or set DATABASE_URL and REDIS_URL", file=sys.stderr)
         return 2
