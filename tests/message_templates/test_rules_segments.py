@@ -14,8 +14,15 @@ family = "👨‍👩‍👧‍👦"  # seven characters, eleven UTF-16 units
 
 texts = st.one_of(
     st.text(st.sampled_from([*basic, *extension]), max_size=700),
+    st.text(st.sampled_from([*basic, *extension]), min_size=150, max_size=500),
     st.text(st.sampled_from(["a", "€", "[", "~"]), min_size=100, max_size=500),
-    st.text(st.sampled_from(["a", "я", "😀", "\u200d", "€"]), max_size=400),
+    st.text(st.sampled_from(["a", "я", "😀", "\u200d", "€"]), min_size=60, max_size=400),
+    # One unit each up to U+FFFF, two beyond: from the first pair to the last.
+    st.text(
+        st.sampled_from(["я", "\ue000", "\uffff", "\U00010000", "𝄞", "😀", "𠀀", "\U0010ffff"]),
+        min_size=60,
+        max_size=300,
+    ),
     st.text(max_size=300),
     st.text(st.characters(categories=["Cc", "Cs", "Lu", "So"]), max_size=200),
 )
