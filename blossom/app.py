@@ -10,6 +10,7 @@ from flask import Blueprint, Flask, Response, g, make_response, request
 from flask_migrate import Migrate
 from htmx_flask import Htmx
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from werkzeug.exceptions import HTTPException
 
 from blossom.campaigns import api as campaigns_api
@@ -87,6 +88,7 @@ def _handle_requests(app: Flask) -> None:
     app.register_error_handler(BlossomError, _render_error)
     app.register_error_handler(HTTPException, _render_http_error)
     app.register_error_handler(OperationalError, _render_outage)
+    app.register_error_handler(NoFreeConnection, _render_outage)
     app.register_error_handler(Exception, _render_fault)
 
 
@@ -134,9 +136,10 @@ def _render_http_error(error: HTTPException) -> Any:
     return response
 
 
-def _render_outage(error: OperationalError) -> Any:
-    """The database is away, or gave up waiting: nothing was kept, and it is worth trying again."""
-    log.warning("request.no_database", error=type(error.orig).__name__)
+def _render_outage(error: OperationalError | NoFreeConnection) -> Any:
+    """The database is away or gave up waiting, or the pool was empty for long: nothing was kept, so try again."""
+    cause = error.orig if isinstance(error, OperationalError) else error
+    log.warning("request.no_database", error=type(cause).__name__)
     return _render_error(
         BlossomError(
             "We can't reach our database at the moment.",
