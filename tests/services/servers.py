@@ -50,7 +50,7 @@ server_reset_query =
 
 
 class Missing(Exception):
-    """A program that is needed isn't here; the message says what to install."""
+    """A program that is needed isn't here; the message is the command that installs it."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +65,9 @@ def debian_servers(*, pooler: bool = False) -> Iterator[Addresses]:
 
     Raises `Missing` if one isn't installed.
     """
-    for program in (_POSTGRES, _REDIS, *([_PGBOUNCER] if pooler else [])):
-        program.find()
+    missing = [each.package for each in (_POSTGRES, _REDIS, *([_PGBOUNCER] if pooler else [])) if not each.is_there()]
+    if missing:  # not installed unasked: Debian's packages also start servers of the machine's own
+        raise Missing(f"apt-get install --no-install-recommends {' '.join(missing)}")
     account = Account.for_servers()
     with tempfile.TemporaryDirectory(prefix="blossom-services-") as name, _watchdog(Path(name)) as guard:
         folder = Path(name)
@@ -197,12 +198,11 @@ class _Program:
     folders: Sequence[str] = ()
 
     def find(self) -> Path:
-        for folder in self.folders:
-            if (path := Path(folder, self.name)).exists():
-                return path
-        if not self.folders and (found := shutil.which(self.name)):
-            return Path(found)
-        raise Missing(f"{self.name} is missing: apt-get install --no-install-recommends {self.package}")
+        named = [Path(folder, self.name) for folder in self.folders] or [Path(shutil.which(self.name) or self.name)]
+        return next((path for path in named if path.exists()), named[0])
+
+    def is_there(self) -> bool:
+        return self.find().exists()
 
 
 _POSTGRES = _Program("postgres", "postgresql-15", ("/usr/lib/postgresql/15/bin",))
