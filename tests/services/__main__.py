@@ -33,9 +33,7 @@ def main(arguments: Sequence[str]) -> int:
             variables = {"DATABASE_URL": addresses.database_url, "REDIS_URL": addresses.redis_url}
             return _pytest(rest, variables | ({"BLOSSOM_TEST_POOLER": "1"} if pooler else {}))
     except Missing as missing:
-        print(
-            f"bin/test --services: servers are missing. {missing}, or set DATABASE_URL and REDIS_URL", file=sys.stderr
-        )
+        print(f"bin/test --services: servers are missing. {missing}, or set their URLs", file=sys.stderr)
         return 2
 
 
