@@ -9,12 +9,15 @@ from typing import Any
 
 import orjson
 import psycopg
+import structlog
 
 from blossom.messaging.errors import NotStored
 from blossom.mitto import payloads
 from blossom.platform import clock, db, queue
 from blossom.platform.combining import Combiner, WaitedTooLong
 from blossom.platform.db import session
+
+log = structlog.get_logger()
 
 LARGE = 200
 """A webhook with more receipts is stored by itself: those with few should not wait for it."""
@@ -149,7 +152,10 @@ class _Nudge:
         pause = threading.Event()  # never set: a wait that ends by itself
         while self._wanted.wait():
             self._wanted.clear()
-            nudge_workers()
+            try:
+                nudge_workers()
+            except Exception:  # whatever it is, the next webhooks' workers are to be woken too
+                log.exception("receipts.not_nudged")
             pause.wait(NUDGE_SECONDS)
 
 
