@@ -14,11 +14,11 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import psycopg
-from flask import current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 
+from blossom.platform import config as settings
 from blossom.platform import queue
 from blossom.platform.config import Config
 
@@ -117,7 +117,7 @@ def _kept_of(engine: Engine) -> list[psycopg.Connection]:
 def _connect(engine: Engine) -> psycopg.Connection:
     """As the pool connects, but for the mode."""
     arguments, options = engine.dialect.create_connect_args(engine.url)
-    given = current_app.config["SQLALCHEMY_ENGINE_OPTIONS"]["connect_args"]
+    given = engine_options(settings.current())["connect_args"]
     return psycopg.connect(*arguments, **{**options, **given}, autocommit=True)
 
 
