@@ -96,7 +96,10 @@ def autocommit() -> Iterator[psycopg.Connection]:
     The session knows nothing of it, and jobs named with `queue.enqueue` don't wait for it.
     """
     kept = _kept_of(engine())
-    connection = kept.pop() if kept else _connect(engine())
+    try:
+        connection = kept.pop()
+    except IndexError:  # not asked beforehand: another thread may take the last one in between
+        connection = _connect(engine())
     try:
         yield connection
     except BaseException:

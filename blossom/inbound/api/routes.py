@@ -134,7 +134,7 @@ def _stored(store: Callable[[], T]) -> T:
         stored = store()
         db.end_request(200)
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, NotStored) as error:
-        log.warning("webhook.not_stored", error=type(error).__name__)
+        log.warning("webhook.not_stored", error=type(error.__cause__ or error).__name__)
         raise errors.TryAgain from None
     return stored
 
