@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Request
+from werkzeug.wrappers import Request
 
 from blossom.platform.errors import BlossomError
 
