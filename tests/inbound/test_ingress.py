@@ -184,6 +184,18 @@ def test_a_connection_that_was_cut_meanwhile_costs_nobody_an_answer(committed_ap
     assert count("receipts") == 2
 
 
+def test_its_connection_is_kept_depends_on_no_session_and_is_closed_with_the_pool(committed_app: Flask) -> None:
+    with db.autocommit() as first:
+        assert (first.autocommit, first.prepare_threshold) == (True, None)
+        with db.autocommit() as second:
+            assert second is not first
+    with db.autocommit() as again:
+        assert again in (first, second)
+    db.engine().dispose()
+    assert first.closed
+    assert second.closed
+
+
 def test_killed_right_after_the_commit_the_sweep_finds_what_was_stored(committed_app: Flask) -> None:
     """No answer was given and no worker woken; the receipt counts nevertheless, once, whether it is repeated or not."""
     with db.transaction():

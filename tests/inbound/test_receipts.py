@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import orjson
+import psycopg
 import pytest
 from flask import Flask
-from sqlalchemy import create_engine
-from sqlalchemy.exc import OperationalError
 
 from blossom.messaging import service as messaging
 from blossom.messaging.service.receipts import rematch_orphans
@@ -264,11 +263,11 @@ def test_a_receipt_that_comes_before_the_sends_own_answer_is_not_lost(mitto: Mit
 
 
 def test_when_the_database_is_away_mitto_is_asked_to_repeat(mitto: Mitto, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none", connect_args={"connect_timeout": 1}).connect()
+    def refuse() -> None:
+        psycopg.connect("host=127.0.0.1 port=1 connect_timeout=1")
 
     monkeypatch.setattr(db, "autocommit", refuse)
-    with pytest.raises(OperationalError):
+    with pytest.raises(psycopg.OperationalError):
         refuse()
     answer = mitto.post("dlr", a_receipt())
     assert (answer.status_code, answer.get_json()["code"]) == (503, "unavailable")
