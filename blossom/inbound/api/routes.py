@@ -20,7 +20,8 @@ from blossom.messaging import service as messaging
 from blossom.messaging.errors import NotStored
 from blossom.mitto import payloads, signature
 from blossom.mitto.payloads import ParsedInbound, ParsedReceipts, PayloadError, Unusable
-from blossom.platform import bodies, config, db
+from blossom.platform import config, db
+from blossom.platform.api import read_whole
 
 log = structlog.get_logger()
 
@@ -80,7 +81,7 @@ def _proven_body(request: Request) -> bytes:
 
     A GET has no body, so its signature would be the same for every receipt: only a token proves one.
     """
-    body = bodies.read(request, MAX_BODY_BYTES)
+    body = read_whole(request, MAX_BODY_BYTES)
     settings = config.current()
     secrets, tokens = settings.mitto_hmac_secrets, settings.mitto_webhook_tokens
     proven = signature.is_authentic(

@@ -11,6 +11,7 @@ returns its answer model, or a `Reply` to add headers. Whatever is wrong leaves 
 """
 
 from blossom.platform.access import Principal
+from blossom.platform.api.bodies import read_whole
 from blossom.platform.api.paging import Cursor, Page, PageQuery, decode_cursor, encode_cursor
 from blossom.platform.api.registry import Api, Reply, Route
 from blossom.platform.api.serving import init
@@ -33,4 +34,5 @@ __all__ = [
     "encode_cursor",
     "init",
     "one_visible_line",
+    "read_whole",
 ]

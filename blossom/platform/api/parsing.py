@@ -10,8 +10,7 @@ from flask import Request
 from pydantic import BaseModel, ValidationError
 from werkzeug.datastructures import MultiDict
 
-from blossom.platform import bodies
-from blossom.platform.api import wording
+from blossom.platform.api import bodies, wording
 from blossom.platform.api.shapes import INT64_MAX
 from blossom.platform.errors import BlossomError, InvalidInput
 
@@ -30,7 +29,7 @@ def read_body(request: Request, model: type[M], max_bytes: int = MAX_BODY_BYTES)
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise _unsupported("This call takes no compressed bodies.", "Send the body as it is, without Content-Encoding.")
-    raw = bodies.read(request, max_bytes)
+    raw = bodies.read_whole(request, max_bytes)
     if not raw.strip():
         raw = b"{}"
     elif not request.is_json:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from werkzeug.wrappers import Request
+from flask import Request
 
 from blossom.platform.errors import BlossomError
 
 
-def read(request: Request, max_bytes: int) -> bytes:
+def read_whole(request: Request, max_bytes: int) -> bytes:
     """The raw body. Raises 413 `request_entity_too_large` and 400 `incomplete_body`.
 
     A body that comes in chunks names no length: how long it is shows when it is read.
