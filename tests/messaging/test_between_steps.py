@@ -110,9 +110,8 @@ def test_of_two_claims_at_once_the_later_counts_the_earlier_for_the_caps(
                 claim = claiming.claim_batch(name, now)
             assert claim is not None
             with db.transaction():
-                loaded = composing.load(claim)
-                earlier = composing.earlier_texts(claim, loaded, now)
-            found[name] = composing.compose(claim, loaded, earlier, now)
+                loaded = composing.load(claim, now)
+            found[name] = composing.compose(claim, loaded, now)
 
     with db.engine().connect() as other, other.begin():
         other.execute(text("SELECT pg_advisory_xact_lock(77)"))

@@ -157,7 +157,7 @@ def test_a_fresh_dispatch_is_never_read_as_a_whole(outbox: Outbox, fresh: Dispat
         service.sweep()
     for words in (
         "FROM messages m LEFT JOIN contacts c",  # whom a batch is for
-        "FROM unnest(CAST(%(phone_hashes)s",  # what they got in the last week
+        ") mine CROSS JOIN LATERAL (",  # what they got in the last week
         "UPDATE messages m SET state = v.state, reason",  # what became of a call
         "FROM receipts r LEFT JOIN provider_messages p",  # which receipts are due
         "WHERE m.id = ANY(CAST(%(ids)s AS bigint[])) ORDER BY m.id FOR NO KEY UPDATE",  # their messages

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blossom.messaging.rules import manifest
-from blossom.messaging.rules.caps import Caps, is_capped
+from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.manifest import ManifestEntry
 from blossom.messaging.rules.retrying import failed_for_now
 from blossom.messaging.rules.states import (
@@ -36,26 +36,6 @@ SAID = (MessageState.SENT, MessageState.FAILED, MessageState.DELIVERED)
 
 def ago(**span: float) -> datetime:
     return NOON - timedelta(**span)
-
-
-@pytest.mark.parametrize(
-    ("earlier", "caps", "capped"),
-    [
-        ([], Caps(), False),
-        ([ago(hours=23, minutes=59)], Caps(), True),
-        ([ago(hours=24)], Caps(), False),
-        ([NOON], Caps(), True),  # what another campaign has in hand at this moment
-        ([ago(days=2), ago(days=4), ago(days=6, hours=23)], Caps(), True),
-        ([ago(days=2), ago(days=4), ago(days=7)], Caps(), False),
-        ([ago(hours=1), ago(hours=2)], Caps(daily=3, weekly=None), False),
-        ([ago(hours=1)] * 3, Caps(daily=3, weekly=None), True),
-        ([ago(hours=1)] * 2, Caps(daily=None, weekly=3), False),
-        ([ago(hours=1)] * 99, Caps(daily=None, weekly=None), False),
-        ([], Caps(daily=0, weekly=None), True),
-    ],
-)
-def test_whether_one_more_text_passes_a_cap(earlier: list[datetime], caps: Caps, capped: bool) -> None:
-    assert is_capped(NOON, earlier, caps) is capped
 
 
 def test_the_usual_caps_are_one_a_day_and_three_a_week() -> None:

@@ -19,7 +19,7 @@ from blossom.platform.db import session
 # row that is taken gets locked: the ordered list is walked until some batch can be had.
 #
 # The attempt gets its id once the shop's turn is locked: so of two claims of a shop the one with the higher id was made
-# after the other was committed, and sees it when it asks about caps (`composing.earlier_texts`).
+# after the other was committed, and sees it when it asks about caps (`composing.capped`).
 _CLAIM = text("""
 WITH turns AS MATERIALIZED (
     SELECT d.rank, d.shop_id, d.priority, d.id

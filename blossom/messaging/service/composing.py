@@ -6,9 +6,8 @@ Consent, caps, quiet hours and validity are asked here, after the claim: whoever
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -19,12 +18,12 @@ from blossom.message_templates.errors import MissingValue, RenderedEmpty, Render
 from blossom.message_templates.rules import language, segments
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.values import full_name
-from blossom.messaging.rules import manifest
-from blossom.messaging.rules.caps import Caps, is_capped
+from blossom.messaging.rules import caps, manifest
+from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_until
 from blossom.messaging.rules.states import MARKETING_KINDS, DispatchKind, SkipReason
 from blossom.messaging.service.claiming import Claim
-from blossom.platform import bulk, config, crypto
+from blossom.platform import config, crypto
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import session
 from blossom.wallet import queries as wallet
@@ -40,7 +39,7 @@ WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 
 # Whoever has the number now lends the name; a contact that has another one since the audience was fixed does not.
 _RECIPIENTS = text("""
-SELECT m.id, m.phone_hash, m.phone_sealed, m.country, m.zone, m.retry_count,
+SELECT m.id, m.phone_sealed, m.country, m.zone, m.retry_count,
        c.first_name_sealed, c.last_name_sealed, s.state AS consent
 FROM messages m
 LEFT JOIN contacts c ON c.shop_id = m.shop_id AND c.phone_hash = m.phone_hash
@@ -50,41 +49,50 @@ WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id AND m
 ORDER BY m.id
 """)
 
-# Texts of the last week, and those that another attempt, claimed before this one, has in hand: of two campaigns that
-# reach one person at the same moment, the one claimed first counts for the other.
+# Whose texts of the last week, with those that another attempt, claimed before this one, has in hand, reach a cap: of
+# two campaigns that reach one person at the same moment, the one claimed first counts for the other.
 #
 # Person by person, behind a fence (OFFSET 0): a fresh dispatch has no statistics yet, and the planner would think it a
 # good idea to read all of it.
-_EARLIER = text("""
-SELECT m.phone_hash, m.at
-FROM unnest(CAST(:phone_hashes AS bytea[])) AS person(phone_hash)
-CROSS JOIN LATERAL (
-    SELECT phone_hash, dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
-    WHERE phone_hash = person.phone_hash AND shop_id = :shop_id
-      AND dispatch_id >= (SELECT id FROM dispatches WHERE shop_id = :shop_id AND created_at > :created_after
-                          ORDER BY created_at LIMIT 1)
-      AND state IN ('sent', 'delivered', 'unconfirmed') AND coalesce(sent_at, created_at) > :since
+_CAPPED = text("""
+WITH in_hand AS MATERIALIZED (
+    SELECT m.phone_hash, count(*) AS texts
+    FROM attempts a
+    JOIN dispatches d ON d.id = a.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
+    JOIN batches b ON b.dispatch_id = a.dispatch_id AND b.number = a.batch_number
+    CROSS JOIN LATERAL (
+        SELECT phone_hash FROM messages
+        WHERE id BETWEEN b.first_id AND b.last_id AND dispatch_id = b.dispatch_id AND batch_number = b.number
+          AND state = 'pending'
+        OFFSET 0
+    ) m
+    WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
+      AND a.dispatch_id <> :dispatch_id -- in which each of these people is once
+    GROUP BY m.phone_hash
+)
+SELECT mine.id
+FROM (
+    SELECT id, phone_hash FROM messages
+    WHERE id BETWEEN :first_id AND :last_id AND dispatch_id = :dispatch_id AND batch_number = :batch_number
+      AND shop_id = :shop_id AND state = 'pending'
     OFFSET 0
-) m
-JOIN dispatches d ON d.id = m.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
-UNION ALL
-SELECT m.phone_hash, CAST(:now AS timestamptz)
-FROM attempts a
-JOIN dispatches d ON d.id = a.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
-JOIN batches b ON b.dispatch_id = a.dispatch_id AND b.number = a.batch_number
+) mine
 CROSS JOIN LATERAL (
-    SELECT phone_hash FROM messages
-    WHERE id BETWEEN b.first_id AND b.last_id AND dispatch_id = b.dispatch_id AND batch_number = b.number
-      AND state = 'pending'
-    OFFSET 0
-) m
-WHERE a.state IN ('claimed', 'calling') AND a.id < :attempt_id AND a.shop_id = :shop_id
-  AND a.dispatch_id <> :dispatch_id -- in which each of these people is once
-  AND m.phone_hash = ANY(CAST(:phone_hashes AS bytea[]))
+    SELECT count(*) FILTER (WHERE m.at > :day_ago) AS today, count(*) AS this_week
+    FROM (
+        SELECT dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
+        WHERE phone_hash = mine.phone_hash AND shop_id = :shop_id
+          AND dispatch_id >= (SELECT id FROM dispatches WHERE shop_id = :shop_id AND created_at > :begun_after
+                              ORDER BY created_at LIMIT 1)
+          AND state IN ('sent', 'delivered', 'unconfirmed') AND coalesce(sent_at, created_at) > :week_ago
+        OFFSET 0
+    ) m
+    JOIN dispatches d ON d.id = m.dispatch_id AND d.kind = ANY(CAST(:kinds AS text[]))
+) earlier
+LEFT JOIN in_hand ON in_hand.phone_hash = mine.phone_hash
+WHERE earlier.today + coalesce(in_hand.texts, 0) >= CAST(:daily AS integer)
+   OR earlier.this_week + coalesce(in_hand.texts, 0) >= CAST(:weekly AS integer)
 """)
-
-_LONGEST_PLANNED = timedelta(days=30)
-"""How long before its sending a text's dispatch may have been begun; bounds the look back by index."""
 
 
 @dataclass(frozen=True)
@@ -145,14 +153,15 @@ class Composed:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was read for a claim in one transaction."""
+    """What was read for a claim in one transaction. `capped`: ids of messages that would be too many."""
 
     facts: Facts
     recipients: list[Row[Any]]
     cipher: ShopCipher
+    capped: frozenset[int]
 
 
-def load(claim: Claim) -> Loaded:
+def load(claim: Claim, now: datetime) -> Loaded:
     """Read what the batch needs, once its claim is committed: whoever said STOP before that is not texted."""
     keys = {
         "shop_id": claim.shop_id,
@@ -162,7 +171,8 @@ def load(claim: Claim) -> Loaded:
         "last_id": claim.last_id,
     }
     facts = read_facts(claim.shop_id, claim.dispatch_id)
-    return Loaded(facts, list(session.execute(_RECIPIENTS, keys)), crypto.for_shop(claim.shop_id))
+    recipients = list(session.execute(_RECIPIENTS, keys))
+    return Loaded(facts, recipients, crypto.for_shop(claim.shop_id), capped(claim, facts, now))
 
 
 def read_facts(shop_id: int, dispatch_id: int) -> Facts:
@@ -187,31 +197,31 @@ def compiled(source: str, trigger: str) -> language.CompiledText:
     return language.compile_text(source, Trigger(trigger))
 
 
-def earlier_texts(claim: Claim, loaded: Loaded, now: datetime) -> Mapping[bytes, list[datetime]]:
-    """Phone's hash → moments of marketing texts in the last week. Empty when the shop has no caps.
+def capped(claim: Claim, facts: Facts, now: datetime) -> frozenset[int]:
+    """Ids of the messages with which somebody would get more marketing texts than the caps allow.
 
     Read after the claim's commit, so that workers see each other's claims.
     """
-    if not (loaded.facts.caps.any and loaded.facts.is_marketing):
-        return {}
-    since = now - timedelta(days=7)
+    if not (facts.caps.any and facts.is_marketing):
+        return frozenset()
     values = {
-        "phone_hashes": bulk.bytea_array(row.phone_hash for row in loaded.recipients),
-        "since": since,
-        "created_after": since - _LONGEST_PLANNED,
-        "now": now,
-        "attempt_id": claim.attempt_id,
-        "dispatch_id": claim.dispatch_id,
         "shop_id": claim.shop_id,
+        "dispatch_id": claim.dispatch_id,
+        "batch_number": claim.batch_number,
+        "first_id": claim.first_id,
+        "last_id": claim.last_id,
+        "attempt_id": claim.attempt_id,
         "kinds": [kind.value for kind in MARKETING_KINDS],
+        "day_ago": now - caps.DAY,
+        "week_ago": now - caps.WEEK,
+        "begun_after": now - caps.LONGEST_DISPATCH,
+        "daily": facts.caps.daily,
+        "weekly": facts.caps.weekly,
     }
-    found: dict[bytes, list[datetime]] = defaultdict(list)
-    for phone_hash, at in session.execute(_EARLIER, values):
-        found[phone_hash].append(at)
-    return found
+    return frozenset(session.scalars(_CAPPED, values))
 
 
-def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]], now: datetime) -> Composed:
+def compose(claim: Claim, loaded: Loaded, now: datetime) -> Composed:
     """Decide each message and render its text. No database, no network."""
     facts, cipher = loaded.facts, loaded.cipher
     composed = Composed(facts, must_go_by=claim.valid_until)
@@ -219,7 +229,7 @@ def compose(claim: Claim, loaded: Loaded, earlier: Mapping[bytes, list[datetime]
     refused = _Refused(facts.kind)
     open_from: dict[tuple[str, str], datetime] = {}
     for row in loaded.recipients:
-        reason = _reason_to_skip(row, facts, refused, earlier, claim.valid_until, now)
+        reason = _reason_to_skip(row, loaded, refused, claim.valid_until, now)
         if reason:
             composed.skipped[row.id] = reason
             continue
@@ -273,18 +283,13 @@ class _Refused(dict[str | None, SkipReason | None]):
 
 
 def _reason_to_skip(
-    row: Row[Any],
-    facts: Facts,
-    refused: _Refused,
-    earlier: Mapping[bytes, list[datetime]],
-    valid_until: datetime,
-    now: datetime,
+    row: Row[Any], loaded: Loaded, refused: _Refused, valid_until: datetime, now: datetime
 ) -> SkipReason | None:
     if reason := refused[row.consent]:
         return reason
     if now >= valid_until:
         return SkipReason.EXPIRED
-    if facts.is_marketing and earlier and is_capped(now, earlier.get(row.phone_hash, ()), facts.caps):
+    if row.id in loaded.capped:
         return SkipReason.CAPPED
     return None
 

@@ -84,9 +84,8 @@ def _lap(worker: str, laps: Laps, touched: set[tuple[int, int]]) -> bool:
     client = provider.sender()
     try:
         with transaction():
-            loaded = composing.load(claim)
-            earlier = composing.earlier_texts(claim, loaded, now)
-        composed = composing.compose(claim, loaded, earlier, now)
+            loaded = composing.load(claim, now)
+        composed = composing.compose(claim, loaded, now)
         later = _what_fits(client, composed)
     except OperationalError:
         raise  # the database is away: the sweeper gives the batch back
