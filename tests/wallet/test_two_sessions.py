@@ -172,7 +172,13 @@ class Till:
 
     def end(self, *, commit: bool) -> None:
         undone = None if commit else Undone()
-        self.do(lambda: self._transaction.__exit__(undone and Undone, undone, None)).result()
+        transaction, self._transaction = self._transaction, None
+        self.do(lambda: transaction.__exit__(undone and Undone, undone, None)).result()
+
+    def abandon(self) -> None:
+        """Undo what is open, if anything is."""
+        if self._transaction is not None:
+            self.end(commit=False)
 
     def close(self) -> None:
         self.do(self._open.close).result()
@@ -196,7 +202,11 @@ def test_whoever_waits_goes_on_from_what_the_first_has_left(
     shop_id = open_shop(start)
     model = Model(balance=start)
     for each in play:
-        model = play_round(shop_id, model, each, first, second)
+        try:
+            model = play_round(shop_id, model, each, first, second)
+        finally:  # the first holds what the second waits for
+            first.abandon()
+            second.abandon()
         with db.transaction():
             assert queries.verify(shop_id) == []
             assert queries.balance(shop_id) == rules.Balance(model.balance, model.reserved)
@@ -217,7 +227,7 @@ def play_round(shop_id: int, before: Model, each: Round, first: Till, second: Ti
     if locked and waits(each.second, before):
         until_blocked(waiting)
     else:
-        waiting.result()
+        waiting.result(timeout=10)
     first.end(commit=each.first_commits)
     model = after_first if each.first_commits else before
     if each.second.kind in BY_RESERVATION and each.second.dispatch not in before.held:
