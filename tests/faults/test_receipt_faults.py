@@ -44,6 +44,11 @@ ENDS = {"failed:DLR_021": 0.06, "undelivered": 0.03, "expired": 0.03, "sent": 0.
 A_LOST_ANSWER = [{"kind": "cut", "next": 1}]
 """Of one call: its receipts name ids that we were never told."""
 
+SENT_THOUGH_TOLD = """m.state = 'sent' AND EXISTS (
+    SELECT FROM receipts r WHERE r.message_id = m.id AND r.state = 'applied'
+      AND lower(r.status) IN ('delivered', 'failure', 'undelivered', 'expired')
+)"""
+
 
 @dataclass
 class Site:
@@ -134,6 +139,7 @@ def test_receipts_that_misbehave_in_every_way_come_to_the_truth(site: Site) -> N
     assert received_before_their_record() > 0
     assert said["receipts"]["lost"] > 0
 
+    assert count("messages m", SENT_THOUGH_TOLD) == 0, "the last word to come is not the one that counts"
     ask_until_nothing_is_new()
     truth = truth_of(ours)
     for outbox, dispatch in ((ours, early), (theirs, late)):
