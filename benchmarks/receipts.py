@@ -305,7 +305,7 @@ def main() -> None:
     parser.add_argument(
         "--requests", type=int, default=5_000, help="one by one, a round; arrays hold ten times as many"
     )
-    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--connections", type=int, default=64, help="as many as gunicorn has threads")
     parser.add_argument("--texts", type=int, default=50_000, help="of the campaigns whose receipts are applied")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", metavar="NODE_MODULES", help="measure Express too: where `express` and `pg` are")
