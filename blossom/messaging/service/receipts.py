@@ -67,7 +67,7 @@ CROSS JOIN LATERAL (
 ) said
 """)
 
-# JSON rather than an array for each column, which costs us three times as much to write.
+# JSON rather than an array for each column, which psycopg writes element by element: a quarter of a worker's profile.
 _CHANGE = text("""
 UPDATE messages m
 SET state = v.state, delivery_status = v.raw, error = v.error, credits = m.credits + v.credits,

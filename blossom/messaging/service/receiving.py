@@ -25,7 +25,7 @@ LARGE = 200
 NUDGE_SECONDS = 0.1
 """At most one nudge of the workers in this time from a process, however many webhooks come."""
 
-# One parameter for any number of receipts: an array for each column costs three times as much on our side. Ordered, so
+# One parameter for any number of receipts: psycopg would write an array for each column element by element. Ordered, so
 # that two statements with the same receipts never wait for each other in a circle.
 _STORE = """
 INSERT INTO receipts
