@@ -122,12 +122,21 @@ class Process:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-            psutil.wait_procs(family, timeout=10)
+            self._process.wait(10)
+            until(lambda: all(_has_ended(each) for each in family), f"the end of all that {self.name} has started", 10)
         self._output.close()
 
     def output(self) -> str:
         self._output.seek(0)
         return self._output.read().decode(errors="replace")
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """A zombie has; the first process of the machine, which inherits it, may take seconds to read its status."""
+    try:
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 100.0) -> T:
