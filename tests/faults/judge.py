@@ -113,14 +113,20 @@ UNION ALL SELECT 'reservation', id FROM reservations WHERE state = 'open' OR cap
 
 
 def hear_of_all(outbox: Outbox) -> None:
-    """A receipt for each text that Mitto took comes; what they name and we don't know is asked about."""
+    """A receipt for each text that Mitto took comes; what they name and we don't know is asked about. (A text whose
+    answer was lost, and whose person was texted again, stays unknown for good.)"""
     with db.transaction():
         service.store_receipts([payloads.Receipt(text["messageId"], "Delivered") for text in outbox.mitto.log()])
     _apply_all()
-    moment = clock.now() + timedelta(minutes=1)  # answers had their time to be recorded
-    with clock.frozen_at(moment):
-        while service.ask_about_orphans().asked:
+    moment = clock.now()
+    for _ in range(5):  # a run asks for so many seconds; what it had no time for is due again later
+        moment += timedelta(hours=1)
+        with clock.frozen_at(moment):
+            service.ask_about_orphans()
             _apply_all()
+        with db.transaction() as session:
+            if not session.scalar(text("SELECT count(*) FROM receipts WHERE state <> 'applied'")):
+                return
 
 
 def _apply_all() -> None:

@@ -366,10 +366,13 @@ def in_flight(dispatch_id: int) -> int:
 
 
 def _outcome(dispatch_id: int, released: int) -> CancelOutcome:
+    """A batch that was given back since is pending until the sweep closes it: its texts never leave either."""
     row = session.execute(
         text("""
             SELECT coalesce(sum(sent + delivered + unconfirmed), 0) AS left_us,
-                   coalesce(sum(cancelled), 0) AS cancelled,
+                   coalesce(sum(cancelled), 0) + coalesce(
+                       sum(size - sent - delivered - failed - skipped - cancelled - unconfirmed)
+                           FILTER (WHERE state = 'pending'), 0) AS cancelled,
                    coalesce(sum(size) FILTER (WHERE state = 'claimed'), 0) AS in_flight
             FROM batches WHERE dispatch_id = :dispatch_id
         """),
