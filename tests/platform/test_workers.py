@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from click.testing import CliRunner, Result
 from flask import Flask
+from rq import SimpleWorker
 
 from blossom import cli, schedule, supervisor, worker
 from blossom.platform import config, db, queue
@@ -87,3 +88,8 @@ def test_nothing_that_asks_the_provider_shares_a_queue_with_other_periodic_work(
     assert {queues.pop(name) for name in asking} == {"questions"}
     assert not {"questions", "prepare", "send"} & set(queues.values())
     assert {"questions", "prepare"} <= set(queue.QUEUES)
+
+
+def test_a_worker_looks_every_few_seconds_whether_redis_is_back() -> None:
+    """RQ doubles its pause at each look, up to this; the next one may call it otherwise."""
+    assert worker.Worker.max_connection_wait_time <= 5 < SimpleWorker.max_connection_wait_time
