@@ -98,6 +98,7 @@ def config_for(services: Services, database: str) -> Config:
         mitto_hmac_secrets=("test-hmac-secret",),
         mitto_webhook_tokens=("test-webhook-token",),
         mitto_texts_per_second=0,
+        lane_threads=1,  # a test's transaction is one connection's
         log_level="WARNING",
     )
 

@@ -47,6 +47,7 @@ class Config:
 
     lane_seconds: float = 10.0  # a lane hands its worker back after this, so that others get a turn
     lanes: int = 2  # sending workers started by `blossom worker`
+    lane_threads: int = 2  # batches that each has in hand at once: while one is called for, another is composed
     attempt_lease_seconds: int = 90  # an open attempt older than this has lost its worker
     unconfirmed_hours: int = 24
     stalled_minutes: int = 15
@@ -110,6 +111,7 @@ class _Reader:
             "shop_texts_per_second": ("SHOP_TEXTS_PER_SECOND", _at_least(0)),
             "lane_seconds": ("BLOSSOM_LANE_SECONDS", _seconds),
             "lanes": ("BLOSSOM_LANES", _at_least(1)),
+            "lane_threads": ("BLOSSOM_LANE_THREADS", _at_least(1)),
             "attempt_lease_seconds": ("BLOSSOM_ATTEMPT_LEASE_SECONDS", _at_least(1)),
             "unconfirmed_hours": ("BLOSSOM_UNCONFIRMED_HOURS", _at_least(1)),
             "stalled_minutes": ("BLOSSOM_STALLED_MINUTES", _at_least(1)),

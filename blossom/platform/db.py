@@ -7,13 +7,15 @@ Jobs named with `queue.enqueue` during a transaction leave for Redis after its c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
 import psycopg
+from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, event, text
 from sqlalchemy.orm import DeclarativeBase, Session, registry
@@ -21,6 +23,9 @@ from sqlalchemy.orm import DeclarativeBase, Session, registry
 from blossom.platform import config as settings
 from blossom.platform import queue
 from blossom.platform.config import Config
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -81,6 +86,18 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         session.remove()  # and with it `info`: the next block has a session of its own, and reads anew
+
+
+def for_thread(work: Callable[P, T]) -> Callable[P, T]:
+    """`work`, to be called in another thread: on the same app, with the session of that thread."""
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself, for the other thread
+    context = contextvars.copy_context()
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        with app.app_context():
+            return work(*args, **kwargs)
+
+    return lambda *args, **kwargs: context.copy().run(call, *args, **kwargs)
 
 
 _kept: WeakKeyDictionary[Engine, list[psycopg.Connection]] = WeakKeyDictionary()

@@ -12,6 +12,7 @@ their share besides.
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import dataclass
 
@@ -56,6 +57,7 @@ class Throttle:
 
     def __init__(self) -> None:
         self._own: dict[str, tuple[float, float]] = {}
+        self._lock = threading.Lock()  # the threads of a lane share what is the process's own
 
     def take(self, buckets: list[Bucket], amount: int) -> float:
         """Take `amount` tokens from each bucket; the seconds to wait before using them."""
@@ -75,9 +77,10 @@ class Throttle:
 
     def _take_alone(self, bucket: Bucket, amount: int) -> float:
         rate, now = bucket.rate * _share(), time.monotonic()
-        level, at = self._own.get(bucket.name, (rate, now))
-        level = min(rate, level + (now - at) * rate) - amount
-        self._own[bucket.name] = (level, now)
+        with self._lock:
+            level, at = self._own.get(bucket.name, (rate, now))
+            level = min(rate, level + (now - at) * rate) - amount
+            self._own[bucket.name] = (level, now)
         return max(0.0, -level / rate)
 
 

@@ -202,6 +202,45 @@ def test_a_child_that_is_killed_is_started_again_and_a_stop_in_a_batch_loses_not
     outbox.check_books(dispatch)
 
 
+def test_one_worker_has_several_batches_in_hand_and_ends_with_none(outbox: Outbox, start: Start) -> None:
+    phones = subscribers(outbox, 400)
+    outbox.mitto.configure(latency=0.7)
+    dispatch = outbox.start()
+    worker = start("worker", "--queue", "send", BLOSSOM_LANE_THREADS="3")
+    until(lambda: len(attempts("calling")) == 3, "three calls at once")
+    assert worker.terminate() < 20
+    assert attempts("calling") == attempts("claimed") == []
+    progress = outbox.progress(dispatch)
+    assert progress.sent == outbox.mitto.summary()["texts"] > 0
+    assert progress.pending == 400 - progress.sent > 0
+    outbox.mitto.configure(latency=0.0)
+    queue.connection().flushdb()
+    start("worker", "--queue", "send", BLOSSOM_LANE_THREADS="2")
+    until(has_completed_with_sweeps(outbox, dispatch), "the next worker goes on")
+    judge(outbox, dispatch, phones)
+
+
+def test_one_worker_that_is_killed_leaves_the_batches_of_all_its_threads(outbox: Outbox, start: Start) -> None:
+    subscribers(outbox, 300)
+    outbox.mitto.configure(latency=1.0)
+    dispatch = outbox.start()
+    worker = start("worker", "--queue", "send", BLOSSOM_LANE_THREADS="2")
+    until(lambda: len(attempts("calling")) == 2 and outbox.mitto.summary()["texts"] >= 100, "two calls at once")
+    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: not worker.runs(), "it is dead")
+    outbox.mitto.configure(latency=0.0)
+    queue.connection().flushdb()
+    start("worker", "--queue", "send", BLOSSOM_LANE_THREADS="2")
+    open_calls = len(attempts("calling"))
+    until(lambda: service.sweep() and outbox.progress(dispatch).sent >= 300 - 50 * open_calls, "the others are sent")
+    service.sweep(clock.now() + timedelta(seconds=config.current().attempt_lease_seconds + 1))
+    progress = outbox.progress(dispatch)
+    assert progress.unconfirmed == 50 * open_calls > 0
+    assert progress.sent + progress.unconfirmed == 300
+    assert outbox.mitto.summary()["doubled"] == 0
+    outbox.check_books(dispatch)
+
+
 def test_a_stop_while_the_throttle_waits_gives_the_batch_back_at_once(outbox: Outbox, start: Start) -> None:
     phones = subscribers(outbox, 50)
     dispatch = outbox.start()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from blossom.messaging.service.composing import Composed
 from blossom.mitto.client import MittoClient
 from blossom.mitto.errors import SendError, SendErrorKind
 from blossom.mitto.payloads import BulkAnswer, OutgoingText
-from blossom.platform import clock, config, queue, stopping
+from blossom.platform import clock, config, db, queue, stopping
 from blossom.platform.db import session, transaction
 from blossom.platform.throttle import Bucket, Throttle
 
@@ -37,33 +38,56 @@ _LONGEST_WAIT = 20.0
 
 @dataclass
 class Laps:
-    """What a lane did."""
+    """What a lane did, and whose dispatches (shop, dispatch) it had in hand."""
 
     batches: int = 0
     texts: int = 0
+    touched: set[tuple[int, int]] = field(default_factory=set)
+
+    def add(self, others: Laps) -> None:
+        self.batches += others.batches
+        self.texts += others.texts
+        self.touched |= others.touched
 
 
 def run_lane(seconds: float | None = None, worker: str | None = None) -> Laps:
-    """Send batch after batch. Manages its transactions; to be called outside of any."""
+    """Send batch after batch, in several threads once there is work. Manages its transactions; to be called outside of
+    any. What it did, all threads together."""
     worker = worker or f"{socket.gethostname()}:{os.getpid()}"
     seconds = config.current().lane_seconds if seconds is None else seconds
     ends_at = time.monotonic() + seconds
-    laps, touched = Laps(), set[tuple[int, int]]()
-    more = True
-    while more and not stopping.requested():
-        if time.monotonic() >= ends_at:
-            if queue.is_reachable():
-                with transaction():
-                    dispatches.nudge_lanes()
+    laps, woken, others = Laps(), False, list[Future[Laps]]()
+    with ThreadPoolExecutor(config.current().lane_threads, thread_name_prefix="lane") as threads:
+        while not stopping.requested():
+            if time.monotonic() >= ends_at:
+                if queue.is_reachable():
+                    with transaction():
+                        dispatches.nudge_lanes()
+                    break
+                ends_at = time.monotonic() + seconds  # nobody could be told to go on, so this lane does
+            if not _lap(worker, laps):
                 break
-            ends_at = time.monotonic() + seconds  # nobody could be told to go on, so this lane does
-        first = not touched
-        more = _lap(worker, laps, touched)
-        if more and first:
-            _wake_another()
-    for shop_id, dispatch_id in touched:
+            if not woken:
+                woken = True
+                _wake_another()
+                beside = db.for_thread(_run_beside)
+                others = [
+                    threads.submit(beside, f"{worker}:{number}", ends_at)
+                    for number in range(2, config.current().lane_threads + 1)
+                ]
+    for other in others:
+        laps.add(other.result())
+    for shop_id, dispatch_id in laps.touched:
         with transaction():
             dispatches.finish_if_done(shop_id, dispatch_id)
+    return laps
+
+
+def _run_beside(worker: str, ends_at: float) -> Laps:
+    """A further thread of a lane, until nothing is due or the lane's time is up."""
+    laps = Laps()
+    while time.monotonic() < ends_at and not stopping.requested() and _lap(worker, laps):
+        pass
     return laps
 
 
@@ -73,14 +97,14 @@ def _wake_another() -> None:
         queue.enqueue("messaging.send_lane", queue="send", at_most=1)
 
 
-def _lap(worker: str, laps: Laps, touched: set[tuple[int, int]]) -> bool:
+def _lap(worker: str, laps: Laps) -> bool:
     """One batch, from claim to record. False: nothing was due."""
     now = clock.now()
     with transaction():
         claim = claiming.claim_batch(worker, now)
     if claim is None:
         return False
-    touched.add((claim.shop_id, claim.dispatch_id))
+    laps.touched.add((claim.shop_id, claim.dispatch_id))
     client = provider.sender()
     try:
         with transaction():
