@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from tests.api.client import ALL_OF_A_SHOP
 from tests.faults.processes import environment, until
 from tests.messaging.conftest import TEXT, Outbox, committed_outbox, mitto, mitto_process
 from tests.messaging.test_sending import subscribers
+from tests.services import POOLED
 from tests.services.servers import free_port
 
 __all__ = ["committed_outbox", "mitto", "mitto_process"]
@@ -34,10 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PEOPLE = 2_000
 TOKEN = "many-processes-token"
 WORKERS, WEBS, CLOCKS = 4, 2, 2
-PROCESSES_OF_A_WORKER = len(queue.QUEUES) - 2 + worker.PREPARERS + config.Config.lanes
-POOLED = "BLOSSOM_TEST_POOLER" in os.environ
-"""A pooler keeps its connections when its clients have gone."""
-
+CONNECTIONS_OF_A_WORKER = len(queue.QUEUES) - 2 + worker.PREPARERS + config.Config.lanes * config.Config.lane_threads
 HOST_SECONDS = 30
 """Between SIGTERM and SIGKILL."""
 
@@ -57,7 +54,11 @@ class Host:
     def start(self, line: str, number: int, **settings: str) -> None:
         name = f"{line}.{number}"
         variables = environment(
-            BLOSSOM_LANES=str(config.Config.lanes), MITTO_WEBHOOK_TOKEN=TOKEN, LOG_LEVEL="INFO", **settings
+            BLOSSOM_LANES=str(config.Config.lanes),
+            BLOSSOM_LANE_THREADS=str(config.Config.lane_threads),
+            MITTO_WEBHOOK_TOKEN=TOKEN,
+            LOG_LEVEL="INFO",
+            **settings,
         )
         variables["PATH"] = f"{ROOT / '.venv/bin'}:{variables['PATH']}"
         with (self._logs / name).open("wb") as log:
@@ -188,8 +189,8 @@ def test_four_workers_two_webs_and_two_clocks_send_a_campaign_once(committed_out
         [dispatch] = session.scalars(select(Dispatch)).all()
     outbox.check_books(dispatch)
 
-    # docs/operations.md: a worker's process and a clock have one, a web process its pool and three for receipts.
-    allowed = WORKERS * PROCESSES_OF_A_WORKER + CLOCKS + WEBS * (2 * config.Config.database_pool_size + 3)
+    # docs/operations.md: one a clock and each process of a worker, threads of lanes one each; a web process its pool and 3.
+    allowed = WORKERS * CONNECTIONS_OF_A_WORKER + CLOCKS + WEBS * (2 * config.Config.database_pool_size + 3)
     assert 0 < most <= allowed or POOLED
     took = host.stop()
     assert max(took.values()) < HOST_SECONDS, took
