@@ -118,8 +118,10 @@ def template_database(services: Services) -> Iterator[str]:
 
 def _copy(services: Services, template: str) -> str:
     name = f"blossom_test_{uuid.uuid4().hex[:8]}"
-    # A pooler keeps its connections to the template, and what somebody is connected to can't be copied.
-    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{template}'")
+    # A pooler keeps its connections to the template, and what somebody is connected to can't be copied. (Autovacuum,
+    # which is nobody's to end, is ended by CREATE DATABASE.)
+    ours = f"datname = '{template}' AND usename = current_user"
+    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
     services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     return name
 
