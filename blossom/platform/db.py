@@ -180,3 +180,9 @@ def rows_changed(statement: Executable, values: Mapping[str, Any] | None = None)
 def lock_for_transaction(name: str, number: int = 0) -> None:
     """Hold the advisory lock (name, number) until the transaction ends; waits for whoever has it."""
     session.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name), :number)"), {"name": name, "number": number})
+
+
+def use_memory(megabytes: int) -> None:
+    """Let the statements of this transaction sort and hash so much each before they use the disk: for those that read a
+    whole audience. Measured: counting a million people by consent took 2.5 s with 16 MB and 0.8 s with 64."""
+    session.execute(text("SELECT set_config('work_mem', :amount, true)"), {"amount": f"{megabytes}MB"})

@@ -26,12 +26,16 @@ from blossom.messaging.rules import caps as caps_rules
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.states import MARKETING_KINDS
+from blossom.platform import db
 from blossom.platform.db import session
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
+
+MEGABYTES = 64
+"""What a statement that reads a whole audience may use: the consents of a million people, hashed."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,7 @@ def _by_consent(shop_id: int, audience: Audience, columns: Sequence[str] = ()) -
     state = func.coalesce(Consent.state, literal(consent.State.NEVER_SUBSCRIBED.value))
     by = (people.c.phone_hash.is_(None), state)
     more = [people.c[name] for name in columns]
+    db.use_memory(MEGABYTES)
     rows = session.execute(
         select(*by, func.count(), *more)
         .select_from(people)
@@ -223,6 +228,7 @@ def sum_up(
     people = people_select.subquery("recipients")
     sized = _sized(compiled)
     sizes = [people.c[f"{name}_size"] for name in sized]
+    db.use_memory(MEGABYTES)
     rows = session.execute(
         select(people.c.phone_country, func.count(), *sizes).group_by(people.c.phone_country, *sizes)
     )

@@ -38,7 +38,7 @@ from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.messaging.rules.states import DispatchState
 from blossom.messaging.service import dispatches
-from blossom.platform import clock, config
+from blossom.platform import clock, config, db
 from blossom.platform.db import rows_changed, session
 from blossom.platform.errors import BlossomError
 from blossom.segments.rules import Audience
@@ -53,7 +53,7 @@ log = structlog.get_logger()
 _SLOT = 1_000_000
 """Batch numbers of the i-th due moment begin at i × this, so that a number tells when its batch is due."""
 
-# The people of one due moment stand together, in order of their contacts, and so do those of a batch.
+# The people of one due moment stand together, and so do those of a batch.
 _BATCHES = text("""
 INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id)
 SELECT :dispatch_id, slot.place * :slot + n, :shop_id, 'pending', slot.due_at,
@@ -154,6 +154,7 @@ def _prepare(dispatch: Dispatch) -> bool:
         held = estimate.estimate_costs(shop.id, audience, compiled, values, price_list, capped).credits
     if held > free:  # said before a million rows are written for nothing
         raise InsufficientCredit(needed=held, available=free)
+    db.use_memory(estimate.MEGABYTES)
     total = _insert_messages(dispatch, audience, due, moments, now)
     _insert_batches(dispatch, moments, total)
     # The wallet last: whoever records a text of this shop waits for it, and the rows above may take a while.
@@ -217,7 +218,7 @@ def _insert_messages(
         place = func.row_number().over(order_by=[slot, people.c.contact_id])
         in_turn = func.row_number().over(partition_by=slot, order_by=people.c.contact_id)
     else:
-        place = in_turn = func.row_number().over(order_by=people.c.contact_id)
+        place = in_turn = func.row_number().over()  # in any order: to sort a million rows would take as long again
     number = cast(slot * _SLOT + (in_turn - 1) // cast(config.current().mitto_batch_size, BigInteger), Integer)
     rows = select(
         literal(message_ids.of_dispatch(dispatch.id).first - 1, BigInteger) + place,
