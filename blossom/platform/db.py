@@ -7,6 +7,7 @@ Jobs named with `queue.enqueue` during a transaction leave for Redis after its c
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -59,7 +60,16 @@ def engine_options(config: Config) -> dict[str, Any]:
         "pool_pre_ping": True,
         "pool_timeout": 10,
         "hide_parameters": True,  # names and texts are parameters, and errors are logged
-        "connect_args": {"prepare_threshold": None, "connect_timeout": 5, "application_name": "blossom"},
+        "connect_args": {
+            "prepare_threshold": None,
+            "connect_timeout": 5,
+            "application_name": "blossom",
+            # A server that vanished without a word is noticed in seconds, not in a quarter of an hour.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
+        },
     }
 
 
@@ -142,8 +152,9 @@ def _connect(engine: Engine) -> psycopg.Connection:
 
 
 def _close(connections: list[psycopg.Connection]) -> None:
-    while connections:
-        connections.pop().close()
+    with contextlib.suppress(IndexError):  # not asked beforehand: another thread may close them too
+        while True:
+            connections.pop().close()
 
 
 def end_request(status: int) -> None:

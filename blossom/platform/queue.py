@@ -84,6 +84,10 @@ def registered() -> dict[str, Callable[..., Any]]:
     return _jobs
 
 
+NO_LIMIT = -1
+"""For a job that ends by itself, and that must not be cut off in the middle of a call."""
+
+
 def enqueue(
     name: str,
     /,

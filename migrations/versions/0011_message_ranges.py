@@ -4,8 +4,10 @@ A message's id becomes its dispatch's × 10,000,000 and its place in it, and a b
 messages stand. What the foreign key to the dispatch held is held by a trigger that looks once a statement. The column
 `contact_id` goes: a message is to a phone, by whose hash the contact is found, as its consent is.
 
-Existing messages get new ids, in the manifests of attempts as well, which takes one transaction and an exclusive lock:
-for databases of before the first release, which are small.
+Existing messages get new ids, in the manifests of attempts as well. The version before can't work on this schema, nor
+this version on the one before, and a worker that is in a call would record it under ids that are no more: so nothing
+may be on its way, all processes have to be stopped, and it is refused otherwise. For databases of before the first
+release.
 
 Revision: 0011
 """
@@ -119,7 +121,20 @@ ALTER TABLE messages ADD CONSTRAINT fk_messages_contact FOREIGN KEY (shop_id, co
 """
 
 
+_STANDSTILL = """
+LOCK TABLE dispatches, batches, attempts;
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM attempts WHERE state IN ('claimed', 'calling'))
+       OR EXISTS (SELECT FROM dispatches WHERE state IN ('preparing', 'sending')) THEN
+        RAISE object_in_use USING MESSAGE =
+            'campaigns are on their way: pause them, wait until no call is open, stop all processes, then try again';
+    END IF;
+END $$;
+"""
+
+
 def upgrade() -> None:
+    op.execute(_STANDSTILL)
     op.execute(_RENUMBER)
     _renumber_manifests()
     op.execute(_LINKS)
@@ -141,4 +156,5 @@ def _renumber_manifests() -> None:
 
 
 def downgrade() -> None:
+    op.execute(_STANDSTILL)
     op.execute(_BACK)

@@ -68,15 +68,17 @@ def zygote() -> Iterator[Lanes]:
 
 @pytest.fixture
 def lanes(committed_app: Flask, committed_outbox: Outbox, zygote: Lanes) -> Iterator[Lanes]:
-    """Lanes on this test's database, Redis and stand-in."""
-    zygote.use(environment(LOG_LEVEL="ERROR"))
+    """Lanes on this test's database, Redis and stand-in, one batch at a time."""
+    zygote.use(environment(LOG_LEVEL="ERROR", BLOSSOM_LANE_THREADS="1"))
     yield zygote
     zygote.use(environment(LOG_LEVEL="ERROR"))  # ends what a failed test has left
 
 
 def last_deed(pid: int) -> str:
     """How far the lane had come: the state of its last attempt, `"none"` if it had made none."""
-    query = text("SELECT state FROM attempts WHERE worker = :worker ORDER BY id DESC LIMIT 1")
+    query = text("""
+        SELECT state FROM attempts WHERE worker = :worker OR worker LIKE :worker || ':%' ORDER BY id DESC LIMIT 1
+    """)
     with db.transaction() as session:
         return str(session.scalar(query, {"worker": f"zygote:{pid}"}) or "none")
 
@@ -87,7 +89,8 @@ def let_leases_pass(*pids: int) -> None:
         session.execute(
             text("""
                 UPDATE attempts SET lease_until = now() - interval '1 second'
-                WHERE state IN ('claimed', 'calling') AND (worker = ANY(:workers) OR :workers = '{}')
+                WHERE state IN ('claimed', 'calling')
+                  AND (substring(worker FROM '^zygote:[0-9]+') = ANY(:workers) OR :workers = '{}')
             """),
             {"workers": [f"zygote:{pid}" for pid in pids]},
         )

@@ -170,7 +170,7 @@ def test_a_child_that_is_killed_is_started_again_and_a_stop_in_a_batch_loses_not
     phones = subscribers(outbox, 400)
     outbox.mitto.configure(latency=1.5)
     dispatch = outbox.start()
-    workers = start("worker", BLOSSOM_LANES="1")
+    workers = start("worker", BLOSSOM_LANES="1", BLOSSOM_LANE_THREADS="1")
     # The attempt is written down before its call: only once Mitto has the texts is it sure that they left.
     until(lambda: attempts("calling") and outbox.mitto.summary()["texts"] == 50, "a worker in its call")
     killed = workers.child("send")
@@ -244,7 +244,9 @@ def test_one_worker_that_is_killed_leaves_the_batches_of_all_its_threads(outbox:
 def test_a_stop_while_the_throttle_waits_gives_the_batch_back_at_once(outbox: Outbox, start: Start) -> None:
     phones = subscribers(outbox, 50)
     dispatch = outbox.start()
-    worker = start("worker", "--queue", "send", MITTO_TEXTS_PER_SECOND="4")  # eleven seconds and a half for a batch
+    worker = start(
+        "worker", "--queue", "send", MITTO_TEXTS_PER_SECOND="4", BLOSSOM_LANE_THREADS="1"
+    )  # eleven seconds and a half for a batch
     until(lambda: list(queue.connection().scan_iter("throttle:*")), "the batch waits for its turn")
     assert len(attempts("claimed")) == 1
     stopped_at = clock.now()
@@ -262,7 +264,7 @@ def test_a_pause_stops_real_workers_within_two_seconds(outbox: Outbox, start: St
     outbox.mitto.configure(latency=0.5)
     dispatch = outbox.start()
     for _ in range(2):
-        start("worker", "--queue", "send")
+        start("worker", "--queue", "send", BLOSSOM_LANE_THREADS="1")
     until(lambda: service.sweep() and len(attempts("calling")) == 2, "two workers in their calls")
     with db.transaction():
         service.pause_dispatch(outbox.shop.id, dispatch.id)

@@ -81,6 +81,19 @@ def test_what_can_be_stored_does_not_reach_the_route(mitto: Mitto, monkeypatch: 
         mitto.send("dlr", raw, {})
 
 
+def test_a_body_that_was_cut_off_is_refused_where_only_a_token_proves_it(mitto: Mitto) -> None:
+    raw = b"msgid=01K1&status=Deliver"  # it ends in the middle of a word, and could be read
+    answer = Client(mitto.app.wsgi_app).post(
+        DLR,
+        data=raw,
+        content_type=FORM,
+        headers={signature.TOKEN_HEADER: TOKEN},
+        environ_overrides={"CONTENT_LENGTH": str(len(raw) + 2)},
+    )
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "incomplete_body")
+    assert receipts() == []
+
+
 @pytest.mark.parametrize("size", ["", "-1", "+5", "１", "five", "1000001"])
 def test_a_body_of_unknown_or_forbidden_size_is_left_to_the_route_unread(app: Flask, size: str) -> None:
     class Unread:

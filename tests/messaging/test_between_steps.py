@@ -216,22 +216,27 @@ def test_a_cancel_does_not_wait_for_a_snapshot_and_nothing_of_that_stays(
     assert outbox.progress(dispatch).state is DispatchState.CANCELLED
 
 
-def test_when_everything_is_refused_the_campaign_fails_after_a_few_texts(outbox: Outbox) -> None:
+def test_bad_numbers_alone_never_end_a_campaign_though_nothing_was_taken_yet(outbox: Outbox) -> None:
+    phones = sorted(subscribers(outbox, 12))
+    outbox.mitto.configure(outcomes={"exact": dict.fromkeys(phones[:11], "invalid")})
+    dispatch = outbox.start()
+    outbox.run()
+    assert outbox.progress(dispatch).state is DispatchState.COMPLETED
+    assert {phone for phone, state in outbox.states(dispatch).items() if state is MessageState.SENT} == {phones[11]}
+
+
+def test_the_culprit_of_a_refused_batch_is_found_before_other_batches_are_tried(outbox: Outbox) -> None:
+    """Depth first: a campaign whose text itself is refused shows so after ten calls, not after all its batches."""
     subscribers(outbox, 200)
     outbox.mitto.configure(faults=[{"kind": "400", "share": 1.0}])
     dispatch = outbox.start()
-    calls: list[None] = []
     with pytest.MonkeyPatch.context() as patch:
-        real = lane._call
-
-        def call(*arguments: Any) -> Any:
-            calls.append(None)
-            return real(*arguments)
-
-        patch.setattr(lane, "_call", call)
+        real, left = lane._lap, iter(range(6))
+        patch.setattr(lane, "_lap", lambda *arguments: real(*arguments) and next(left, None) is not None)
         outbox.run()
+    assert outbox.progress(dispatch).failed == 1, "50, 25, 12, 6, 3, 1"
+    outbox.run()
     assert outbox.progress(dispatch).state is DispatchState.FAILED
-    assert len(calls) <= 40, "split down to single texts, 200 people would be 396 calls"
 
 
 def test_without_redis_a_lane_goes_on_by_itself_when_its_time_is_up(outbox: Outbox) -> None:

@@ -110,7 +110,7 @@ def test_messages_of_before_keep_their_receipts_and_calls_when_they_are_numbered
             VALUES (1, 'ours.myshopify.com', 'Ours', 'Europe/Athens', 'GR', 'Ours', '', '', '{}', false, '20:00',
                     '09:00', now());
             INSERT INTO dispatches (id, shop_id, kind, state, rank, priority, source, trigger, sender, created_at)
-            SELECT id, 1, 'campaign', 'sending', 2, 0, 'Hello', 'campaign', 'Ours', now()
+            SELECT id, 1, 'campaign', 'paused', 2, 0, 'Hello', 'campaign', 'Ours', now()
             FROM unnest('{3,4}'::bigint[]) id;
             INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size)
             SELECT d, n, 1, 'pending', now(), now(), 2 FROM unnest('{3,4}'::bigint[]) d, generate_series(0, 1) n;
@@ -133,6 +133,16 @@ def test_messages_of_before_keep_their_receipts_and_calls_when_they_are_numbered
             """),
             {"manifest": b"".join(entry.pack(message_id, 1, 5, b"12345678") for message_id in (15, 17))},
         )
+    for busy, calm in (
+        ("UPDATE attempts SET state = 'calling'", "UPDATE attempts SET state = 'unknown'"),
+        ("UPDATE dispatches SET state = 'sending'", "UPDATE dispatches SET state = 'paused'"),
+    ):
+        with db.transaction() as session:
+            session.execute(text(busy))
+        with pytest.raises(OperationalError, match="on their way"):
+            upgrade()
+        with db.transaction() as session:
+            session.execute(text(calm))
     upgrade()
     with db.engine().connect() as connection:
         ids = dict(

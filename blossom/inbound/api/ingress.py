@@ -84,14 +84,14 @@ class ReceiptsIngress:
 
 
 def _whole_body(environ: WSGIEnvironment) -> bytes | None:
-    """The body, left in its place for whoever comes next; None, and nothing read, if it has no size or a forbidden one
-    (the route refuses it)."""
+    """The body, left in its place for whoever comes next; None if it has no size or a forbidden one (then nothing
+    was read), or was cut off: the route refuses it."""
     size = environ.get("CONTENT_LENGTH") or ""
     if not (size.isascii() and size.isdigit()) or int(size) > routes.MAX_BODY_BYTES:
         return None
     body: bytes = environ["wsgi.input"].read(int(size))
     environ["wsgi.input"] = BytesIO(body)
-    return body
+    return body if len(body) == int(size) else None
 
 
 def _receipts(body: bytes, environ: WSGIEnvironment) -> list[Receipt] | None:

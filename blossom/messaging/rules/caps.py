@@ -8,7 +8,7 @@ from datetime import timedelta
 DAY, WEEK = timedelta(days=1), timedelta(days=7)
 LONGEST_DISPATCH = timedelta(days=37)
 """How long after it was begun a dispatch's texts may still count: 30 days of pauses and quiet hours, and the
-week of the cap."""
+week of the cap. Texts of a dispatch that is resumed or sent again later than that count for nobody's cap."""
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,7 @@ def tell_owner(dispatch: Dispatch) -> None:
 
 def nudge_lanes() -> None:
     """Wake workers for what is due."""
-    queue.enqueue("messaging.send_lane", queue="send", at_most=config.current().lanes)
+    queue.enqueue("messaging.send_lane", queue="send", at_most=config.current().lanes, timeout_seconds=queue.NO_LIMIT)
 
 
 def _close(dispatch: Dispatch, state: DispatchState) -> int:

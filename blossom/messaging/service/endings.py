@@ -13,7 +13,6 @@ from typing import TypeVar
 import structlog
 import tenacity
 from psycopg.errors import ReadOnlySqlTransaction
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from blossom.messaging.rules.states import MessageState, backoff_seconds
@@ -24,7 +23,7 @@ from blossom.messaging.service.recording import AttemptKey, Outcome
 from blossom.mitto.errors import SendError, SendErrorKind, SendErrorScope
 from blossom.mitto.payloads import BulkAnswer, Refused
 from blossom.platform import clock, config
-from blossom.platform.db import session, transaction
+from blossom.platform.db import transaction
 from blossom.wallet import service as wallet
 
 log = structlog.get_logger()
@@ -73,7 +72,6 @@ def after_error(claim: Claim, composed: Composed, error: SendError) -> None:
             composed.texts[0].message_id, MessageState.FAILED, error=error.code, segments=composed.texts[0].segments
         )
         finish(claim, composed, [refused], attempt_state="refused", code=error.code)
-        until_recorded(lambda: _end_if_hopeless(claim, error))
 
 
 def unconfirmed(composed: Composed) -> list[Outcome]:
@@ -112,22 +110,6 @@ def _refuse_account(claim: Claim, composed: Composed, error: SendError) -> None:
     """The account was refused: nothing of the dispatch can be sent."""
     _return(claim, composed, error, due_at=clock.now(), tries=claim.tries)
     dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
-
-
-_HOPELESS = text("""
-SELECT coalesce(sum(sent + delivered + unconfirmed), 0) = 0 AND coalesce(sum(failed), 0) >= :enough
-FROM batches WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id
-""")
-
-_ENOUGH_REFUSED = 5
-"""Texts refused one by one, and none taken, after which all of a dispatch is: it is not the numbers."""
-
-
-def _end_if_hopeless(claim: Claim, error: SendError) -> None:
-    """End a dispatch of which nothing is taken: else each of its batches would be split down to single texts."""
-    keys = {"shop_id": claim.shop_id, "dispatch_id": claim.dispatch_id, "enough": _ENOUGH_REFUSED}
-    if session.execute(_HOPELESS, keys).scalar_one():
-        dispatches.fail_dispatch(claim.shop_id, claim.dispatch_id, error.code, error.merchant_text)
 
 
 def give_up(claim: Claim, code: str, merchant_text: str, now: datetime) -> None:

@@ -12,6 +12,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -86,15 +87,18 @@ def run_lane(seconds: float | None = None, worker: str | None = None) -> Laps:
 def _run_beside(worker: str, ends_at: float) -> Laps:
     """A further thread of a lane, until nothing is due or the lane's time is up."""
     laps = Laps()
-    while time.monotonic() < ends_at and not stopping.requested() and _lap(worker, laps):
-        pass
+    try:
+        while time.monotonic() < ends_at and not stopping.requested() and _lap(worker, laps):
+            pass
+    except Exception:  # its batch is found by the sweep; the lane's other threads go on
+        log.exception("lane.thread_failed", worker=worker)
     return laps
 
 
 def _wake_another() -> None:
     """There is work: let another lane look, if one is free. When none is, the nudge waits and does no harm."""
     with transaction():
-        queue.enqueue("messaging.send_lane", queue="send", at_most=1)
+        queue.enqueue("messaging.send_lane", queue="send", at_most=1, timeout_seconds=queue.NO_LIMIT)
 
 
 def _lap(worker: str, laps: Laps) -> bool:
@@ -169,30 +173,41 @@ def _send(client: MittoClient, claim: Claim, composed: Composed, later: list[int
 def _begin(claim: Claim, composed: Composed, later: list[int]) -> bool:
     """Write down that the call is about to be made, if it is paid for, on time, and still wanted; else the batch goes
     back. What doesn't fit in the call goes into a batch of its own."""
-    facts, now = composed.facts, clock.now()
+    now = clock.now()
     too_late = _is_too_late(composed, now)
-    cover = funds.Cover()
-    with transaction():
-        begun = not too_late and claiming.begin_call(
-            claim, manifest=composed.manifest(), credits=composed.credits, now=now
-        )
-        begun = begun and _nobody_has_it(claim, composed)
-        if begun:
-            cover = funds.cover(claim, facts.reservation_id, composed.credits)
-        if not begun or cover.missing:
-            # Those whose hours are about to close are put off when they have closed, the others go then.
-            due_at = composed.must_go_by if too_late else now
-            claiming.give_back(claim.attempt_id, outcome="given_back", due_at=due_at, tries=claim.tries, now=now)
-        elif later:
-            recording.move_to_new_batch(
-                claim.dispatch_id, claim.batch_number, later, due_at=now, valid_until=claim.valid_until
+    # Those whose hours are about to close are put off when they have closed, the others go then.
+    due_at = composed.must_go_by if too_late else now
+    give_back = partial(
+        claiming.give_back, claim.attempt_id, outcome="given_back", due_at=due_at, tries=claim.tries, now=now
+    )
+    try:
+        with transaction():
+            begun = not too_late and claiming.begin_call(
+                claim, manifest=composed.manifest(), credits=composed.credits, now=now
             )
-            recording.recount(claim.dispatch_id, claim.batch_number, now=now, close=False)
-    composed.cover_id = cover.reservation_id
-    if cover.missing:
+            if not begun or not _nobody_has_it(claim, composed):
+                give_back()
+                return False
+            if later:
+                recording.move_to_new_batch(
+                    claim.dispatch_id, claim.batch_number, later, due_at=now, valid_until=claim.valid_until
+                )
+                recording.recount(claim.dispatch_id, claim.batch_number, now=now, close=False)
+            cover = funds.cover(claim, composed.facts.reservation_id, composed.credits)  # the wallet last
+            if cover.missing:
+                raise _Unpaid
+            composed.cover_id = cover.reservation_id
+    except _Unpaid:
+        with transaction():
+            give_back()
         with transaction():
             dispatches.stop_for_credit(claim.shop_id, claim.dispatch_id, cover.missing)
-    return begun and not cover.missing
+        return False
+    return True
+
+
+class _Unpaid(Exception):
+    """The call can't be paid for: nothing of its beginning may stay."""
 
 
 def _nobody_has_it(claim: Claim, composed: Composed) -> bool:

@@ -68,7 +68,7 @@ def accept_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | N
     rows = _rows(received, named_shop_id)
     try:
         accepted = (_large if len(rows) > LARGE else _small).call(rows)
-    except (psycopg.OperationalError, psycopg.InterfaceError, WaitedTooLong) as error:
+    except (*_CUT_OFF, psycopg.InterfaceError, WaitedTooLong) as error:
         raise NotStored(type(error).__name__) from error
     _nudge.give()
     return accepted
@@ -111,7 +111,7 @@ def _insert(brought: Sequence[_Rows]) -> list[int]:
     values = _values([row for rows in brought for row in rows])
     try:
         stored = _execute(values)
-    except psycopg.OperationalError:  # a kept connection, from before the server was started again
+    except _CUT_OFF:  # a kept connection, of before
         stored = _execute(values)
     counts = []
     for rows in brought:
@@ -125,6 +125,9 @@ def _execute(values: dict[str, Any]) -> set[str]:
     with db.autocommit() as connection:
         return {fingerprint for (fingerprint,) in connection.execute(_STORE, values)}
 
+
+_CUT_OFF = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
+"""The server was started again, or has become a replica: another connection may do."""
 
 # Three at work at most: so many connections a process may hold beside its pool.
 _small = Combiner[_Rows, int](_insert, faults_of_one=(psycopg.DataError, psycopg.IntegrityError))

@@ -115,11 +115,10 @@ def _send_again(
     now = clock.now()
     hours = timedelta(hours=config.current().reservation_hours)
     first_new = _next_number(dispatch.id)
-    size = config.current().mitto_batch_size
     with session.begin_nested():  # without credit all of it is undone
         session.execute(_AGAIN, {"ids": ids, "state": state.value})
-        for start in range(0, len(ids), size):
-            recording.move_to_new_batch(dispatch.id, chosen[start].batch_number, ids[start : start + size], due_at=now)
+        for batch in _in_batches(ids, config.current().mitto_batch_size):
+            recording.move_to_new_batch(dispatch.id, chosen[0].batch_number, batch, due_at=now)
         for number in sorted({row.batch_number for row in chosen}):
             recording.recount(dispatch.id, number, now=now, close=False)
         dispatches.release_credits(dispatch)
@@ -137,6 +136,20 @@ def _send_again(
     dispatches.nudge_lanes()
     dispatches.tell_owner(dispatch)
     return RetryOutcome(len(ids), dict(left_out), cost)
+
+
+_WIDEST = 20_000
+"""Ids that a batch of texts that are sent again may span: each look at the batch reads all that stand between."""
+
+
+def _in_batches(ids: Sequence[int], size: int) -> list[list[int]]:
+    """Ascending ids in batches of up to `size` that stand near to each other."""
+    batches: list[list[int]] = []
+    for message_id in ids:
+        if not batches or len(batches[-1]) == size or message_id - batches[-1][0] >= _WIDEST:
+            batches.append([])
+        batches[-1].append(message_id)
+    return batches
 
 
 def _next_number(dispatch_id: int) -> int:
