@@ -244,9 +244,8 @@ def test_one_worker_that_is_killed_leaves_the_batches_of_all_its_threads(outbox:
 def test_a_stop_while_the_throttle_waits_gives_the_batch_back_at_once(outbox: Outbox, start: Start) -> None:
     phones = subscribers(outbox, 50)
     dispatch = outbox.start()
-    worker = start(
-        "worker", "--queue", "send", MITTO_TEXTS_PER_SECOND="4", BLOSSOM_LANE_THREADS="1"
-    )  # eleven seconds and a half for a batch
+    # Eleven seconds and a half for a batch.
+    worker = start("worker", "--queue", "send", MITTO_TEXTS_PER_SECOND="4", BLOSSOM_LANE_THREADS="1")
     until(lambda: list(queue.connection().scan_iter("throttle:*")), "the batch waits for its turn")
     assert len(attempts("claimed")) == 1
     stopped_at = clock.now()

@@ -145,9 +145,8 @@ def test_messages_of_before_keep_their_receipts_and_calls_when_they_are_numbered
             session.execute(text(calm))
     upgrade()
     with db.engine().connect() as connection:
-        ids = dict(
-            connection.execute(text("SELECT provider_message_id, message_id FROM provider_messages")).tuples().all()
-        )
+        named = connection.execute(text("SELECT provider_message_id, message_id FROM provider_messages"))
+        ids = {row.provider_message_id: row.message_id for row in named}
         stand = connection.execute(
             text("SELECT dispatch_id, number, first_id, last_id FROM batches ORDER BY 1, 2")
         ).all()
