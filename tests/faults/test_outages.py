@@ -43,6 +43,7 @@ __all__ = ["mitto", "mitto_process"]
 pytestmark = pytest.mark.faults
 
 BATCH = 25
+CALLS = 2 * config.Config.lane_threads  # of two lanes, at once
 CALL_SECONDS = 3.0
 LEASE_SECONDS = 50  # more than one call with all its tries may take
 
@@ -264,7 +265,8 @@ def test_postgres_is_restarted_while_two_lanes_are_in_calls(installation: Instal
     assert installation.enqueue(running)
     taken = installation.mitto.summary
     until(
-        lambda: len(attempts("calling")) == 2 and taken()["texts"] == running.sent() + 2 * BATCH, "two in their calls"
+        lambda: len(attempts("calling")) == CALLS and taken()["texts"] == running.sent() + CALLS * BATCH,
+        "all threads of both lanes are in their calls",
     )
     in_the_air = attempts("calling")
 

@@ -28,6 +28,7 @@ __all__ = ["committed_outbox", "mitto", "mitto_process"]
 pytestmark = pytest.mark.faults
 
 LANES = 2
+CALLS = LANES * config.Config.lane_threads  # at once
 BATCH = 50
 TRIES = 4  # of one claim: a call, and three more after 0.1, 0.5 and 2 s
 TRYING_SECONDS = 2.5
@@ -102,13 +103,13 @@ def test_the_provider_is_down_in_the_middle_of_a_campaign(
     for claimed_at, ended_at, _ in chain.from_iterable(returned.values()):
         assert (ended_at - claimed_at).total_seconds() > TRYING_SECONDS, "nor are the tries of a claim in a hurry"
     busy = sum(code == "provider_busy" for tries in returned.values() for _, _, code in tries)
-    assert 0 < said_503 <= TRIES * (busy + 2 * LANES), "four calls a claim, and no more"  # some claims saw both
+    assert 0 < said_503 <= TRIES * (busy + 2 * CALLS), "four calls a claim, and no more"  # some claims saw both
 
     if seconds < 60:
         rows("UPDATE batches SET due_at = now() WHERE state = 'pending' RETURNING number")
     until(has_ended(outbox, dispatch), "all sent")
     unconfirmed = judge(outbox, dispatch, phones).among(MessageState.UNCONFIRMED)
-    assert len(unconfirmed) <= LANES * BATCH, "no others than those of the calls that were cut off when it went down"
+    assert len(unconfirmed) <= CALLS * BATCH, "no others than those of the calls that were cut off when it went down"
     hear_of_all(outbox)
     verdict = judge(outbox, dispatch, phones)
     assert verdict.among(MessageState.UNCONFIRMED) == set(phones) - set(verdict.taken) <= unconfirmed
