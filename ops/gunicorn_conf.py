@@ -4,6 +4,7 @@ gunicorn itself takes the address from PORT and the number of processes from WEB
 overrides all below. Threads rather than an event loop: as quick here, with a third of the delay at the 99th percentile.
 """
 
+import gc
 import os
 import signal
 import threading
@@ -41,7 +42,11 @@ def _end_with(supervisor):
 
 
 def post_worker_init(worker):
-    """Let open event streams end at once when the process is told to stop; gunicorn itself would wait for them."""
+    """Let open event streams end at once when the process is told to stop; gunicorn itself would wait for them. And let
+    what the app is made of stay: it need not be looked through for garbage after each few hundred new objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     from blossom.platform import stopping
 
     ends_in_order = signal.getsignal(signal.SIGTERM)
