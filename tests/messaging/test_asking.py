@@ -239,6 +239,24 @@ def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox)
     outbox.check_books(dispatch)
 
 
+def test_who_was_asked_about_while_the_call_counted_as_open_is_asked_about_as_soon_as_it_is_lost(
+    outbox: Outbox,
+) -> None:
+    subscribers(outbox, 2)
+    dispatch = outbox.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.endings, "finish", die)
+        with pytest.raises(Lost):
+            outbox.run()
+    outbox.receive_all("Delivered")
+    for seconds in (6, 70, 200):  # within a long lease
+        assert ask(seconds=seconds) == service.orphans.Asked(asked=2, confirmed=0)
+    service.sweep(after_the_lease())
+    assert outbox.progress(dispatch).unconfirmed == 2
+    assert ask(seconds=201).confirmed == 2, "at once, and not minutes later"
+    assert outbox.progress(dispatch).delivered == 2
+
+
 def two_shops(outbox: Outbox, *words: str, **accounts: str) -> list[Dispatch]:
     """Two shops text the same person (the same words, unless told), each from its account; both answers are lost."""
     dispatches = []

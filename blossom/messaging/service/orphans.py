@@ -76,6 +76,19 @@ class Asked:
     confirmed: int = 0
 
 
+_ASK_ANEW = text("""
+UPDATE receipts SET asked_at = NULL, asked_times = 0
+WHERE state = 'orphan' AND received_at >= :since AND asked_times > 0
+""")
+
+
+def ask_anew(since: datetime | None) -> None:
+    """Receipts since then may be of texts that are known to be unconfirmed only now: while their call counted as open,
+    each question was in vain and made the next one later. `since`: when the call began; None: there was none."""
+    if since is not None:
+        session.execute(_ASK_ANEW, {"since": since})
+
+
 def ask_about_orphans() -> Asked:
     """Ask the provider whose texts the unknown ids are: never-asked ids first, then the longest waiting, until all are
     asked or the run's time is up. Ends early when the provider is away or the process is to stop. Manages its
