@@ -150,7 +150,7 @@ def test_twenty_clicks_and_a_job_taken_three_times_make_one_send(
 
 def test_enqueue_while_pausing_sends_once(committed_app: Flask, outbox: Outbox, start: Start) -> None:
     [sending] = several(committed_app, outbox, 1, 400)
-    outbox.mitto.configure(latency=0.02)
+    outbox.mitto.configure(latency=0.25)  # so slow that it lasts as long as the clicks do
     for _ in range(2):
         start("worker", "--queue", "send")
     until(lambda: outbox.progress(sending.dispatch()).sent, "the first texts")
@@ -160,6 +160,7 @@ def test_enqueue_while_pausing_sends_once(committed_app: Flask, outbox: Outbox, 
         assert {status for status, _ in answers} == {200}
         ends[sending.state()] += 1
     assert outbox.progress(sending.dispatch()).finished_at is None, f"it was being sent all the time: {ends}"
+    outbox.mitto.configure(latency=0.0)
     assert sending.click("enqueue")[0] == 200
     until(at_rest, "all sent")
     assert len(rows("SELECT FROM dispatches")) == 1
