@@ -150,7 +150,7 @@ def test_twenty_clicks_and_a_job_taken_three_times_make_one_send(
 
 def test_enqueue_while_pausing_sends_once(committed_app: Flask, outbox: Outbox, start: Start) -> None:
     [sending] = several(committed_app, outbox, 1, 400)
-    outbox.mitto.configure(latency=0.25)  # so slow that it lasts as long as the clicks do
+    outbox.mitto.configure(latency=0.4)  # so slow that it lasts as long as the clicks do
     for _ in range(2):
         start("worker", "--queue", "send")
     until(lambda: outbox.progress(sending.dispatch()).sent, "the first texts")
