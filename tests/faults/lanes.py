@@ -74,13 +74,14 @@ def lanes(committed_app: Flask, committed_outbox: Outbox, zygote: Lanes) -> Iter
     zygote.use(environment(LOG_LEVEL="ERROR"))  # ends what a failed test has left
 
 
-def last_deed(pid: int) -> str:
-    """How far the lane had come: the state of its last attempt, `"none"` if it had made none."""
+def last_deeds(pid: int) -> list[str]:
+    """How far each thread of the lane had come: the state of its last attempt; `"none"` if the lane had made none."""
     query = text("""
-        SELECT state FROM attempts WHERE worker = :worker OR worker LIKE :worker || ':%' ORDER BY id DESC LIMIT 1
+        SELECT DISTINCT ON (worker) state FROM attempts WHERE worker = :worker OR worker LIKE :worker || ':%'
+        ORDER BY worker, id DESC
     """)
     with db.transaction() as session:
-        return str(session.scalar(query, {"worker": f"zygote:{pid}"}) or "none")
+        return list(session.scalars(query, {"worker": f"zygote:{pid}"})) or ["none"]
 
 
 def let_leases_pass(*pids: int) -> None:

@@ -11,7 +11,7 @@ import pytest
 from blossom.messaging.rules.states import MessageState
 from tests.faults.crowds import subscribe
 from tests.faults.judge import hear_of_all, judge
-from tests.faults.lanes import KILLED, Lanes, finish, lanes, last_deed, sweep, zygote
+from tests.faults.lanes import KILLED, Lanes, finish, lanes, last_deeds, sweep, zygote
 from tests.faults.processes import until
 from tests.messaging.conftest import Outbox, committed_outbox, mitto, mitto_process
 from tests.messaging.test_reconciliation import change
@@ -34,7 +34,7 @@ def test_a_worker_that_dies_at_the_worst_place(
     for batch in (1, 3):
         lane = lanes.begin(at=place, batch=batch)
         assert lanes.wait(lane) == KILLED
-        assert last_deed(lane) == deed
+        assert last_deeds(lane) == [deed]
     finish(committed_outbox, dispatch)
     verdict = judge(committed_outbox, dispatch, phones)
     unsure = verdict.among(MessageState.UNCONFIRMED)
@@ -59,7 +59,7 @@ def test_workers_that_sleep_through_their_lease_text_nobody_a_second_time(
     asleep = {lanes.begin(at=place, batch=2, signal=signal.SIGSTOP): deed for place, deed in places.items()}
     for lane, deed in asleep.items():
         until(lambda lane=lane: state_of(lane) == "T", "it sleeps")  # type: ignore[misc]  # its default is its argument
-        assert last_deed(lane) == deed
+        assert last_deeds(lane) == [deed]
     assert sweep(*asleep) == 3
     committed_outbox.run()
     progress = committed_outbox.progress(dispatch)
