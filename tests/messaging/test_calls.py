@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
@@ -248,11 +249,11 @@ def test_the_wallet_is_not_held_while_rows_are_written(outbox: Outbox) -> None:
     locked_early = []
     real = service.snapshot._insert_messages
 
-    def look(*args: object) -> int:
+    def look(*args: Any, **options: Any) -> int:
         locked_early.append(
             db.session.execute(text("SELECT count(*) FROM reservations WHERE state = 'open'")).scalar_one()
         )
-        return real(*args)  # type: ignore[arg-type]
+        return real(*args, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.snapshot, "_insert_messages", look)
