@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ from tests.factories.wallet import create_wallet
 from tests.messaging.conftest import Outbox
 
 
-def subscribers(outbox: Outbox, number: int) -> list[str]:
+def subscribers(outbox: Outbox, number: int, **details: Any) -> list[str]:
     with db.transaction():
-        return [str(create_subscriber(outbox.shop).phone) for _ in range(number)]
+        return [str(create_subscriber(outbox.shop, **details).phone) for _ in range(number)]
 
 
 def test_everybody_who_agreed_is_texted_once_with_their_own_name(outbox: Outbox) -> None:

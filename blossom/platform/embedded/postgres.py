@@ -29,7 +29,6 @@ _SETTINGS = {
     "wal_buffers": "16MB",
     "min_wal_size": "256MB",
     "max_wal_size": "2GB",
-    "wal_compression": "on",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",  # solid-state disks
     "jit": "off",  # compiling costs more than our short queries
