@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-worker_class = "gthread"
+worker_class = "ops.gunicorn_worker.Worker"
 # An open event stream (a progress page) holds a thread and no database connection; the pool bounds those.
 threads = 64
 # The host gives 30 s between SIGTERM and SIGKILL: requests may end, and so do event streams, within 20.

@@ -14,7 +14,7 @@ from blossom.messaging.service.dispatches import (
 from blossom.messaging.service.lane import run_lane
 from blossom.messaging.service.orphans import ask_about_orphans
 from blossom.messaging.service.receipts import apply_receipts
-from blossom.messaging.service.receiving import accept_receipts, store_receipts
+from blossom.messaging.service.receiving import accept_receipts, accept_together, store_receipts
 from blossom.messaging.service.reconciliation import (
     Refreshed,
     reconcile,
@@ -34,6 +34,7 @@ __all__ = [
     "RetryOutcome",
     "Trial",
     "accept_receipts",
+    "accept_together",
     "apply_receipts",
     "ask_about_orphans",
     "cancel_dispatch",

@@ -74,6 +74,19 @@ def accept_receipts(received: Sequence[payloads.Receipt], named_shop_id: int | N
     return accepted
 
 
+def accept_together(brought: Sequence[Sequence[payloads.Receipt]]) -> list[int]:
+    """The same for several webhooks, of few receipts each, by a thread that has them all: how many of each were new.
+
+    When it raises, whatever it is, nothing is said of any of them: `accept_receipts` is to be called for each.
+    """
+    lots = [_rows(received, None) for received in brought]
+    if not any(lots):
+        return [0] * len(lots)
+    counts = _insert(lots)
+    _nudge.give()
+    return counts
+
+
 def fingerprint(receipt: payloads.Receipt, named_shop_id: int | None) -> str:
     """What makes two receipts the same word: whose text, which status, when, which error; and for which shop it came,
     so that one which is refused for naming the wrong shop doesn't pass for the right one's. Hex."""

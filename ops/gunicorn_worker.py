@@ -1,0 +1,318 @@
+"""gunicorn's threaded worker (`gthread`), changed in two places. TLS and HTTP/2 are not for it: a host's router ends both.
+
+**A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half a
+body and stall hold a whole process. Here the loop that waits for connections collects what they send; whoever has not
+sent all of a request within `READ_SECONDS` is answered for what came. What can't be collected (see `_Sent.whole`) is
+read by a thread, for as long at most.
+
+**Receipts are answered many at a time.** Between its thread and the loop a request waits twice for the interpreter's
+lock, and costs gthread ten times what a receipt itself does. So all receipts that came in while one lot was being stored
+are the next lot, for one thread that has nothing else to do: parsed by gunicorn's parser as always, and given together
+to the application (`ReceiptsIngress.together`). What that leaves to others gets a thread as all other requests.
+
+It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml), and
+tests/bad_input/test_wire.py, test_stalled.py and tests/faults/test_web_stops.py show whether a new one still fits.
+"""
+
+import re
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from selectors import EVENT_READ
+
+from gunicorn import util
+from gunicorn.http import wsgi
+from gunicorn.http.unreader import SocketUnreader
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+READ_SECONDS = 20.0
+"""From the first of a request to the last of its body."""
+
+LARGEST = 9_000_000
+"""Bytes of a request that are collected: what is larger the app refuses by its Content-Length."""
+
+ALL_TOGETHER = 64_000_000
+"""Bytes that are collected in a process at once; beyond it, requests are read by their threads."""
+
+LARGEST_HEAD = 65_536
+"""Of a longer one gunicorn need not see more to refuse it."""
+
+LARGEST_IN_A_LOT = 4_096
+"""Bytes of a request whose receipts are stored with those of others. An array takes long; it gets a thread."""
+
+LOT = 100
+"""Requests stored together."""
+
+_RECEIVE = 65_536
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n")
+
+
+class _Sent(bytearray):
+    """What has come of a request. It is read for nothing but when to hand it on: gunicorn's parser judges it."""
+
+    def __init__(self):
+        super().__init__()
+        self.size = None  # of the whole request, once its head is here and says so
+        self.in_chunks = False
+
+    def whole(self):
+        """Whether this is a request, or as much as is to be collected of one."""
+        if self.size is None and not self.in_chunks:
+            end = self.find(b"\r\n\r\n")
+            if end < 0:
+                return len(self) > LARGEST_HEAD
+            self._look_at(bytes(self[: end + 4]).lower())
+        if self.in_chunks:
+            return len(self) > LARGEST or self.endswith(b"0\r\n\r\n")
+        return self.size > LARGEST or len(self) >= self.size
+
+    def _look_at(self, head):
+        length = _LENGTH.search(head)
+        if b"\r\nexpect:" in head:  # it waits for a word of ours before it sends its body
+            self.size = 0
+        elif b"\r\ntransfer-encoding:" in head:
+            self.in_chunks = True
+        else:
+            self.size = len(head) + (int(length[1]) if length else 0)
+
+
+class _Unreader(SocketUnreader):
+    """Reads a connection for no longer than `READ_SECONDS` a request. One that stalls has ended, as far as we go."""
+
+    def __init__(self, sock):
+        super().__init__(sock)
+        self.begin()
+
+    def begin(self, gave_up=False):
+        self._ends_at = None
+        self._gave_up = gave_up  # then nothing more is read, and so no request after this one either
+
+    def chunk(self, size_hint=None):
+        limit = self.sock.gettimeout()  # gunicorn's own, when it reads the rest of a body that nobody wanted
+        if self._gave_up:
+            if limit is not None:
+                raise TimeoutError
+            return b""
+        now = time.monotonic()
+        self._ends_at = self._ends_at or now + READ_SECONDS
+        left = max(self._ends_at - now, 0.001)
+        try:
+            self.sock.settimeout(left if limit is None else min(left, limit))
+            return super().chunk(size_hint)
+        except TimeoutError:
+            self._gave_up = True
+            if limit is not None:
+                raise
+            return b""
+        finally:
+            self.sock.settimeout(limit)
+
+
+class _Connection(TConn):
+    def __init__(self, cfg, sock, client, server):
+        super().__init__(cfg, sock, client, server)
+        self.sent = _Sent()
+        self.read_until = None  # by the monotonic clock, while it is waited for
+
+    def init(self):
+        if not self.initialized:
+            super().init()
+            self.parser.unreader = _Unreader(self.sock)
+
+    def unread(self, sent):
+        """Let the parser read this, as if it came from the socket."""
+        self.init()
+        self.parser.unreader.begin()
+        self.parser.unreader.unread(sent)
+
+
+class _Done:
+    """A future that is done: what `finish_request` asks of one."""
+
+    def __init__(self, stays):
+        self._stays = stays
+
+    def cancelled(self):
+        return False
+
+    def result(self):
+        return self._stays
+
+
+class Worker(ThreadWorker):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._waiting = set()  # connections that have not sent all of a request
+        self._collected = 0  # bytes, of all connections
+        self._looked_at = 0.0  # when `_waiting` was last gone through
+        self._receipts = deque()  # connections whose request waits for the next lot
+        self._storing = False  # whether the thread of receipts is at work
+        self._mutex = threading.Lock()  # over `_storing`
+        self._receiver = None
+        self._together = self._first_line = None
+
+    def init_process(self):
+        self._receiver = ThreadPoolExecutor(1, "receipts")
+        super().init_process()
+
+    def load_wsgi(self):
+        super().load_wsgi()
+        ingress = getattr(self.wsgi, "wsgi_app", None)
+        if hasattr(ingress, "together"):
+            self._together = ingress.together
+            self._first_line = b"POST %s HTTP/1.1\r\n" % ingress.path.encode()
+
+    # Collecting, in the loop's thread.
+
+    def accept(self, listener):
+        try:
+            sock, client = listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        self.nr_conns += 1
+        self._collect(_Connection(self.cfg, sock, client, listener.getsockname()))
+
+    def on_client_socket_readable(self, conn, client):
+        self.poller.unregister(client)
+        self.keepalived_conns.remove(conn)
+        self._collect(conn)
+
+    def _on_more(self, conn, client):
+        self.poller.unregister(client)
+        self._waiting.remove(conn)
+        self._collect(conn)
+
+    def _collect(self, conn):
+        """Take what came on a connection that is in nobody's hands, and see whose turn it is with it."""
+        try:
+            received = conn.sock.recv(_RECEIVE)
+        except BlockingIOError:
+            self._wait_for_more(conn)
+            return
+        except OSError:
+            received = b""
+        if not received and not conn.sent:
+            self._drop(conn)
+            return
+        conn.sent += received
+        self._collected += len(received)
+        if received and not conn.sent.whole() and self._collected < ALL_TOGETHER:
+            self._wait_for_more(conn)
+        elif self._together and self._is_for_a_lot(conn.sent):
+            self._receipts.append(conn)
+        else:
+            self._hand_on(conn, self._taken(conn))
+
+    def _is_for_a_lot(self, sent):
+        return len(sent) == sent.size and sent.size <= LARGEST_IN_A_LOT and sent.startswith(self._first_line)
+
+    def _wait_for_more(self, conn):
+        conn.read_until = conn.read_until or time.monotonic() + READ_SECONDS
+        self._waiting.add(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._on_more, conn))
+
+    def _taken(self, conn):
+        """What was collected of a connection, which is to be in somebody's hands."""
+        sent, conn.sent, conn.read_until = bytes(conn.sent), _Sent(), None
+        self._collected -= len(sent)
+        return sent
+
+    def _hand_on(self, conn, sent, *, stalled=False):
+        """Give the request a thread, which reads on where we ended, unless the client stalls."""
+        conn.unread(sent)
+        if stalled:
+            conn.parser.unreader.begin(gave_up=True)
+        self.enqueue_req(conn)
+
+    def _drop(self, conn):
+        self.nr_conns -= 1
+        conn.close()
+
+    def murder_pending(self):
+        """End the waiting for those who stall, about once a second: for there may be many."""
+        now = time.monotonic()
+        if now < self._looked_at + 1:
+            return
+        self._looked_at = now
+        for conn in [each for each in self._waiting if each.read_until <= now]:
+            self.poller.unregister(conn.sock)
+            self._waiting.remove(conn)
+            if conn.sent:
+                self._hand_on(conn, self._taken(conn), stalled=True)
+            else:
+                self._drop(conn)
+
+    def _cap_keepalive(self, deadline):
+        """The end was asked for: nobody is waited for longer than this."""
+        super()._cap_keepalive(deadline)
+        for conn in self._waiting:
+            conn.read_until = min(conn.read_until, deadline)
+
+    # Receipts, in a thread of their own.
+
+    def wait_for_and_dispatch_events(self, timeout):
+        super().wait_for_and_dispatch_events(timeout)
+        with self._mutex:
+            if self._storing or not self._receipts:
+                return
+            self._storing = True
+        self._receiver.submit(self._store_all)
+
+    def _store_all(self):
+        """Lot after lot, until nobody waits: what came while one was stored is the next."""
+        while True:
+            lot = []
+            with self._mutex:
+                while self._receipts and len(lot) < LOT:
+                    lot.append(self._receipts.popleft())
+                self._storing = bool(lot)
+            if not lot:
+                return
+            stays = {}
+            try:
+                self._answer(lot, stays)
+            except Exception:
+                self.log.exception("Receipts could not be answered together.")
+            self.method_queue.defer(self._after, lot, stays)
+
+    def _answer(self, lot, stays):
+        """Store the receipts of a lot and answer. `stays` gets those that were answered, and whether their connection
+        stays open."""
+        asked = []
+        for conn in lot:
+            try:
+                conn.unread(bytes(conn.sent))
+                conn.sock.setblocking(False)
+                request = next(conn.parser)
+                asked.append((conn, *wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg)))
+            except Exception:  # its own thread meets it again, and says what is to be said
+                self.log.debug("A receipt's request can't be parsed.")
+        answers = self._together([environ for _, _, environ in asked])
+        for (conn, response, _), answer in zip(asked, answers, strict=True):
+            if answer is not None:
+                stays[conn] = False
+                stays[conn] = self._send(conn, response, *answer)
+
+    def _send(self, conn, response, headers, body):
+        """Send a 200 in one piece; whether the connection stays open. Nobody is waited for who doesn't take it."""
+        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+            response.force_close()
+        response.start_response("200 OK", headers)
+        lines = [*response.default_headers(), *(f"{name}: {value}\r\n" for name, value in response.headers), "\r\n"]
+        try:
+            util.write(conn.sock, "".join(lines).encode("latin-1") + body)
+        except OSError:
+            return False
+        return not response.should_close()
+
+    def _after(self, lot, stays):
+        """In the loop's thread again. Who has no answer gets a thread and is judged there from the beginning."""
+        for conn in lot:
+            sent = self._taken(conn)
+            if conn in stays:
+                self.finish_request(conn, _Done(stays[conn]))
+            else:
+                conn.parser, conn.initialized = None, False
+                self._hand_on(conn, sent)
