@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker (`gthread`), changed in two places. TLS and HTTP/2 are not for it: a host's router ends both.
+"""gunicorn's threaded worker (`gthread`), changed in three places. TLS and HTTP/2 are not for it: a host's router ends both.
 
 **A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half a
 body and stall hold a whole process. Here the loop that waits for connections collects what they send; whoever has not
@@ -10,11 +10,14 @@ lock, and costs gthread ten times what a receipt itself does. So all receipts th
 are the next lot, for one thread that has nothing else to do: parsed by gunicorn's parser as always, and given together
 to the application (`ReceiptsIngress.together`). What that leaves to others gets a thread as all other requests.
 
+**Nobody is waited for in the loop.** gthread waits there up to two seconds for each client to close its side.
+
 It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml), and
 tests/bad_input/test_wire.py, test_stalled.py and tests/faults/test_web_stops.py show whether a new one still fits.
 """
 
 import re
+import socket
 import threading
 import time
 from collections import deque
@@ -29,6 +32,12 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 READ_SECONDS = 20.0
 """From the first of a request to the last of its body."""
+
+PARTING_SECONDS = 2.0
+"""For a client to take the last answer and close its side."""
+
+STORE_SECONDS = 10.0
+"""A receipt that waits for the next lot for longer gets a thread: the database hangs, and somebody must say so."""
 
 LARGEST = 9_000_000
 """Bytes of a request that are collected: what is larger the app refuses by its Content-Length."""
@@ -87,14 +96,12 @@ class _Unreader(SocketUnreader):
 
     def begin(self, gave_up=False):
         self._ends_at = None
-        self._gave_up = gave_up  # then nothing more is read, and so no request after this one either
+        self.gave_up = gave_up  # then nothing more is read, and so no request after this one either
 
     def chunk(self, size_hint=None):
-        limit = self.sock.gettimeout()  # gunicorn's own, when it reads the rest of a body that nobody wanted
-        if self._gave_up:
-            if limit is not None:
-                raise TimeoutError
+        if self.gave_up:
             return b""
+        limit = self.sock.gettimeout()  # gunicorn's own, when it reads the rest of a body that nobody wanted
         now = time.monotonic()
         self._ends_at = self._ends_at or now + READ_SECONDS
         left = max(self._ends_at - now, 0.001)
@@ -102,9 +109,7 @@ class _Unreader(SocketUnreader):
             self.sock.settimeout(left if limit is None else min(left, limit))
             return super().chunk(size_hint)
         except TimeoutError:
-            self._gave_up = True
-            if limit is not None:
-                raise
+            self.gave_up = True
             return b""
         finally:
             self.sock.settimeout(limit)
@@ -114,7 +119,7 @@ class _Connection(TConn):
     def __init__(self, cfg, sock, client, server):
         super().__init__(cfg, sock, client, server)
         self.sent = _Sent()
-        self.read_until = None  # by the monotonic clock, while it is waited for
+        self.wait_until = None  # by the monotonic clock: for more of a request, or for the next lot
 
     def init(self):
         if not self.initialized:
@@ -145,8 +150,9 @@ class Worker(ThreadWorker):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._waiting = set()  # connections that have not sent all of a request
+        self._parting = set()  # connections that we have ended, and the client not yet
         self._collected = 0  # bytes, of all connections
-        self._looked_at = 0.0  # when `_waiting` was last gone through
+        self._looked_at = 0.0  # when the two sets were last gone through
         self._receipts = deque()  # connections whose request waits for the next lot
         self._storing = False  # whether the thread of receipts is at work
         self._mutex = threading.Lock()  # over `_storing`
@@ -201,6 +207,7 @@ class Worker(ThreadWorker):
         if received and not conn.sent.whole() and self._collected < ALL_TOGETHER:
             self._wait_for_more(conn)
         elif self._together and self._is_for_a_lot(conn.sent):
+            conn.wait_until = time.monotonic() + STORE_SECONDS
             self._receipts.append(conn)
         else:
             self._hand_on(conn, self._taken(conn))
@@ -209,13 +216,13 @@ class Worker(ThreadWorker):
         return len(sent) == sent.size and sent.size <= LARGEST_IN_A_LOT and sent.startswith(self._first_line)
 
     def _wait_for_more(self, conn):
-        conn.read_until = conn.read_until or time.monotonic() + READ_SECONDS
+        conn.wait_until = conn.wait_until or time.monotonic() + READ_SECONDS
         self._waiting.add(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self._on_more, conn))
 
     def _taken(self, conn):
         """What was collected of a connection, which is to be in somebody's hands."""
-        sent, conn.sent, conn.read_until = bytes(conn.sent), _Sent(), None
+        sent, conn.sent, conn.wait_until = bytes(conn.sent), _Sent(), None
         self._collected -= len(sent)
         return sent
 
@@ -230,25 +237,81 @@ class Worker(ThreadWorker):
         self.nr_conns -= 1
         conn.close()
 
+    def finish_request(self, conn, fs):
+        try:
+            stays = fs.result()
+        except BaseException:  # gunicorn's own has seen to it
+            stays = False
+        if stays:
+            super().finish_request(conn, fs)
+        else:
+            self._part_from(conn)
+
+    def _part_from(self, conn):
+        """Close a connection as RFC 9112 (9.6) has it: we say that nothing more comes, and read on until the client has
+        heard the last of it. gunicorn does that in the loop's thread, where one client holds up all others for 2 s."""
+        try:
+            conn.sock.setblocking(False)
+            conn.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._drop(conn)
+            return
+        conn.wait_until = time.monotonic() + PARTING_SECONDS
+        self._parting.add(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._on_last_words, conn))
+
+    def _on_last_words(self, conn, client):
+        try:
+            if client.recv(_RECEIVE):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self._end_parting(conn)
+
+    def _end_parting(self, conn):
+        self._parting.remove(conn)
+        self.poller.unregister(conn.sock)
+        self._drop(conn)
+
+    def _keepalive_after(self, conn, keepalive):
+        """Never after a request that stalled: where its successor would begin is unknown."""
+        unreader = conn.parser.unreader
+        stays = super()._keepalive_after(conn, keepalive and not unreader.gave_up)
+        return stays and not unreader.gave_up  # the rest of an unwanted body may have stalled as well
+
     def murder_pending(self):
         """End the waiting for those who stall, about once a second: for there may be many."""
         now = time.monotonic()
         if now < self._looked_at + 1:
             return
         self._looked_at = now
-        for conn in [each for each in self._waiting if each.read_until <= now]:
+        for conn in [each for each in self._parting if each.wait_until <= now]:
+            self._end_parting(conn)
+        for conn in [each for each in self._waiting if each.wait_until <= now]:
             self.poller.unregister(conn.sock)
             self._waiting.remove(conn)
             if conn.sent:
                 self._hand_on(conn, self._taken(conn), stalled=True)
             else:
                 self._drop(conn)
+        for conn in self._take_overdue(now):
+            self._hand_on(conn, self._taken(conn))
+
+    def _take_overdue(self, now):
+        """Receipts that no lot has had room for."""
+        overdue = []
+        with self._mutex:
+            while self._receipts and self._receipts[0].wait_until <= now:
+                overdue.append(self._receipts.popleft())
+        return overdue
 
     def _cap_keepalive(self, deadline):
         """The end was asked for: nobody is waited for longer than this."""
         super()._cap_keepalive(deadline)
         for conn in self._waiting:
-            conn.read_until = min(conn.read_until, deadline)
+            conn.wait_until = min(conn.wait_until, deadline)
 
     # Receipts, in a thread of their own.
 
@@ -289,6 +352,7 @@ class Worker(ThreadWorker):
                 asked.append((conn, *wsgi.create(request, conn.sock, conn.client, conn.server, self.cfg)))
             except Exception:  # its own thread meets it again, and says what is to be said
                 self.log.debug("A receipt's request can't be parsed.")
+        self.nr += len(asked)
         answers = self._together([environ for _, _, environ in asked])
         for (conn, response, _), answer in zip(asked, answers, strict=True):
             if answer is not None:

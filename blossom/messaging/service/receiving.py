@@ -142,7 +142,7 @@ def _execute(values: dict[str, Any]) -> set[str]:
 _CUT_OFF = (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction)
 """The server was started again, or has become a replica: another connection may do."""
 
-# Three at work at most: so many connections a process may hold beside its pool.
+# Three at work at most, and one of `accept_together`: so many connections a process may hold beside its pool.
 _small = Combiner[_Rows, int](_insert, faults_of_one=(psycopg.DataError, psycopg.IntegrityError))
 _large = Combiner[_Rows, int](_insert, at_once=2, most=1)
 

@@ -1,0 +1,174 @@
+"""Clients that stall, dawdle or never hang up, at a real `blossom web`: they hold up nobody but themselves."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import orjson
+import pytest
+import requests
+
+from blossom.mitto import signature
+from tests.bad_input.site import Site, start
+from tests.conftest import Services
+
+SECRET = "slow-secret"
+MANY = 80
+"""More than a web process has threads."""
+
+AT_ONCE = 2.0
+"""Seconds within which a well-behaved client is to be answered; the slow ones are given up after 3."""
+
+HALVES = {
+    "half a body": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    "half a large body": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b" " * 70_000,
+    "half a receipt": b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    "half its chunks": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "half a head": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-",
+    "nothing": b"",
+}
+
+
+@pytest.fixture(scope="module")
+def site(services: Services, template_database: str) -> Iterator[Site]:
+    settings = {"GUNICORN_CMD_ARGS": "--worker-class tests.bad_input.impatient.Worker", "MITTO_HMAC_SECRET": SECRET}
+    with start(services, template_database, **settings) as started:
+        yield started
+
+
+def connect(site: Site, sent: bytes = b"") -> socket.socket:
+    opened = socket.create_connection(("127.0.0.1", site.port), timeout=20)
+    opened.sendall(sent)
+    return opened
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that is said until the other side ends it."""
+    with contextlib.suppress(ConnectionResetError):
+        return b"".join(iter(lambda: connection.recv(65_536), b""))
+    return b""
+
+
+def answered_in(site: Site) -> float:
+    began = time.monotonic()
+    assert requests.get(f"http://127.0.0.1:{site.port}/healthz", timeout=30).ok
+    return time.monotonic() - began
+
+
+def receipt(number: int, *, secret: str = SECRET, body: bytes | None = None, head: str = "") -> bytes:
+    body = body if body is not None else orjson.dumps({"messageId": f"01K{number}", "deliveryStatus": "Delivered"})
+    lines = [
+        "POST /webhooks/mitto/dlr HTTP/1.1",
+        "Host: x",
+        f"X-Mitto-Signature: {signature.sign(body, secret)}",
+        f"Content-Length: {len(body)}",
+        *([head] if head else []),
+    ]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def answers(connection: socket.socket, number: int) -> list[tuple[int, dict[str, object]]]:
+    """So many answers of one connection: status, and what its JSON says."""
+    found, file = [], connection.makefile("rb")
+    for _ in range(number):
+        status = int(file.readline().split()[1])
+        headers = dict(line.strip().lower().split(b": ", 1) for line in iter(file.readline, b"\r\n"))
+        found.append((status, orjson.loads(file.read(int(headers[b"content-length"])))))
+    return found
+
+
+@pytest.mark.parametrize("what", HALVES)
+def test_many_that_stall_hold_up_nobody_and_are_told_so_in_the_end(site: Site, what: str) -> None:
+    with contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(connect(site, HALVES[what])) for _ in range(MANY)]
+        assert answered_in(site) < AT_ONCE
+        began = time.monotonic()
+        said = [heard(each) for each in stalled]
+    assert time.monotonic() - began < 10
+    if what in ("half a head", "nothing"):
+        assert set(said) == {b""}
+    else:
+        assert all(b" 400 " in each[:16] and b"incomplete_body" in each for each in said), said[0]
+
+
+def test_many_that_never_hang_up_after_their_answer_hold_up_nobody(site: Site) -> None:
+    farewell = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with contextlib.ExitStack() as stack:
+        for each in [stack.enter_context(connect(site, farewell)) for _ in range(MANY)]:
+            assert b" 200 " in heard(each)[:16]
+        assert answered_in(site) < AT_ONCE
+
+
+def test_one_that_asks_before_it_sends_and_then_stalls_is_given_up_too(site: Site) -> None:
+    asks = b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
+    with connect(site, asks) as connection:
+        assert heard(connection).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+
+
+def test_what_comes_in_pieces_is_answered_as_what_comes_whole(site: Site) -> None:
+    whole = receipt(1)
+    with connect(site) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(len(whole)):
+            connection.sendall(whole[place : place + 1])
+        assert answers(connection, 1) == [(200, {"ok": True, "accepted": 1, "repeated": 0, "refused": []})]
+
+
+def test_requests_sent_in_a_row_are_answered_in_their_order(site: Site) -> None:
+    row = receipt(11) + receipt(12) + b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" + receipt(11) + receipt(13)
+    with connect(site, row) as connection:
+        found = answers(connection, 5)
+        connection.sendall(receipt(14))
+        found += answers(connection, 1)
+    assert [status for status, _ in found] == [200] * 6
+    assert [told.get("accepted") for _, told in found] == [1, 1, None, 0, 1, 1]
+
+
+def test_each_receipt_of_a_lot_gets_its_own_answer(site: Site) -> None:
+    """Good ones, repeats, forged ones, nonsense and what the database refuses, all at once over many connections."""
+    kinds = [
+        (lambda n: receipt(1000 + n), 200, "accepted", 1),
+        (lambda n: receipt(1), 200, "repeated", 1),
+        (lambda n: receipt(2000 + n, secret="another"), 401, "code", "unproven"),
+        (lambda n: receipt(n, body=b"nonsense"), 400, "code", "unreadable"),
+        (lambda n: receipt(3000 + n, head="X-Request-Id: mine"), 200, "accepted", 1),
+        (lambda n: receipt(4000 + n, head="X Bad: a"), 400, None, None),
+    ]
+
+    def ask(number: int) -> tuple[int, bytes]:
+        make, *_ = kinds[number % len(kinds)]
+        with connect(site, receipt(1)) as connection:
+            answers(connection, 1)
+            connection.sendall(make(number).replace(b"Host: x", b"Host: x\r\nConnection: close", 1))
+            said = heard(connection)
+        return int(said.split()[1]), said
+
+    with ThreadPoolExecutor(24) as pool:
+        found = list(pool.map(ask, range(120)))
+    for number, (status, said) in enumerate(found):
+        _, wanted, name, value = kinds[number % len(kinds)]
+        assert status == wanted, said
+        if name:
+            assert orjson.loads(said.partition(b"\r\n\r\n")[2])[name] == value
+
+
+def test_a_receipt_s_answer_is_that_of_the_ordinary_way(site: Site) -> None:
+    """HTTP/1.0 gets a thread."""
+    with connect(site, receipt(7, head="X-Request-Id: the-request\r\nConnection: close")) as connection:
+        short = heard(connection)
+    ordinary = receipt(8, head="X-Request-Id: the-request\r\nConnection: close").replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    with connect(site, ordinary) as connection:
+        long = heard(connection)
+    assert b"x-request-id: the-request" in short.lower()
+    undated = [[line for line in each.split(b"\r\n") if not line.startswith(b"Date: ")] for each in (short, long)]
+    assert undated[0][1:] == undated[1][1:]
+
+
+def test_after_all_that_nothing_broke_on_our_side(site: Site) -> None:
+    assert answered_in(site) < AT_ONCE
+    assert "Traceback" not in site.output.read_text()
+    assert [line for line in site.log() if line.get("event") == "request.failed"] == []
