@@ -1,19 +1,20 @@
-"""gunicorn's threaded worker (`gthread`), changed in three places. TLS and HTTP/2 are not for it: a host's router ends both.
+"""gunicorn's threaded worker (`gthread`), changed in three places. Without TLS and HTTP/2: a host's router ends both.
 
-**A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half a
-body and stall hold a whole process. Here the loop that waits for connections collects what they send; whoever has not
-sent all of a request within `READ_SECONDS` is answered for what came. What can't be collected (see `_Sent.whole`) is
-read by a thread, for as long at most.
+**A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half
+a body and stall hold a whole process. Here the loop that waits for connections collects what they send; whoever has not
+sent all of a request within `READ_SECONDS` is answered for what came. What can't be collected (`_Sent`) is read by its
+thread, for as long at most.
 
-**Receipts are answered many at a time.** Between its thread and the loop a request waits twice for the interpreter's
-lock, and costs gthread ten times what a receipt itself does. So all receipts that came in while one lot was being stored
-are the next lot, for one thread that has nothing else to do: parsed by gunicorn's parser as always, and given together
-to the application (`ReceiptsIngress.together`). What that leaves to others gets a thread as all other requests.
+**Receipts are answered many at a time.** A thread for each costs far more than the receipt, since it waits twice for the
+interpreter's lock. So those that came while one lot was being stored are the next lot, for one thread that does nothing
+else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`). What
+that leaves to others gets a thread as any request does.
 
-**Nobody is waited for in the loop.** gthread waits there up to two seconds for each client to close its side.
+**Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side.
 
-It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml), and
-tests/bad_input/test_wire.py, test_stalled.py and tests/faults/test_web_stops.py show whether a new one still fits.
+It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml); whether a new one still
+fits, tests/bad_input/test_wire.py, test_slow_clients.py and tests/faults/test_web_stops.py show. Why it is so:
+docs/decisions/0017-web-worker.md.
 """
 
 import re

@@ -25,7 +25,8 @@ AT_ONCE = 2.0
 
 HALVES = {
     "half a body": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
-    "half a large body": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + b" " * 70_000,
+    "half a large body": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
+    + b" " * 70_000,
     "half a receipt": b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     "half its chunks": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
     "half a head": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-",

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import text
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client, EnvironBuilder, TestResponse
 
 from blossom.inbound.api import ReceiptsIngress
 from blossom.messaging import service as messaging
@@ -30,6 +30,9 @@ from tests.factories.shops import create_shop
 from tests.faults.processes import until
 from tests.inbound.conftest import FORM, SECRET, TOKEN, Mitto, a_receipt, receipts
 from tests.services import POOLED
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 DLR = "/webhooks/mitto/dlr"
 
@@ -79,6 +82,53 @@ def test_what_can_be_stored_does_not_reach_the_route(mitto: Mitto, monkeypatch: 
     assert mitto.send("dlr", raw, {signature.TOKEN_HEADER: TOKEN}, content_type="application/json").status_code == 200
     with pytest.raises(AssertionError):
         mitto.send("dlr", raw, {})
+
+
+def request_for(raw: bytes, secret: str = SECRET, path: str = DLR) -> WSGIEnvironment:
+    headers = {"X-Mitto-Signature": signature.sign(raw, secret), "X-Request-Id": "the-request"}
+    return EnvironBuilder(path, method="POST", data=raw, headers=headers, content_type="application/json").get_environ()
+
+
+def test_together_each_gets_the_answer_that_it_would_have_got_alone(mitto: Mitto) -> None:
+    raws = [orjson.dumps(body) for body in (a_receipt("01K1"), a_receipt("01K1"), [a_receipt("01K2"), a_receipt()], [])]
+    mitto.post("dlr", a_receipt("01K9"))
+    answers = ingress(mitto.app).together([request_for(raw) for raw in [*raws, orjson.dumps(a_receipt("01K9"))]])
+    told = [orjson.loads(answer[1]) for answer in answers if answer is not None]
+    assert [(each["accepted"], each["repeated"]) for each in told] == [(1, 0), (0, 1), (2, 0), (0, 0), (0, 1)]
+    repeated = ingress(mitto.app).together([request_for(raw) for raw in raws])
+    for raw, answer in zip(raws, repeated, strict=True):
+        _, long = both(mitto.app, raw)
+        assert answer is not None
+        assert answer[1] == long.data
+        assert sorted(answer[0]) == sorted(long.headers)
+
+
+def test_together_what_is_refused_alone_is_left_to_be_called_for(mitto: Mitto) -> None:
+    good, bad = orjson.dumps(a_receipt()), b"nonsense"
+    asked = [
+        request_for(good, secret="another"),
+        request_for(bad),
+        request_for(good),
+        request_for(good, path=f"{DLR}/ours"),
+        request_for(good, path=f"{DLR}?shop=ours"),
+    ]
+    answers = ingress(mitto.app).together(asked)
+    assert [answer is not None for answer in answers] == [False, False, True, False, False]
+    assert len(receipts()) == 1
+
+
+def test_together_a_fault_stores_nothing_and_each_is_to_be_called_for(
+    committed_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone, only the one fails whose fault it is (below)."""
+    real = receiving.accept_together
+    bad = [Receipt("never\0stored", "Sent")]
+    monkeypatch.setattr(messaging, "accept_together", lambda brought: real([*brought, bad]))
+    asked = [request_for(orjson.dumps(a_receipt(name))) for name in ("01K1", "01K2")]
+    assert ingress(committed_app).together(asked) == [None, None]
+    assert count("receipts") == 0
+    monkeypatch.undo()
+    assert None not in ingress(committed_app).together(asked)
 
 
 def test_a_body_that_was_cut_off_is_refused_where_only_a_token_proves_it(mitto: Mitto) -> None:

@@ -1,0 +1,182 @@
+"""A web process that is told to stop answers what it has begun and ends soon, whatever is open; and one that is killed
+leaves nothing behind."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import orjson
+import psutil
+import pytest
+import requests
+from flask import Flask
+from sqlalchemy import text
+
+from blossom.mitto import signature
+from blossom.platform import config, db, passes
+from tests.factories.campaigns import create_sending, make_ready
+from tests.factories.shops import create_shop
+from tests.faults.processes import Forks, Process, until
+
+SECRET = "stop-secret"
+
+SOON = 10.0
+"""Seconds; a host gives 30. What stalls is waited for 2 s, and a client that doesn't hang up for 2 more."""
+
+HALVES = (
+    b"",
+    b"GET /healthz HTTP/1.1\r\nHo",
+    b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
+    b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+)
+
+
+@dataclass
+class Web:
+    process: Process
+    port: int
+
+    def connect(self, sent: bytes = b"") -> socket.socket:
+        opened = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        opened.sendall(sent)
+        return opened
+
+    def answers(self) -> bool:
+        with contextlib.suppress(requests.RequestException):
+            return requests.get(f"http://127.0.0.1:{self.port}/healthz", timeout=10).ok
+        return False
+
+    def gunicorn(self) -> tuple[psutil.Process, psutil.Process]:
+        """The master, and its one process."""
+        [master] = self.process.children()
+        [worker] = master.children()
+        return master, worker
+
+
+@pytest.fixture
+def web(committed_app: Flask, forks: Forks) -> Iterator[Web]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = Process("web", "--port", str(port), forks=forks, MITTO_HMAC_SECRET=SECRET)
+    made = Web(process, port)
+    try:
+        until(made.answers, "the web process answers")
+        yield made
+    finally:
+        process.end()
+
+
+def a_stream() -> bytes:
+    """The request for the events of a campaign that is going out, and whose page stays open."""
+    with db.transaction():
+        shop = create_shop()
+        make_ready(shop)
+        campaign = create_sending(shop)
+        link = urlsplit(passes.link(config.current(), shop.id, f"campaigns/{campaign.id}"))
+    return f"GET {link.path}/events?{link.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def receipt(name: str) -> bytes:
+    body = orjson.dumps({"messageId": name, "deliveryStatus": "Delivered"})
+    head = f"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nX-Mitto-Signature: {signature.sign(body, SECRET)}\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def heard(connection: socket.socket) -> bytes:
+    """All that is said until the other side ends it."""
+    parts = []
+    with contextlib.suppress(ConnectionError):
+        while part := connection.recv(65_536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def answer_of(connection: socket.socket, end: bytes) -> bytes:
+    """One answer, which ends like this; or what there was of it when the other side hung up."""
+    answer = b""
+    while not answer.endswith(end) and (part := connection.recv(65_536)):
+        answer += part
+    return answer
+
+
+def stored() -> set[str]:
+    with db.transaction() as session:
+        return set(session.scalars(text("SELECT provider_message_id FROM receipts")))
+
+
+def test_told_to_stop_it_answers_what_it_has_begun_and_waits_for_nobody_else(web: Web) -> None:
+    asks_for_events = a_stream()
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(web.connect(asks_for_events)) for _ in range(3)]
+        for each in streams:
+            assert b"text/event-stream" in each.recv(65_536)
+        kept = [stack.enter_context(web.connect(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")) for _ in range(3)]
+        for each in kept:
+            assert answer_of(each, b'{"ok":true}\n').startswith(b"HTTP/1.1 200 ")
+        halves = [stack.enter_context(web.connect(sent)) for sent in HALVES]
+        with ThreadPoolExecutor(1) as pool:
+            with db.engine().begin() as connection:
+                connection.execute(text("LOCK TABLE receipts IN SHARE MODE"))
+                begun = [stack.enter_context(web.connect(receipt(f"01K{number}"))) for number in range(3)]
+                waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'receipts'::regclass"
+                until(lambda: connection.execute(text(waits)).scalar_one(), "a receipt waits to be stored")
+                took = pool.submit(web.process.terminate)
+                for each in streams:
+                    assert heard(each).endswith(b"0\r\n\r\n"), "a stream was cut"
+            answers = [heard(each) for each in begun]
+            assert took.result() < SOON
+        assert [answer[:16] for answer in answers] == [b"HTTP/1.1 200 OK\r"] * 3
+        assert stored() == {"01K0", "01K1", "01K2"}
+        assert [heard(each) for each in kept] == [b""] * 3
+        assert all(answer == b"" or b" 400 " in answer[:16] for answer in map(heard, halves))
+    assert "Traceback" not in web.process.output()
+
+
+def test_told_to_stop_while_receipts_pour_in_it_has_stored_each_that_it_acknowledged(web: Web) -> None:
+    numbers, acknowledged, garbled = itertools.count(), list[str](), list[bytes]()
+    flows = threading.Event()
+
+    def knock() -> None:
+        with contextlib.suppress(ConnectionError), web.connect() as connection:
+            while True:
+                name = f"01K{next(numbers)}"
+                connection.sendall(receipt(name))
+                answer = answer_of(connection, b'"refused":[]}')
+                if not answer:
+                    return
+                if not answer.startswith(b"HTTP/1.1 200 ") or answer.count(b"HTTP/1.1") != 1:
+                    garbled.append(answer)
+                acknowledged.append(name)
+                if len(acknowledged) > 1000:
+                    flows.set()
+
+    with ThreadPoolExecutor(16) as pool:
+        knocking = [pool.submit(knock) for _ in range(16)]
+        assert flows.wait(60)
+        assert web.process.terminate() < SOON
+        for each in knocking:
+            each.result(10)
+    assert garbled == []
+    assert set(acknowledged) <= stored()
+
+
+def test_one_that_is_killed_is_replaced_and_nothing_outlives_the_command(web: Web) -> None:
+    _, worker = web.gunicorn()
+    worker.kill()
+    until(lambda: web.gunicorn()[1].pid != worker.pid and web.answers(), "another has taken its place")
+
+    family = web.gunicorn()
+    psutil.Process(web.process.pid).send_signal(signal.SIGKILL)
+    began = time.monotonic()
+    _, left = psutil.wait_procs(family, timeout=SOON)
+    assert left == [], f"after {time.monotonic() - began:.0f} s it still holds its port"
