@@ -5,10 +5,10 @@ a body and stall hold a whole process. Here the loop that waits for connections 
 sent all of a request within `READ_SECONDS` is answered for what came. What can't be collected (`_Sent`) is read by its
 thread, for as long at most.
 
-**Receipts are answered many at a time.** A thread for each costs far more than the receipt, since it waits twice for the
-interpreter's lock. So those that came while one lot was being stored are the next lot, for one thread that does nothing
-else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`). What
-that leaves to others gets a thread as any request does.
+**Receipts are answered many at a time.** A thread for each costs far more than the receipt, since it waits twice for
+the interpreter's lock. So those that came while one lot was being stored are the next lot, for one thread that does
+nothing else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`).
+What that leaves to others gets a thread as any request does.
 
 **Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side.
 
@@ -244,6 +244,7 @@ class Worker(ThreadWorker):
         except BaseException:  # gunicorn's own has seen to it
             stays = False
         if stays:
+            conn.parser.unreader.begin()
             super().finish_request(conn, fs)
         else:
             self._part_from(conn)

@@ -90,7 +90,10 @@ def request_for(raw: bytes, secret: str = SECRET, path: str = DLR) -> WSGIEnviro
 
 
 def test_together_each_gets_the_answer_that_it_would_have_got_alone(mitto: Mitto) -> None:
-    raws = [orjson.dumps(body) for body in (a_receipt("01K1"), a_receipt("01K1"), [a_receipt("01K2"), a_receipt()], [])]
+    raws = [
+        orjson.dumps(body)
+        for body in (a_receipt("01K1"), a_receipt("01K1"), [a_receipt("01K2"), a_receipt("01K3")], [])
+    ]
     mitto.post("dlr", a_receipt("01K9"))
     answers = ingress(mitto.app).together([request_for(raw) for raw in [*raws, orjson.dumps(a_receipt("01K9"))]])
     told = [orjson.loads(answer[1]) for answer in answers if answer is not None]

@@ -74,9 +74,9 @@ class ReceiptsIngress:
         return [body]
 
     def together(self, environs: Sequence[WSGIEnvironment]) -> list[Answer | None]:
-        """The same for several requests at once, in one statement and one commit: an answer of 200 for each, or None for
-        one that is to be called for. A server that has several at hand saves them a thread each (ops/gunicorn_worker.py).
-        """
+        """The same for several requests at once, in one statement and one commit: an answer of 200 for each, or None
+        for one that is to be called for. So a server that has several at hand saves a thread for each
+        (ops/gunicorn_worker.py)."""
         began_at = time.perf_counter()
         brought = [_receipts(environ) if _may_be_answered(environ) else None for environ in environs]
         taken = [receipts for receipts in brought if receipts is not None]
