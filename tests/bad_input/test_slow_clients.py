@@ -11,10 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 import orjson
 import pytest
 import requests
+from sqlalchemy import text
 
 from blossom.mitto import signature
+from blossom.platform import db
 from tests.bad_input.site import Site, start
 from tests.conftest import Services
+from tests.faults.processes import until
 
 SECRET = "slow-secret"
 MANY = 80
@@ -155,6 +158,20 @@ def test_each_receipt_of_a_lot_gets_its_own_answer(site: Site) -> None:
         assert status == wanted, said
         if name:
             assert orjson.loads(said.partition(b"\r\n\r\n")[2])[name] == value
+
+
+def test_a_receipt_that_no_lot_has_room_for_goes_its_own_way(site: Site) -> None:
+    """The database hangs: without a thread of its own nobody would ever be told so."""
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'receipts'::regclass")
+    with contextlib.ExitStack() as stack:
+        with site.app.app_context(), db.engine().begin() as held:
+            held.execute(text("LOCK TABLE receipts IN SHARE MODE"))
+            first = stack.enter_context(connect(site, receipt(21)))
+            until(lambda: held.execute(waiting).scalar_one() == 1, "the first is being stored, and can't")
+            second = stack.enter_context(connect(site, receipt(22)))
+            until(lambda: held.execute(waiting).scalar_one() == 2, "the second is tried by a thread", 10)
+            assert answered_in(site) < AT_ONCE
+        assert [answers(each, 1)[0][0] for each in (first, second)] == [200, 200]
 
 
 def test_a_receipt_s_answer_is_that_of_the_ordinary_way(site: Site) -> None:
