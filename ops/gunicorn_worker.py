@@ -156,7 +156,7 @@ class Worker(ThreadWorker):
         self._looked_at = 0.0  # when the two sets were last gone through
         self._receipts = deque()  # connections whose request waits for the next lot
         self._storing = False  # whether the thread of receipts is at work
-        self._mutex = threading.Lock()  # over `_storing`
+        self._mutex = threading.Lock()  # over `_storing`, and who takes from `_receipts`
         self._receiver = None
         self._together = self._first_line = None
 
