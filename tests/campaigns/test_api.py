@@ -257,6 +257,19 @@ def test_the_preview_says_whom_it_reaches_and_what_it_costs(client: ApiClient, o
 def test_the_preview_of_what_cannot_be_sent_says_why(client: ApiClient, ours: Shop, overrides: Any, code: str) -> None:
     preview = client.get(f"/api/campaigns/{create_campaign(ours, **overrides).id}/preview").get_json()
     assert (preview["canSend"], preview["reasons"][0]["code"]) == (False, code)
+    figures = ("recipientCount", "estimatedCost", "segmentsTotal", "segmentsMin", "segmentsMax")
+    assert {name: preview[name] for name in figures} == dict.fromkeys(figures), "nobody has counted them"
+    assert (preview["leftOut"], preview["costByCountry"], preview["putOff"]) == ({}, [], [])
+
+
+def test_the_preview_of_what_reaches_nobody_knows_that_and_no_size_of_a_text(
+    client: ApiClient, session: Session, ours: Shop
+) -> None:
+    session.execute(text("UPDATE consents SET state = 'opted_out'"))
+    preview = client.get(f"/api/campaigns/{create_campaign(ours).id}/preview").get_json()
+    assert (preview["canSend"], preview["reasons"][0]["code"]) == (False, "no_recipients")
+    assert (preview["recipientCount"], preview["estimatedCost"], preview["segmentsTotal"]) == (0, 0, 0)
+    assert (preview["segmentsMin"], preview["segmentsMax"]) == (None, None)
 
 
 # --- sent

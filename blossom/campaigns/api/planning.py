@@ -147,7 +147,10 @@ def unschedule_campaign(caller: Principal, campaign_id: int) -> CampaignAnswer:
     scope="campaigns:read",
     answer=CampaignPreviewAnswer,
     summary="What sending it would reach and cost",
-    description="With a faulty text, or nobody chosen, nothing can be counted: `canSend` is false and says why.",
+    description=(
+        "With a faulty text, or nobody chosen, nothing can be counted: `canSend` is false, `reasons` say why, numbers are"
+        " null and lists empty."
+    ),
     answer_example=PREVIEW,
 )
 def preview_campaign(caller: Principal, campaign_id: int) -> CampaignPreviewAnswer:

@@ -110,8 +110,8 @@ def preview_answer(preview: Preview) -> CampaignPreviewAnswer:
         left_out=preview.left_out,
         estimated_cost=expected.credits,
         segments_total=expected.segments,
-        segments_min=min(sizes, default=0),
-        segments_max=max(sizes, default=0),
+        segments_min=min(sizes, default=None),
+        segments_max=max(sizes, default=None),
         cost_by_country=[
             CountryCostAnswer(
                 country=cost.country, recipients=cost.recipients, segments=cost.segments, credits=cost.credits
@@ -143,12 +143,12 @@ def preview_answer(preview: Preview) -> CampaignPreviewAnswer:
 def refused_preview(reasons: list[ReasonAnswer], credit: Balance) -> CampaignPreviewAnswer:
     """Of a campaign that can't be counted: its text is faulty, or nobody was chosen."""
     return CampaignPreviewAnswer(
-        recipient_count=0,
+        recipient_count=None,
         left_out={},
-        estimated_cost=0,
-        segments_total=0,
-        segments_min=0,
-        segments_max=0,
+        estimated_cost=None,
+        segments_total=None,
+        segments_min=None,
+        segments_max=None,
         cost_by_country=[],
         samples=[],
         can_send=False,

@@ -13,6 +13,7 @@ from blossom.messaging.rules.states import MessageState
 from blossom.platform.api import Answer, Page
 
 _NOT_YET = "null until links, discounts and reports exist: it can't be known yet."
+_UNCOUNTED = "null when it can't be counted: the text is faulty, or nobody was chosen."
 
 
 class StatsAnswer(Answer):
@@ -187,12 +188,12 @@ class PutOffAnswer(Answer):
 class CampaignPreviewAnswer(Answer):
     """Whom sending would reach and what it would cost."""
 
-    recipient_count: int
+    recipient_count: int | None = Field(description=_UNCOUNTED)
     left_out: dict[str, int] = Field(description="Reason → people of the audience who get no text.")
-    estimated_cost: int = Field(description="Credits.")
-    segments_total: int
-    segments_min: int
-    segments_max: int
+    estimated_cost: int | None = Field(description="Credits; " + _UNCOUNTED)
+    segments_total: int | None = Field(description=_UNCOUNTED)
+    segments_min: int | None = Field(description="Of one text; null as well when it would reach nobody.")
+    segments_max: int | None = Field(description="Of one text; null as well when it would reach nobody.")
     cost_by_country: list[CountryCostAnswer]
     samples: list[SampleAnswer]
     can_send: bool
