@@ -85,11 +85,10 @@ def check(answer: Any, what: str) -> None:
 def test_bodies_of_the_wrong_shape(client: ApiClient, addresses: list[tuple[Route, str]]) -> None:
     headers = {"Content-Type": "application/json"}
     for route, address in addresses:
-        if route.body is not None:
-            for raw in RAW:
-                answer = client.call(route.method, address, data=raw, headers=headers)
-                check(answer, f"{route.name} {raw[:40]!r}")
-                assert answer.status_code >= 400
+        for raw in RAW:
+            answer = client.call(route.method, address, data=raw, headers=headers)
+            check(answer, f"{route.name} {raw[:40]!r}")
+            assert answer.status_code >= 400
 
 
 def test_each_field_with_values_of_every_kind(client: ApiClient, addresses: list[tuple[Route, str]]) -> None:

@@ -103,6 +103,10 @@ def remove(caller: Principal, probe_id: int) -> None:
         raise BlossomError("It is in use.", code="in_use", status=409)
 
 
+@probe.post("/probes/<int:probe_id>/ring", scope="campaigns:write", summary="Ring it")
+def ring(caller: Principal, probe_id: int) -> None: ...
+
+
 @probe.get("/probes/broken", scope="campaigns:read", answer=ProbeAnswer, summary="Breaks")
 def broken(caller: Principal) -> ProbeAnswer:
     raise ZeroDivisionError("secret detail")
@@ -201,6 +205,35 @@ def test_a_body_that_is_no_json_object_is_refused(client: ApiClient, raw: bytes,
     answer = client.post("/api/probes", data=raw, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.get_json()["code"]) == (status, code)
     assert answer.get_json()["actionable"]
+
+
+NO_INPUT = [("GET", "/api/probes/7", 200), ("DELETE", "/api/probes/7", 204), ("POST", "/api/probes/7/ring", 204)]
+
+
+@pytest.mark.parametrize(("method", "path", "status"), NO_INPUT)
+def test_a_call_that_takes_no_fields_refuses_those_that_are_sent(
+    client: ApiClient, method: str, path: str, status: int
+) -> None:
+    for body in (None, {}):
+        assert client.call(method, path, json=body).status_code == status
+    assert client.call(method, path, data=b" ", headers={"Content-Type": "application/json"}).status_code == status
+    answer = client.call(method, path, json={"at": "2027-01-01T10:00"})
+    assert (answer.status_code, answer.get_json()["code"]) == (422, "invalid_input")
+    assert answer.get_json()["details"]["fields"] == {"at": "is nothing that this call takes"}
+
+
+@pytest.mark.parametrize(("method", "path", "status"), NO_INPUT)
+def test_a_body_that_can_not_be_read_is_refused_by_every_call(
+    client: ApiClient, method: str, path: str, status: int
+) -> None:
+    for raw, content_type, code in (
+        (b"{", "application/json", "malformed_json"),
+        (b"[]", "application/json", "invalid_input"),
+        (b"at=1", "application/x-www-form-urlencoded", "unsupported_media_type"),
+        (b" " * 1_000_001, "application/json", "request_entity_too_large"),
+    ):
+        answer = client.call(method, path, data=raw, headers={"Content-Type": content_type})
+        assert answer.get_json()["code"] == code
 
 
 @pytest.mark.parametrize(

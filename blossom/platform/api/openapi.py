@@ -61,14 +61,12 @@ def openapi_path(rule: str) -> str:
 
 def errors_of(route: Route) -> dict[str, int]:
     """Each error code that the route can answer, with its status."""
-    codes = {"internal_error": 500, "invalid_input": 422}
+    codes = {"internal_error": 500, "invalid_input": 422, "malformed_json": 400, "incomplete_body": 400}
+    codes |= {"request_entity_too_large": 413, "unsupported_media_type": 415}  # also of a call that takes no fields
     if route.scope is not None:
         codes |= {"unauthorized": 401, "forbidden": 403, "too_many_requests": 429}
     if _PATH_ARGUMENT.search(route.path):
         codes |= {"not_found": 404}
-    if route.body is not None:
-        codes |= {"malformed_json": 400, "incomplete_body": 400}
-        codes |= {"request_entity_too_large": 413, "unsupported_media_type": 415}
     return codes | dict(route.errors)
 
 

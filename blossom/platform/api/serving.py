@@ -14,7 +14,7 @@ from blossom.platform import db
 from blossom.platform.access import Principal
 from blossom.platform.api import limiting, openapi, parsing
 from blossom.platform.api.registry import Api, Reply, Route
-from blossom.platform.api.shapes import Query
+from blossom.platform.api.shapes import Input, Query
 from blossom.platform.errors import Unauthorized
 
 PREFIXES = ("/api", "/api/v1")
@@ -71,8 +71,9 @@ def _serve(route: Route, authenticate: Authenticate) -> Callable[..., Response]:
             arguments["query"] = parsing.read_query(request.args, route.query)
         elif request.args:
             parsing.read_query(request.args, Query)  # which has no fields: each is refused by name
+        body = parsing.read_body(request, route.body or Input, route.max_body_bytes)  # `Input`, as `Query`: no fields
         if route.body is not None:
-            arguments["body"] = parsing.read_body(request, route.body, route.max_body_bytes)
+            arguments["body"] = body
         if route.own_transactions:
             db.end_request(200)
         return _respond(route, route.view(**arguments))
