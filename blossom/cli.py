@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -146,9 +147,10 @@ def release() -> None:
 
 
 @main.command()
-@click.option("--port", default=5000, show_default=True)
+@click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True)
 def web(port: int) -> None:
     """Serve the app (what a host's Procfile does with gunicorn itself)."""
+    _check_port(port)
     with environment():
         root = _migrations().parent
         command = [
@@ -156,6 +158,20 @@ def web(port: int) -> None:
             *("--bind", f"127.0.0.1:{port}", "--env", f"BLOSSOM_SUPERVISOR={os.getpid()}", "wsgi:app"),
         ]
         supervisor.supervise([supervisor.Program("web", command)], give_up=True)
+
+
+def _check_port(port: int) -> None:
+    """Raise if nobody can listen there now: the server itself would try again and again, with a traceback each time."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: not kept by what has just ended
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BlossomError(
+                f"Port {port} can't be used ({error.strerror}).",
+                code="port_unusable",
+                actionable="Choose another one by --port, or end what listens there.",
+            ) from error
 
 
 @main.command("worker")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def test_a_file_that_is_no_list_of_customers(installation: Config, files: Path, 
         (["new-master-key", "--id", "-1"], "-1 is not in the range"),
         (["shop", "create", OURS, "--name", "S", "--sender", "Shop"], f"{OURS} is here already."),
         (["fly"], "No such command 'fly'"),
+        (["web", "--port", "99999999"], "99999999 is not in the range 1<=x<=65535"),
+        (["web", "--port", "0"], "0 is not in the range 1<=x<=65535"),
     ],
 )
 def test_what_is_not_there_or_can_not_be(installation: Config, arguments: list[str], words: str) -> None:
@@ -155,6 +158,16 @@ def test_material_is_judged_without_a_server(
 
     assert words in told(blossom(installation, "check", *arguments, **nobody))
     assert blossom(installation, "check", "--text", "Hi", "--file", "good.csv", **nobody).status == 0
+
+
+def test_a_port_that_another_program_has(installation: Config) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = blossom(installation, "web", "--port", str(port))
+
+    assert told(ended) == f"Port {port} can't be used (Address already in use). Choose another one by --port, or end"\
+        " what listens there."
+    assert ended.logged == [], "nothing was started"
 
 
 def test_a_process_that_dies_at_its_start_three_times_is_given_up_and_its_log_is_json(
