@@ -50,6 +50,24 @@ def test_an_old_schema_is_not_ready(app: Flask) -> None:
     assert response.get_json()["checks"]["migrations"]["current"] == ["0001"]
 
 
+def test_a_database_without_tables_is_not_ready(app: Flask) -> None:
+    session.execute(text("ALTER TABLE alembic_version RENAME TO of_another_name"))
+    session.commit()
+    response = app.test_client().get("/readyz")
+    assert response.status_code == 503
+    checks = response.get_json()["checks"]
+    assert (checks["migrations"]["ok"], checks["migrations"]["current"]) == (False, [])
+    assert checks["database"]["ok"]
+
+
+def test_asking_whether_it_is_ready_leaves_no_line_in_the_log(app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    """A host asks every few seconds, of each process."""
+    caplog.set_level("INFO")
+    for _ in range(2):
+        assert app.test_client().get("/readyz").status_code == 200
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("alembic")] == []
+
+
 @pytest.mark.parametrize(
     ("missing", "unwell"),
     [
