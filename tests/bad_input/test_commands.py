@@ -165,8 +165,10 @@ def test_a_port_that_another_program_has(installation: Config) -> None:
         port = other.getsockname()[1]
         ended = blossom(installation, "web", "--port", str(port))
 
-    assert told(ended) == f"Port {port} can't be used (Address already in use). Choose another one by --port, or end"\
+    assert (
+        told(ended) == f"Port {port} can't be used (Address already in use). Choose another one by --port, or end"
         " what listens there."
+    )
     assert ended.logged == [], "nothing was started"
 
 

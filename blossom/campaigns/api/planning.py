@@ -148,8 +148,8 @@ def unschedule_campaign(caller: Principal, campaign_id: int) -> CampaignAnswer:
     answer=CampaignPreviewAnswer,
     summary="What sending it would reach and cost",
     description=(
-        "With a faulty text, or nobody chosen, nothing can be counted: `canSend` is false, `reasons` say why, numbers are"
-        " null and lists empty."
+        "With a faulty text, or nobody chosen, nothing can be counted: `canSend` is false, `reasons` say why, numbers"
+        " are null and lists empty."
     ),
     answer_example=PREVIEW,
 )
