@@ -31,6 +31,10 @@ class CallsStillOpen(BlossomError):
         )
 
 
+BEING_ASKED_ABOUT = "being_asked_about"
+"""Why unconfirmed messages are not sent again: Mitto is being asked whose a receipt is that may be theirs."""
+
+
 class NothingToRetry(BlossomError):
     """No message of the dispatch may be sent again."""
 
@@ -40,7 +44,12 @@ class NothingToRetry(BlossomError):
             code="nothing_to_retry",
             status=409,
             details={"left_out": left_out},
-            actionable="Delivered and opted-out people are never texted again; choose failed messages by their ids.",
+            actionable=(
+                "Mitto is being asked whether they had the text: try again in a minute, and send to whom is left; or"
+                " don't wait (`evenAskedAbout`), and some may get it twice."
+                if BEING_ASKED_ABOUT in left_out
+                else "Delivered and opted-out people are never texted again; choose failed messages by their ids."
+            ),
         )
 
 

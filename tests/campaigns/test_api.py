@@ -13,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from blossom.campaigns.models import Campaign
 from blossom.messaging.rules.states import DispatchState
+from blossom.messaging.service import store_receipts
+from blossom.mitto import payloads
 from blossom.platform import clock
 from blossom.shops.models import Shop
 from tests.api.client import ApiClient, client_for
@@ -27,6 +29,14 @@ from tests.factories.campaigns import (
 from tests.factories.contacts import create_contact
 from tests.personas import Personas
 
+_CALLED = text("""
+WITH made AS (
+    INSERT INTO attempts (shop_id, dispatch_id, batch_number, state, worker, claimed_at, lease_until, called_at)
+    SELECT shop_id, dispatch_id, number, 'unknown', 'test', :now, :now, :now FROM batches
+    WHERE dispatch_id = :dispatch_id RETURNING id
+)
+UPDATE messages SET attempt_id = (SELECT id FROM made) WHERE dispatch_id = :dispatch_id
+""")
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HUGE = 99999999999999999999
 
@@ -328,6 +338,24 @@ def test_paused_resumed_and_cancelled_with_the_numbers(client: ApiClient, sessio
     for _ in range(2):
         answer = client.post(f"{address}/cancel").get_json()
         assert (answer["status"], answer["left"], answer["cancelled"]) == ("cancelled", 2, 1)
+
+
+def test_the_unconfirmed_wait_for_mittos_answer_unless_told_not_to(
+    client: ApiClient, session: Session, ours: Shop
+) -> None:
+    campaign = create_sending(ours)
+    add_messages(campaign, unconfirmed=2)
+    end_dispatch(campaign, DispatchState.COMPLETED)
+    session.execute(_CALLED, {"dispatch_id": campaign.dispatch_id, "now": clock.now()})
+    store_receipts([payloads.Receipt("of one of them, perhaps", "Delivered")])
+    address = f"/api/campaigns/{campaign.id}/retry-unconfirmed"
+    for body in (None, {}, {"evenAskedAbout": False}):
+        answer = client.post(address, body)
+        assert (answer.status_code, answer.get_json()["code"]) == (409, "nothing_to_retry")
+        assert answer.get_json()["details"] == {"left_out": {"being_asked_about": 2}}
+    assert client.post(address, {"evenAskedAbout": "yes"}).status_code == 422
+    answer = client.post(address, {"evenAskedAbout": True}).get_json()
+    assert (answer["retried"], answer["leftOut"], answer["status"]) == (2, {}, "sending")
 
 
 def test_retried_by_choice_and_refused_when_there_is_nothing(client: ApiClient, session: Session, ours: Shop) -> None:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from blossom.messaging import queries, service
+from blossom.messaging.errors import NothingToRetry
 from blossom.messaging.models import Attempt, Batch, Dispatch, Message
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto import payloads
@@ -211,10 +212,10 @@ def test_a_question_that_cannot_be_answered_now_leaves_everything_as_it_is(outbo
     config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(service.provider.client(), "_retry_delays", ())
-        assert ask().asked == 1
+        assert [ask(seconds=seconds).asked for seconds in (10, 50, 90)] == [1, 1, 1]
     assert outbox.progress(dispatch).unconfirmed == 3
     config.use(replace(config.current(), mitto_api_url=url))
-    assert ask(seconds=180).confirmed == 3
+    assert ask(seconds=130).confirmed == 3, "as soon as it can be, since nothing was answered"
     assert outbox.progress(dispatch).delivered == 3
 
 
@@ -254,6 +255,26 @@ def test_who_was_asked_about_while_the_call_counted_as_open_is_asked_about_as_so
     service.sweep(after_the_lease())
     assert outbox.progress(dispatch).unconfirmed == 2
     assert ask(seconds=201).confirmed == 2, "at once, and not minutes later"
+    assert outbox.progress(dispatch).delivered == 2
+
+
+def test_who_was_asked_about_while_the_call_was_open_is_asked_about_as_soon_as_its_answer_is_lost(
+    outbox: Outbox,
+) -> None:
+    subscribers(outbox, 2)
+    real = service.endings.finish
+
+    def asked_first(*args: object, **kwargs: object) -> None:
+        outbox.receive_all("Delivered")
+        assert ask(seconds=6) == service.orphans.Asked(asked=2, confirmed=0)
+        real(*args, **kwargs)  # type: ignore[arg-type]  # as it was called
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.endings, "finish", asked_first)
+        dispatch = orphan(outbox, 2)
+    with pytest.raises(NothingToRetry), db.transaction():
+        service.retry_unconfirmed(outbox.shop.id, dispatch.id)
+    assert ask(seconds=10).confirmed == 2, "at once, and not a minute later"
     assert outbox.progress(dispatch).delivered == 2
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from blossom.messaging import queries, service
 from blossom.messaging.errors import InvalidDispatchState, NothingToRetry
+from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.mitto import payloads
-from blossom.platform import clock, db
+from blossom.platform import clock, config, db
 from blossom.wallet.errors import InsufficientCredit
 from tests.factories.consent import create_subscriber, opt_out
+from tests.factories.shops import create_shop
 from tests.messaging.conftest import Outbox
 from tests.messaging.test_sending import subscribers
 
@@ -81,6 +86,92 @@ def test_unconfirmed_have_a_button_of_their_own(outbox: Outbox) -> None:
     outbox.run()
     assert outbox.progress(dispatch).sent == 3
     outbox.check_books(dispatch)
+
+
+def lose_an_answer(outbox: Outbox) -> Dispatch:
+    """A campaign whose texts have left, as only its receipts tell."""
+    outbox.mitto.configure(faults=[{"kind": "timeout", "taken": True, "next": 1}])
+    dispatch = outbox.start()
+    outbox.run()
+    return dispatch
+
+
+def ask() -> None:
+    with clock.frozen_at(clock.now() + timedelta(seconds=10)):
+        service.ask_about_orphans()
+    with db.transaction():
+        service.apply_receipts()
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["looked for in vain", "just come"])
+def test_whoever_mitto_is_still_being_asked_about_is_not_texted_again(outbox: Outbox, applied: bool) -> None:
+    """A receipt has come that nobody knows the text of: it may be any of these, and one question tells."""
+    phones = subscribers(outbox, 3)
+    dispatch = lose_an_answer(outbox)
+    with db.transaction():
+        service.store_receipts([receipt_for(outbox, phone, "Delivered") for phone in phones[:2]])
+    if applied:
+        with db.transaction():
+            service.apply_receipts()
+    with pytest.raises(NothingToRetry) as refused, db.transaction():
+        service.retry_unconfirmed(outbox.shop.id, dispatch.id)
+    assert refused.value.details == {"left_out": {"being_asked_about": 3}}
+    assert "try again in a minute" in str(refused.value.actionable)
+    with db.transaction():
+        service.apply_receipts()
+    ask()
+    with db.transaction():
+        outcome = service.retry_unconfirmed(outbox.shop.id, dispatch.id)
+    assert (outcome.retried, outcome.left_out) == (1, {}), "of whom no receipt tells"
+    outbox.run()
+    texts = [text["destination"] for text in outbox.mitto.log()]
+    assert [texts.count(phone) for phone in phones] == [1, 1, 2]
+
+
+def test_a_question_that_mitto_did_not_answer_is_still_open(outbox: Outbox) -> None:
+    phones = subscribers(outbox, 1)
+    dispatch = lose_an_answer(outbox)
+    outbox.receive(receipt_for(outbox, phones[0], "Sent"))
+    url = config.current().mitto_api_url
+    config.use(replace(config.current(), mitto_api_url="http://127.0.0.1:9"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.provider.client(), "_retry_delays", ())
+        ask()
+    config.use(replace(config.current(), mitto_api_url=url))
+    with pytest.raises(NothingToRetry), db.transaction():
+        service.retry_unconfirmed(outbox.shop.id, dispatch.id)
+    with clock.frozen_at(clock.now() + timedelta(hours=25)), db.transaction():
+        assert service.retry_unconfirmed(outbox.shop.id, dispatch.id).retried == 1, "nobody waits for ever"
+
+
+def test_the_merchant_may_choose_not_to_wait_for_the_answers(outbox: Outbox) -> None:
+    phones = subscribers(outbox, 2)
+    dispatch = lose_an_answer(outbox)
+    outbox.receive(receipt_for(outbox, phones[0], "Delivered"))
+    with db.transaction():
+        outcome = service.retry_unconfirmed(outbox.shop.id, dispatch.id, even_asked_about=True)
+    assert outcome.retried == 2
+
+
+def test_questions_that_can_not_be_about_these_texts_keep_nobody_waiting(outbox: Outbox) -> None:
+    """Of before their call, of another shop's address, answered already, or of a text that is known."""
+    phones = subscribers(outbox, 2)
+    earlier = outbox.start()
+    outbox.run()
+    with db.transaction():
+        other = create_shop(domain="theirs.myshopify.com", sender="Theirs")
+    outbox.receive(payloads.Receipt("nobody's", "Sent"))
+    ask()
+    with clock.frozen_at(clock.now() - timedelta(minutes=1)):
+        outbox.receive(payloads.Receipt("of before", "Sent"))
+    dispatch = lose_an_answer(outbox)
+    with db.transaction():
+        service.store_receipts([payloads.Receipt("theirs", "Sent")], named_shop_id=other.id)
+        known = next(text["messageId"] for text in outbox.mitto.log() if text["destination"] == phones[0])
+        service.store_receipts([payloads.Receipt(known, "Delivered")])
+    assert outbox.progress(earlier).total == outbox.progress(dispatch).unconfirmed == 2
+    with db.transaction():
+        assert service.retry_unconfirmed(outbox.shop.id, dispatch.id).retried == 2
 
 
 def test_a_late_delivery_of_the_first_text_stops_the_second(outbox: Outbox) -> None:

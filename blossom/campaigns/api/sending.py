@@ -7,7 +7,7 @@ from blossom.campaigns.api.examples import STATUS
 from blossom.campaigns.api.rendering import status_answer
 from blossom.campaigns.api.routes import api
 from blossom.campaigns.forms.answers import CancelAnswer, RetryAnswer, StatusAnswer, TestSendAnswer
-from blossom.campaigns.forms.inputs import RetryInput, TestSendInput
+from blossom.campaigns.forms.inputs import RetryInput, RetryUnconfirmedInput, TestSendInput
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.trials import MOST_TESTED_A_DAY
 from blossom.messaging.service import RetryOutcome
@@ -93,13 +93,22 @@ def retry_failed(caller: Principal, campaign_id: int, body: RetryInput) -> Retry
 @api.post(
     "/campaigns/<int:campaign_id>/retry-unconfirmed",
     scope="campaigns:send",
+    body=RetryUnconfirmedInput,
     answer=RetryAnswer,
     summary="Send again what nobody knows the outcome of",
-    description="The provider's answer was lost: **some of these people may get the text twice.**",
+    description=(
+        "The provider's answer was lost: **some of these people may get the text twice.** Who may have had it by a"
+        " receipt that Mitto is being asked about just now is left out (`being_asked_about`): that shows within a"
+        " minute, and then the rest can be sent again."
+    ),
     errors=_RETRY,
 )
-def retry_unconfirmed(caller: Principal, campaign_id: int) -> RetryAnswer:
-    return _retried(*campaigns.retry_unconfirmed(caller.shop_id, campaign_id, actor=caller.actor))
+def retry_unconfirmed(caller: Principal, campaign_id: int, body: RetryUnconfirmedInput) -> RetryAnswer:
+    return _retried(
+        *campaigns.retry_unconfirmed(
+            caller.shop_id, campaign_id, even_asked_about=body.even_asked_about, actor=caller.actor
+        )
+    )
 
 
 @api.post(

@@ -91,6 +91,13 @@ class RetryInput(Input):
     )
 
 
+class RetryUnconfirmedInput(Input):
+    even_asked_about: bool = Field(
+        default=False,
+        description="Also those about whom Mitto is being asked just now, without waiting for the answer.",
+    )
+
+
 class TestSendInput(Input):
     phones: list[Annotated[str, StringConstraints(min_length=3, max_length=32)]] = Field(
         min_length=1, max_length=10, description="Your own numbers, E.164 or as written in the shop's country."

@@ -182,9 +182,16 @@ def retry_failed(
     return _retry(shop_id, campaign_id, lambda dispatch: messaging.retry_failed(shop_id, dispatch, chosen), actor)
 
 
-def retry_unconfirmed(shop_id: int, campaign_id: int, *, actor: str) -> tuple[Campaign, messaging.RetryOutcome]:
-    """Send again what nobody knows the outcome of: some people may get the text twice. Raises as `retry_failed`."""
-    return _retry(shop_id, campaign_id, lambda dispatch: messaging.retry_unconfirmed(shop_id, dispatch), actor)
+def retry_unconfirmed(
+    shop_id: int, campaign_id: int, *, even_asked_about: bool = False, actor: str
+) -> tuple[Campaign, messaging.RetryOutcome]:
+    """Send again what nobody knows the outcome of: some people may get the text twice. Not, unless `even_asked_about`,
+    what Mitto is being asked about just now. Raises as `retry_failed`."""
+
+    def retry(dispatch_id: int) -> messaging.RetryOutcome:
+        return messaging.retry_unconfirmed(shop_id, dispatch_id, even_asked_about=even_asked_about)
+
+    return _retry(shop_id, campaign_id, retry, actor)
 
 
 def _retry(

@@ -16,7 +16,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from blossom.messaging.rules.states import MessageState, backoff_seconds
-from blossom.messaging.service import claiming, dispatches, recording
+from blossom.messaging.service import claiming, dispatches, orphans, recording
 from blossom.messaging.service.claiming import Claim
 from blossom.messaging.service.composing import Composed
 from blossom.messaging.service.recording import AttemptKey, Outcome
@@ -139,8 +139,11 @@ def finish(
 ) -> None:
     """Record a batch: what became of its texts, who was skipped, who comes later."""
     now, key = clock.now(), _key(claim)
-    may_be_done = until_recorded(
-        lambda: recording.record(
+
+    def record() -> bool:
+        if attempt_state == "unknown":
+            orphans.ask_anew(claim.attempt_id)
+        return recording.record(
             key,
             [*outcomes, *recording.skipped(composed.skipped)],
             attempt_state=attempt_state,
@@ -153,8 +156,8 @@ def finish(
             later=composed.put_off,
             valid_until=claim.valid_until,
         )
-    )
-    if may_be_done:
+
+    if until_recorded(record):
         with transaction():
             dispatches.finish_if_done(claim.shop_id, claim.dispatch_id)
 

@@ -35,10 +35,11 @@ ASKING_SECONDS = 20.0
 _SETTLE_SECONDS = 5
 """A receipt without a message is asked about once the answer of its call had this long to be recorded."""
 
-# Marked as asked before they are, so that two runs at once don't ask the same. Those never asked come first: ids that
-# nobody knows, and that are asked after again and again, must not stand in the way of a text that can be found.
+# Marked as asked before they are, so that two runs at once don't ask the same; counted once they are answered. Those
+# never answered come first: ids that nobody knows, and that are asked after again and again, must not stand in the way
+# of a text that can be found.
 _DUE = text("""
-UPDATE receipts SET asked_at = :now, asked_times = asked_times + 1
+UPDATE receipts SET asked_at = :now
 WHERE id IN (
     SELECT id FROM receipts
     WHERE state = 'orphan' AND received_at < :settled
@@ -46,6 +47,11 @@ WHERE id IN (
     ORDER BY asked_times, id LIMIT :at_once FOR UPDATE SKIP LOCKED
 )
 RETURNING provider_message_id, received_at
+""")
+
+_ANSWERED = text("""
+UPDATE receipts SET asked_times = asked_times + 1
+WHERE state = 'orphan' AND provider_message_id = :provider_message_id
 """)
 
 _ABANDON = text("""
@@ -77,16 +83,40 @@ class Asked:
 
 
 _ASK_ANEW = text("""
-UPDATE receipts SET asked_at = NULL, asked_times = 0
-WHERE state = 'orphan' AND received_at >= :since AND asked_times > 0
+UPDATE receipts r SET asked_at = NULL, asked_times = 0
+FROM attempts a
+WHERE a.id = :attempt_id AND r.state = 'orphan' AND r.received_at >= a.called_at AND r.asked_at IS NOT NULL
 """)
 
 
-def ask_anew(since: datetime | None) -> None:
-    """Receipts since then may be of texts that are known to be unconfirmed only now: while their call counted as open,
-    each question was in vain and made the next one later. `since`: when the call began; None: there was none."""
-    if since is not None:
-        session.execute(_ASK_ANEW, {"since": since})
+def ask_anew(attempt_id: int) -> None:
+    """Receipts since its call began may be of texts that are known to be unconfirmed only now: while the call counted
+    as open, each question was in vain and made the next one later."""
+    session.execute(_ASK_ANEW, {"attempt_id": attempt_id})
+
+
+_NEWEST_UNANSWERED = text("""
+SELECT max(r.received_at) FROM (
+    SELECT provider_message_id, received_at, named_shop_id FROM receipts WHERE state = 'new'
+    UNION ALL
+    SELECT provider_message_id, received_at, named_shop_id FROM receipts
+    WHERE state = 'orphan' AND (asked_times = 0 OR asked_at IS NULL)
+) r
+WHERE r.received_at > :since AND (r.named_shop_id IS NULL OR r.named_shop_id = :shop_id)
+  AND NOT EXISTS (SELECT FROM provider_messages p WHERE p.provider_message_id = r.provider_message_id)
+""")
+
+
+def newest_unanswered(shop_id: int) -> datetime | None:
+    """When the newest receipt came whose text nobody knows and the provider has not told yet; None if there is none.
+
+    It may be of any text of this shop that was called for before. A receipt of which the provider could not say that it
+    is one of ours does not count, though it is asked about again; nor does one so old that it is given up soon.
+    """
+    since = clock.now() - timedelta(hours=config.current().unconfirmed_hours)
+    found = session.execute(_NEWEST_UNANSWERED, {"shop_id": shop_id, "since": since})
+    received: datetime | None = found.scalar_one()
+    return received
 
 
 def ask_about_orphans() -> Asked:
@@ -109,9 +139,11 @@ def ask_about_orphans() -> Asked:
                 if status is not None and confirm(replace(status, message_id=provider_message_id)):
                     confirmed += 1
                 else:
-                    _abandon_if_old(provider_message_id, clock.now())
+                    _note_answered(provider_message_id, clock.now())
         except Exception:  # must not keep the other texts, perhaps of other shops, from being found
             log.exception("orphans.failed", provider_message_id=provider_message_id)
+            with transaction():
+                _note_answered(provider_message_id, clock.now())
     return Asked(asked, confirmed)
 
 
@@ -208,7 +240,9 @@ def _record(row: Row[Any], status: MessageStatus) -> None:
     queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
 
 
-def _abandon_if_old(provider_message_id: str, now: datetime) -> None:
+def _note_answered(provider_message_id: str, now: datetime) -> None:
+    """The provider's answer names no text of ours: it is asked more rarely, and no more once the receipt is old."""
+    session.execute(_ANSWERED, {"provider_message_id": provider_message_id})
     before = now - timedelta(hours=config.current().unconfirmed_hours)
     session.execute(_ABANDON, {"provider_message_id": provider_message_id, "before": before})
 

@@ -323,7 +323,7 @@ def _settle_lost(attempt_id: int, now: datetime) -> bool:
     attempt = session.get(Attempt, attempt_id, with_for_update=True, populate_existing=True)
     if attempt is None or attempt.state not in ("claimed", "calling") or attempt.lease_until >= now:
         return False
-    orphans.ask_anew(attempt.called_at)
+    orphans.ask_anew(attempt_id)
     log.warning("attempt.lost", attempt_id=attempt_id, state=attempt.state, dispatch_id=attempt.dispatch_id)
     if attempt.state == "claimed":
         return claiming.give_back(attempt_id, outcome="given_back", due_at=now, tries=0, now=now)

@@ -13,13 +13,13 @@ from typing import Any
 
 from sqlalchemy import Row, text
 
-from blossom.messaging.errors import CallsStillOpen, InvalidDispatchState, NothingToRetry
+from blossom.messaging.errors import BEING_ASKED_ABOUT, CallsStillOpen, InvalidDispatchState, NothingToRetry
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.retrying import failed_for_now
 from blossom.messaging.rules.states import DispatchState, MessageState
-from blossom.messaging.service import dispatches, recording
+from blossom.messaging.service import dispatches, orphans, recording
 from blossom.platform import clock, config
 from blossom.platform.db import session
 from blossom.wallet import service as wallet
@@ -28,8 +28,9 @@ _RETRYABLE = (DispatchState.COMPLETED, DispatchState.FAILED)
 
 # The candidates' rows are locked: a receipt that says "delivered" at this moment is waited for, and then counts.
 _CANDIDATES = text("""
-SELECT m.id, m.batch_number, m.error, m.delivery_status, s.state AS consent
+SELECT m.id, m.batch_number, m.error, m.delivery_status, s.state AS consent, a.called_at
 FROM messages m LEFT JOIN consents s ON s.shop_id = m.shop_id AND s.phone_hash = m.phone_hash
+LEFT JOIN attempts a ON a.id = m.attempt_id
 WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id AND m.state = :state
   AND (CAST(:ids AS bigint[]) IS NULL OR m.id = ANY(CAST(:ids AS bigint[])))
 ORDER BY m.id FOR UPDATE OF m
@@ -74,13 +75,27 @@ def retry_failed(shop_id: int, dispatch_id: int, message_ids: Sequence[int] | No
     return _send_again(dispatch, chosen, MessageState.FAILED, +left_out)
 
 
-def retry_unconfirmed(shop_id: int, dispatch_id: int) -> RetryOutcome:
-    """Send the unconfirmed again. Some of them may have had the text already: the caller has warned of that."""
+def retry_unconfirmed(shop_id: int, dispatch_id: int, *, even_asked_about: bool = False) -> RetryOutcome:
+    """Send the unconfirmed again. Some of them may have had the text already: the caller has warned of that.
+
+    Not those whom a receipt may be about that Mitto is still being asked after, unless `even_asked_about`: whose it is
+    shows in seconds, and whoever it is of has had the text. Which of them, nobody knows before. Raises as
+    `retry_failed`.
+    """
     dispatch = _ended(shop_id, dispatch_id)
     rows = _candidates(dispatch_id, MessageState.UNCONFIRMED, None)
-    chosen = [row for row in rows if row.consent != "opted_out"]
-    left_out = Counter({"opted_out": len(rows) - len(chosen)})
-    return _send_again(dispatch, chosen, MessageState.UNCONFIRMED, +left_out)
+    # Looked for with the candidates locked: an answer that comes now waits, and finds whoever is left out unconfirmed.
+    unanswered = None if even_asked_about else orphans.newest_unanswered(shop_id)
+    left_out: Counter[str] = Counter()
+    chosen = []
+    for row in rows:
+        if row.consent == "opted_out":
+            left_out["opted_out"] += 1
+        elif unanswered is not None and row.called_at is not None and row.called_at <= unanswered:
+            left_out[BEING_ASKED_ABOUT] += 1
+        else:
+            chosen.append(row)
+    return _send_again(dispatch, chosen, MessageState.UNCONFIRMED, left_out)
 
 
 def _ended(shop_id: int, dispatch_id: int) -> Dispatch:
