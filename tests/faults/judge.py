@@ -65,7 +65,7 @@ def judge(
         price = wallet.price_list_at(outbox.shop.id, clock.now()).prices["GR"]
         faults = wallet.verify(outbox.shop.id) + [str(row) for row in session.execute(_UNEQUAL)]
         still_open = session.execute(_OPEN).all()
-    assert faults == []
+    assert faults == [], faults
     assert still_open == []
     assert held.reserved == 0
     states = {str(row.phone): row.state for row in rows}

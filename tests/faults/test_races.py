@@ -113,10 +113,13 @@ def prepare(sending: Sending) -> bool:
 
 
 def at_rest() -> bool:
-    """Sweeps, and tells whether no worker has anything in hand and every dispatch has ended."""
+    """Sweeps, and tells whether every dispatch has ended and no worker has anything in hand: also not a batch that it
+    gave back to a cancelled dispatch and is about to close."""
     service.sweep()
-    return not rows("SELECT FROM attempts WHERE state IN ('claimed', 'calling')") and not rows(
-        "SELECT FROM dispatches WHERE finished_at IS NULL"
+    return not (
+        rows("SELECT FROM attempts WHERE state IN ('claimed', 'calling')")
+        or rows("SELECT FROM dispatches WHERE finished_at IS NULL")
+        or rows("SELECT FROM batches WHERE state IN ('pending', 'claimed')")
     )
 
 
