@@ -15,6 +15,7 @@ from blossom.messaging.errors import NothingToRetry
 from blossom.messaging.models import Attempt, Batch, Dispatch, Message
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto import payloads
+from blossom.mitto.errors import SendError
 from blossom.platform import clock, config, crypto, db, stopping
 from blossom.platform.errors import NotFound
 from tests.factories.consent import create_subscriber
@@ -217,6 +218,26 @@ def test_a_question_that_cannot_be_answered_now_leaves_everything_as_it_is(outbo
     config.use(replace(config.current(), mitto_api_url=url))
     assert ask(seconds=130).confirmed == 3, "as soon as it can be, since nothing was answered"
     assert outbox.progress(dispatch).delivered == 3
+
+
+def test_one_id_that_the_provider_fails_at_keeps_no_other_text_from_being_found(outbox: Outbox) -> None:
+    """It looks as if the provider were away, so nobody else is asked about in that run; but in the next."""
+    subscribers(outbox, 1)
+    dispatch = orphan(outbox)
+    outbox.receive(payloads.Receipt("bad", "Sent"))
+    outbox.receive_all()
+    real = service.provider.client().status
+
+    def fail_at_one(provider_message_id: str) -> payloads.MessageStatus | None:
+        if provider_message_id == "bad":
+            raise SendError("provider_busy")
+        return real(provider_message_id)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(service.provider.client(), "status", fail_at_one)
+        found = [ask(seconds=seconds) for seconds in (10, 50, 90)]
+    assert [each.confirmed for each in found] == [0, 1, 0]
+    assert outbox.progress(dispatch).delivered == 1
 
 
 def test_a_lost_call_keeps_its_proof_until_the_provider_has_told(outbox: Outbox) -> None:

@@ -6,8 +6,9 @@ by its keyed hash, the text by its digest.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -37,16 +38,21 @@ _SETTLE_SECONDS = 5
 
 # Marked as asked before they are, so that two runs at once don't ask the same; counted once they are answered. Those
 # never answered come first: ids that nobody knows, and that are asked after again and again, must not stand in the way
-# of a text that can be found.
+# of a text that can be found. Among these, those that were not asked either: an id that the provider fails at, as if it
+# were away, ends a run, and must not be the first of each.
 _DUE = text("""
-UPDATE receipts SET asked_at = :now
-WHERE id IN (
-    SELECT id FROM receipts
+WITH due AS (
+    SELECT id, asked_times, asked_at FROM receipts
     WHERE state = 'orphan' AND received_at < :settled
       AND (asked_at IS NULL OR asked_at < :now - make_interval(secs => 30 * power(2, least(asked_times, 10))))
-    ORDER BY asked_times, id LIMIT :at_once FOR UPDATE SKIP LOCKED
+    ORDER BY asked_times, asked_at NULLS FIRST, id LIMIT :at_once FOR UPDATE SKIP LOCKED
 )
-RETURNING provider_message_id, received_at
+UPDATE receipts r SET asked_at = :now FROM due WHERE r.id = due.id
+RETURNING r.id, r.provider_message_id, r.received_at, due.asked_times, due.asked_at AS asked_before
+""")
+
+_NOT_ASKED = text("""
+UPDATE receipts SET asked_at = :asked_before WHERE id = :id AND state = 'orphan'
 """)
 
 _ANSWERED = text("""
@@ -123,9 +129,13 @@ def ask_about_orphans() -> Asked:
     """Ask the provider whose texts the unknown ids are: never-asked ids first, then the longest waiting, until all are
     asked or the run's time is up. Ends early when the provider is away or the process is to stop. Manages its
     transactions; to be called outside of any."""
+    with contextlib.closing(_due(time.monotonic() + ASKING_SECONDS)) as ids:
+        return _ask_about(ids)
+
+
+def _ask_about(ids: Iterable[str]) -> Asked:
     asked = confirmed = 0
-    ends_at = time.monotonic() + ASKING_SECONDS
-    for provider_message_id in _due(ends_at):
+    for provider_message_id in ids:
         asked += 1
         try:
             status = provider.client().status(provider_message_id)
@@ -147,8 +157,8 @@ def ask_about_orphans() -> Asked:
     return Asked(asked, confirmed)
 
 
-def _due(ends_at: float) -> Iterator[str]:
-    """The ids to ask about, each once, while there is time."""
+def _due(ends_at: float) -> Generator[str, None, None]:
+    """The ids to ask about, each once, while there is time. To be closed: whoever was not asked about is due again."""
     while True:
         now = clock.now()
         with transaction():
@@ -157,10 +167,24 @@ def _due(ends_at: float) -> Iterator[str]:
             ).all()
         if not rows:
             return
-        for provider_message_id in dict.fromkeys(row.provider_message_id for row in sorted(rows, key=_received)):
-            if stopping.requested() or time.monotonic() > ends_at:
-                return
-            yield provider_message_id
+        waiting: dict[str, list[Row[Any]]] = {}
+        for row in sorted(rows, key=_turn):
+            waiting.setdefault(row.provider_message_id, []).append(row)
+        try:
+            for provider_message_id in list(waiting):
+                if stopping.requested() or time.monotonic() > ends_at:
+                    return
+                del waiting[provider_message_id]
+                yield provider_message_id
+        finally:
+            _put_back([row for rows in waiting.values() for row in rows])
+
+
+def _put_back(rows: Sequence[Row[Any]]) -> None:
+    """They were marked as asked, and were not."""
+    if rows:
+        with transaction():
+            session.execute(_NOT_ASKED, [{"id": row.id, "asked_before": row.asked_before} for row in rows])
 
 
 def is_away(error: SendError) -> bool:
@@ -247,6 +271,5 @@ def _note_answered(provider_message_id: str, now: datetime) -> None:
     session.execute(_ABANDON, {"provider_message_id": provider_message_id, "before": before})
 
 
-def _received(row: Row[Any]) -> datetime:
-    received: datetime = row.received_at
-    return received
+def _turn(row: Row[Any]) -> tuple[int, float, datetime]:
+    return row.asked_times, row.asked_before.timestamp() if row.asked_before else 0.0, row.received_at
