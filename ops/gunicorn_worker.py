@@ -17,7 +17,8 @@ fits, tests/bad_input/test_wire.py, test_slow_clients.py and tests/faults/test_w
 docs/decisions/0017-web-worker.md.
 """
 
-import re
+import errno
+import math
 import socket
 import threading
 import time
@@ -28,11 +29,9 @@ from selectors import EVENT_READ
 
 from gunicorn import util
 from gunicorn.http import wsgi
-from gunicorn.http.unreader import SocketUnreader
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
-READ_SECONDS = 20.0
-"""From the first of a request to the last of its body."""
+from ops.gunicorn_connection import Connection, Sent
 
 PARTING_SECONDS = 2.0
 """For a client to take the last answer and close its side."""
@@ -40,14 +39,8 @@ PARTING_SECONDS = 2.0
 STORE_SECONDS = 10.0
 """A receipt that waits for the next lot for longer gets a thread: the database hangs, and somebody must say so."""
 
-LARGEST = 9_000_000
-"""Bytes of a request that are collected: what is larger the app refuses by its Content-Length."""
-
 ALL_TOGETHER = 64_000_000
 """Bytes that are collected in a process at once; beyond it, requests are read by their threads."""
-
-LARGEST_HEAD = 65_536
-"""Of a longer one gunicorn need not see more to refuse it."""
 
 LARGEST_IN_A_LOT = 4_096
 """Bytes of a request whose receipts are stored with those of others. An array takes long; it gets a thread."""
@@ -56,82 +49,6 @@ LOT = 100
 """Requests stored together."""
 
 _RECEIVE = 65_536
-_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n")
-
-
-class _Sent(bytearray):
-    """What has come of a request. It is read for nothing but when to hand it on: gunicorn's parser judges it."""
-
-    def __init__(self):
-        super().__init__()
-        self.size = None  # of the whole request, once its head is here and says so
-        self.in_chunks = False
-
-    def whole(self):
-        """Whether this is a request, or as much as is to be collected of one."""
-        if self.size is None and not self.in_chunks:
-            end = self.find(b"\r\n\r\n")
-            if end < 0:
-                return len(self) > LARGEST_HEAD
-            self._look_at(bytes(self[: end + 4]).lower())
-        if self.in_chunks:
-            return len(self) > LARGEST or self.endswith(b"0\r\n\r\n")
-        return self.size > LARGEST or len(self) >= self.size
-
-    def _look_at(self, head):
-        length = _LENGTH.search(head)
-        if b"\r\nexpect:" in head:  # it waits for a word of ours before it sends its body
-            self.size = 0
-        elif b"\r\ntransfer-encoding:" in head:
-            self.in_chunks = True
-        else:
-            self.size = len(head) + (int(length[1]) if length else 0)
-
-
-class _Unreader(SocketUnreader):
-    """Reads a connection for no longer than `READ_SECONDS` a request. One that stalls has ended, as far as we go."""
-
-    def __init__(self, sock):
-        super().__init__(sock)
-        self.begin()
-
-    def begin(self, gave_up=False):
-        self._ends_at = None
-        self.gave_up = gave_up  # then nothing more is read, and so no request after this one either
-
-    def chunk(self, size_hint=None):
-        if self.gave_up:
-            return b""
-        limit = self.sock.gettimeout()  # gunicorn's own, when it reads the rest of a body that nobody wanted
-        now = time.monotonic()
-        self._ends_at = self._ends_at or now + READ_SECONDS
-        left = max(self._ends_at - now, 0.001)
-        try:
-            self.sock.settimeout(left if limit is None else min(left, limit))
-            return super().chunk(size_hint)
-        except TimeoutError:
-            self.gave_up = True
-            return b""
-        finally:
-            self.sock.settimeout(limit)
-
-
-class _Connection(TConn):
-    def __init__(self, cfg, sock, client, server):
-        super().__init__(cfg, sock, client, server)
-        self.sent = _Sent()
-        self.wait_until = None  # by the monotonic clock: for more of a request, or for the next lot
-
-    def init(self):
-        if not self.initialized:
-            super().init()
-            self.parser.unreader = _Unreader(self.sock)
-
-    def unread(self, sent):
-        """Let the parser read this, as if it came from the socket."""
-        self.init()
-        self.parser.unreader.begin()
-        self.parser.unreader.unread(sent)
 
 
 class _Done:
@@ -153,6 +70,8 @@ class Worker(ThreadWorker):
         self._waiting = set()  # connections that have not sent all of a request
         self._parting = set()  # connections that we have ended, and the client not yet
         self._collected = 0  # bytes, of all connections
+        self._deadline = math.inf  # for those who wait, once the end was asked for
+        self._readers = threading.BoundedSemaphore(max(1, self.cfg.threads // 4))
         self._looked_at = 0.0  # when the two sets were last gone through
         self._receipts = deque()  # connections whose request waits for the next lot
         self._storing = False  # whether the thread of receipts is at work
@@ -179,7 +98,7 @@ class Worker(ThreadWorker):
         except (BlockingIOError, ConnectionAbortedError):
             return
         self.nr_conns += 1
-        self._collect(_Connection(self.cfg, sock, client, listener.getsockname()))
+        self._collect(Connection(self.cfg, sock, client, listener.getsockname(), self._readers))
 
     def on_client_socket_readable(self, conn, client):
         self.poller.unregister(client)
@@ -202,37 +121,66 @@ class Worker(ThreadWorker):
             received = b""
         if not received and not conn.sent:
             self._drop(conn)
-            return
+        else:
+            self._take_in(conn, received)
+
+    def _take_in(self, conn, received):
         conn.sent += received
         self._collected += len(received)
-        if received and not conn.sent.whole() and self._collected < ALL_TOGETHER:
+        if received and not conn.sent.enough() and self._collected < ALL_TOGETHER:
             self._wait_for_more(conn)
-        elif self._together and self._is_for_a_lot(conn.sent):
+        elif self._together and self._is_for_a_lot(conn):
             conn.wait_until = time.monotonic() + STORE_SECONDS
             self._receipts.append(conn)
         else:
-            self._hand_on(conn, self._taken(conn))
+            self._hand_on(conn)
 
-    def _is_for_a_lot(self, sent):
-        return len(sent) == sent.size and sent.size <= LARGEST_IN_A_LOT and sent.startswith(self._first_line)
+    def _is_for_a_lot(self, conn):
+        sent = conn.sent
+        if conn.continued or len(sent) != sent.size:
+            return False
+        return sent.size <= LARGEST_IN_A_LOT and sent.startswith(self._first_line)
 
     def _wait_for_more(self, conn):
-        conn.wait_until = conn.wait_until or time.monotonic() + READ_SECONDS
+        if conn.sent.asks and not conn.continued:
+            self._let_go_on(conn)
+        conn.wait_until = min(conn.read_until(time.monotonic()), self._deadline)
         self._waiting.add(conn)
         self.poller.register(conn.sock, EVENT_READ, partial(self._on_more, conn))
 
+    def _let_go_on(self, conn):
+        """Say that the body may come. gunicorn says so in a thread, which then waits for it."""
+        conn.continued = True
+        try:
+            conn.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        except OSError:  # then it sends nothing either
+            self.log.debug("A client that asked whether to go on doesn't listen.")
+
     def _taken(self, conn):
         """What was collected of a connection, which is to be in somebody's hands."""
-        sent, conn.sent, conn.wait_until = bytes(conn.sent), _Sent(), None
+        sent, conn.sent, conn.began = conn.sent, Sent(), None
         self._collected -= len(sent)
         return sent
 
-    def _hand_on(self, conn, sent, *, stalled=False):
+    def _hand_on(self, conn, *, stalled=False):
         """Give the request a thread, which reads on where we ended, unless the client stalls."""
-        conn.unread(sent)
+        sent = self._taken(conn)
+        conn.in_part = not sent.whole()
+        conn.unread(bytes(sent))
         if stalled:
             conn.parser.unreader.begin(gave_up=True)
         self.enqueue_req(conn)
+
+    def handle_request(self, req, conn):
+        """In its thread. Whoever has not sent all of it is not listened to afterwards: to read the rest takes long."""
+        if conn.in_part:
+            req.force_close()
+        if conn.continued:
+            conn.continued = req._expected_100_continue = False
+        try:
+            return super().handle_request(req, conn)
+        except BlockingIOError as stalled:  # it takes nothing of its answer; as quietly as if it had gone
+            raise ConnectionResetError(errno.ECONNRESET, "The client takes nothing.") from stalled
 
     def _drop(self, conn):
         self.nr_conns -= 1
@@ -243,8 +191,11 @@ class Worker(ThreadWorker):
             stays = fs.result()
         except BaseException:  # gunicorn's own has seen to it
             stays = False
-        if stays:
-            conn.parser.unreader.begin()
+        begun = conn.parser.unreader.take_buffered() if stays else b""
+        if begun:  # of its next request; gunicorn gives that a thread, whether all of it is here or not
+            conn.sock.setblocking(False)
+            self._take_in(conn, begun)
+        elif stays:
             super().finish_request(conn, fs)
         else:
             self._part_from(conn)
@@ -295,11 +246,11 @@ class Worker(ThreadWorker):
             self.poller.unregister(conn.sock)
             self._waiting.remove(conn)
             if conn.sent:
-                self._hand_on(conn, self._taken(conn), stalled=True)
+                self._hand_on(conn, stalled=True)
             else:
                 self._drop(conn)
         for conn in self._take_overdue(now):
-            self._hand_on(conn, self._taken(conn))
+            self._hand_on(conn)
 
     def _take_overdue(self, now):
         """Receipts that no lot has had room for."""
@@ -312,6 +263,7 @@ class Worker(ThreadWorker):
     def _cap_keepalive(self, deadline):
         """The end was asked for: nobody is waited for longer than this."""
         super()._cap_keepalive(deadline)
+        self._deadline = deadline  # also for those who begin a request before it
         for conn in self._waiting:
             conn.wait_until = min(conn.wait_until, deadline)
 
@@ -363,7 +315,7 @@ class Worker(ThreadWorker):
 
     def _send(self, conn, response, headers, body):
         """Send a 200 in one piece; whether the connection stays open. Nobody is waited for who doesn't take it."""
-        if not self.alive or len(self.keepalived_conns) >= self.max_keepalived:
+        if not self.alive or not self.cfg.keepalive or len(self.keepalived_conns) >= self.max_keepalived:
             response.force_close()
         response.start_response("200 OK", headers)
         lines = [*response.default_headers(), *(f"{name}: {value}\r\n" for name, value in response.headers), "\r\n"]
@@ -376,9 +328,9 @@ class Worker(ThreadWorker):
     def _after(self, lot, stays):
         """In the loop's thread again. Who has no answer gets a thread and is judged there from the beginning."""
         for conn in lot:
-            sent = self._taken(conn)
             if conn in stays:
+                self._taken(conn)
                 self.finish_request(conn, _Done(stays[conn]))
             else:
                 conn.parser, conn.initialized = None, False
-                self._hand_on(conn, sent)
+                self._hand_on(conn)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
+import psutil
 import pytest
 import requests
 from sqlalchemy import text
@@ -32,6 +33,13 @@ HALVES = {
     + b" " * 70_000,
     "half a receipt": b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{",
     "half its chunks": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    "what looks like the last chunk": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\nff\r\n0\r\n\r\n",
+    "half a body with zeros before its length": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\n"
+    b"Content-Length: 00000000000000000100\r\n\r\n{",
+    "half of what was asked for": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n"
+    b"Expect: 100-continue\r\n\r\n",
+    "half a long head": b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 8000) for n in range(9)),
     "half a head": b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-",
     "nothing": b"",
 }
@@ -61,6 +69,12 @@ def answered_in(site: Site) -> float:
     began = time.monotonic()
     assert requests.get(f"http://127.0.0.1:{site.port}/healthz", timeout=30).ok
     return time.monotonic() - began
+
+
+def open_at(site: Site) -> int:
+    """Connections to it that it has not ended."""
+    every = psutil.net_connections("tcp")
+    return sum(each.laddr[1:] == (site.port,) and each.status == psutil.CONN_ESTABLISHED for each in every)
 
 
 def receipt(number: int, *, secret: str = SECRET, body: bytes | None = None, head: str = "") -> bytes:
@@ -93,10 +107,45 @@ def test_many_that_stall_hold_up_nobody_and_are_told_so_in_the_end(site: Site, w
         began = time.monotonic()
         said = [heard(each) for each in stalled]
     assert time.monotonic() - began < 10
-    if what in ("half a head", "nothing"):
+    if what in ("half a long head", "half a head", "nothing"):
         assert set(said) == {b""}
     else:
-        assert all(b" 400 " in each[:16] and b"incomplete_body" in each for each in said), said[0]
+        told = [each.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n") for each in said]
+        assert all(b" 400 " in each[:16] and b"incomplete_body" in each for each in told), said[0]
+
+
+@pytest.mark.parametrize("first", [b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", receipt(31)], ids=["any", "a receipt"])
+def test_many_that_stall_in_their_second_request_hold_up_nobody(site: Site, first: bytes) -> None:
+    with contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(connect(site, first + b"GET /heal")) for _ in range(MANY)]
+        for each in stalled:
+            assert answers(each, 1)[0][0] == 200
+        assert answered_in(site) < AT_ONCE
+        assert {heard(each) for each in stalled} == {b""}
+
+
+def test_many_that_announce_too_much_are_refused_and_hold_up_nobody(site: Site) -> None:
+    announces = b"POST /webhooks/mitto/inbound HTTP/1.1\r\nHost: x\r\nContent-Length: 10000000\r\n\r\n{"
+    with contextlib.ExitStack() as stack:
+        stalled = [stack.enter_context(connect(site, announces)) for _ in range(MANY)]
+        for each in stalled:
+            answer = heard(each)
+            assert b" 413 " in answer[:16]
+            assert b"Connection: close\r\n" in answer
+        assert answered_in(site) < AT_ONCE
+
+
+def test_many_that_take_nothing_of_their_answer_are_given_up(site: Site) -> None:
+    """Their windows are full; gunicorn would wait for them for ever."""
+    asks = b"GET /api/v1/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 60
+    with contextlib.ExitStack() as stack:
+        for _ in range(MANY):
+            opened = stack.enter_context(socket.socket())
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            opened.connect(("127.0.0.1", site.port))
+            opened.sendall(asks)
+        until(lambda: open_at(site) == 0, "each was hung up on", 30)
+        assert answered_in(site) < AT_ONCE
 
 
 def test_many_that_never_hang_up_after_their_answer_hold_up_nobody(site: Site) -> None:
@@ -111,6 +160,30 @@ def test_one_that_asks_before_it_sends_and_then_stalls_is_given_up_too(site: Sit
     asks = b"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"
     with connect(site, asks) as connection:
         assert heard(connection).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ")
+
+
+def test_one_that_asks_before_it_sends_is_told_once_to_go_on(site: Site) -> None:
+    whole = receipt(41, head="Expect: 100-continue")
+    head, _, body = whole.partition(b"\r\n\r\n")
+    with connect(site, head + b"\r\n\r\n") as connection:
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert answers(connection, 1)[0][0] == 200
+        connection.sendall(head + b"\r\n\r\n")
+        assert connection.recv(65_536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert answers(connection, 1)[0][0] == 200
+
+
+def test_a_large_body_may_come_over_a_slow_line(site: Site) -> None:
+    """For longer than it is waited for one that stalls."""
+    body = b" " * 239_998 + b"{}"
+    with connect(site, receipt(0, body=body)[: -len(body)]) as connection:
+        for place in range(0, len(body), 20_000):
+            connection.sendall(body[place : place + 20_000])
+            time.sleep(0.4)
+        [(status, told)] = answers(connection, 1)
+    assert (status, told["code"]) == (400, "unreadable")
 
 
 def test_what_comes_in_pieces_is_answered_as_what_comes_whole(site: Site) -> None:

@@ -142,6 +142,26 @@ def test_told_to_stop_it_answers_what_it_has_begun_and_waits_for_nobody_else(web
     assert "Traceback" not in web.process.output()
 
 
+def test_told_to_stop_it_waits_no_longer_for_who_begins_a_request_only_now(web: Web) -> None:
+    asks, asks_for_events = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", a_stream()
+    with (
+        web.connect(asks) as first,
+        web.connect(asks) as second,
+        web.connect(asks_for_events) as stream,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        for each in (first, second):
+            assert answer_of(each, b'{"ok":true}\n').startswith(b"HTTP/1.1 200 ")
+        assert b"text/event-stream" in stream.recv(65_536)
+        took = pool.submit(web.process.terminate)
+        assert answer_of(stream, b"0\r\n\r\n").endswith(b"0\r\n\r\n")
+        first.sendall(asks)
+        assert b"Connection: close" in heard(first), "so it is stopping"
+        second.sendall(asks[:9])
+        assert heard(second) == b""
+        assert took.result() < SOON
+
+
 def test_told_to_stop_while_receipts_pour_in_it_has_stored_each_that_it_acknowledged(web: Web) -> None:
     numbers, acknowledged, garbled = itertools.count(), list[str](), list[bytes]()
     flows = threading.Event()
