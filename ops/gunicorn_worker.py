@@ -1,16 +1,19 @@
-"""gunicorn's threaded worker (`gthread`), changed in three places. Without TLS and HTTP/2: a host's router ends both.
+"""gunicorn's threaded worker (`gthread`), changed in four places. Without TLS and HTTP/2: a host's router ends both.
 
 **A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half
-a body and stall hold a whole process. Here the loop that waits for connections collects what they send; whoever has not
-sent all of a request within `READ_SECONDS` is answered for what came. What can't be collected (`_Sent`) is read by its
-thread, for as long at most.
+a body and stall hold a whole process. Here the loop that waits for connections collects what they send, also what comes
+right behind another request and what waits for our `100 Continue`; whoever has not sent all of it in time is answered
+for what came. What can't be collected (`Connection`) is read by its thread, and never by more than a quarter of them.
 
 **Receipts are answered many at a time.** A thread for each costs far more than the receipt, since it waits twice for
 the interpreter's lock. So those that came while one lot was being stored are the next lot, for one thread that does
 nothing else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`).
 What that leaves to others gets a thread as any request does.
 
-**Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side.
+**Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side. Nor for ever
+by a thread, until a client takes its answer.
+
+**Running out of files** makes it hold fewer connections; gthread dies of it.
 
 It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml); whether a new one still
 fits, tests/bad_input/test_wire.py, test_slow_clients.py and tests/faults/test_web_stops.py show. Why it is so:
@@ -97,8 +100,20 @@ class Worker(ThreadWorker):
             sock, client = listener.accept()
         except (BlockingIOError, ConnectionAbortedError):
             return
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._hold_no_more()
+            return
         self.nr_conns += 1
         self._collect(Connection(self.cfg, sock, client, listener.getsockname(), self._readers))
+
+    def _hold_no_more(self):
+        """The system lets us open no more files: from now on, these are as many connections as there may be. gunicorn
+        dies of it, with all that it has in hand."""
+        self.worker_connections = max(1, self.nr_conns)
+        self.max_keepalived = max(1, self.worker_connections - self.cfg.threads)
+        self.log.warning("No more files can be opened: %d connections are held at most.", self.worker_connections)
 
     def on_client_socket_readable(self, conn, client):
         self.poller.unregister(client)

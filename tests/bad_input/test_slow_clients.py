@@ -259,6 +259,24 @@ def test_a_receipt_s_answer_is_that_of_the_ordinary_way(site: Site) -> None:
     assert undated[0][1:] == undated[1][1:]
 
 
+def test_where_no_more_files_can_be_opened_the_process_lives_on(site: Site) -> None:
+    servers = [
+        each for each in psutil.process_iter(["cmdline"]) if f"127.0.0.1:{site.port}" in (each.info["cmdline"] or [])
+    ]
+    [worker] = [each for each in servers if each.parent() in servers]
+    before = worker.rlimit(psutil.RLIMIT_NOFILE)
+    try:
+        worker.rlimit(psutil.RLIMIT_NOFILE, (worker.num_fds() + 10, before[1]))
+        with contextlib.ExitStack() as stack:
+            for _ in range(MANY):
+                stack.enter_context(connect(site))
+            until(lambda: "No more files can be opened" in site.output.read_text(), "it has met the limit", 10)
+        assert answered_in(site) < 2 * AT_ONCE
+        assert worker.is_running()
+    finally:
+        worker.rlimit(psutil.RLIMIT_NOFILE, before)
+
+
 def test_after_all_that_nothing_broke_on_our_side(site: Site) -> None:
     assert answered_in(site) < AT_ONCE
     assert "Traceback" not in site.output.read_text()
