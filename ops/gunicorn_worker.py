@@ -10,8 +10,8 @@ the interpreter's lock. So those that came while one lot was being stored are th
 nothing else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`).
 What that leaves to others gets a thread as any request does.
 
-**Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side. Nor for ever
-by a thread, until a client takes its answer.
+**Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side.
+Nor for ever in a thread, until a client takes its answer.
 
 **Running out of files** makes it hold fewer connections; gthread dies of it.
 
