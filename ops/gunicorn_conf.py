@@ -14,6 +14,8 @@ import time
 worker_class = "ops.gunicorn_worker.Worker"
 # An open event stream (a progress page) holds a thread and no database connection; the pool bounds those.
 threads = 64
+# Whoever says nothing costs a file and 5 kB for 20 s, and no thread. gunicorn's default, a thousand, are soon there.
+worker_connections = 8_000
 # The host gives 30 s between SIGTERM and SIGKILL: requests may end, and so do event streams, within 20.
 graceful_timeout = 20
 timeout = 60

@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker (`gthread`), changed in four places. Without TLS and HTTP/2: a host's router ends both.
+"""gunicorn's threaded worker (`gthread`), changed in five places. Without TLS and HTTP/2: a host's router ends both.
 
 **A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half
 a body and stall hold a whole process. Here the loop that waits for connections collects what they send, also what comes
@@ -15,6 +15,9 @@ Nor for ever in a thread, until a client takes its answer.
 
 **Running out of files** makes it hold fewer connections; gthread dies of it.
 
+**A killed master** ends it as a SIGTERM would, and frees the port at once. gthread goes on to answer on connections
+that are kept, for all of `graceful_timeout`, and no other master can listen meanwhile.
+
 It stands on gunicorn's inner parts, so gunicorn is held to one major version (pyproject.toml); whether a new one still
 fits, tests/bad_input/test_wire.py, test_slow_clients.py and tests/faults/test_web_stops.py show. Why it is so:
 docs/decisions/0017-web-worker.md.
@@ -22,6 +25,8 @@ docs/decisions/0017-web-worker.md.
 
 import errno
 import math
+import os
+import signal
 import socket
 import threading
 import time
@@ -92,6 +97,15 @@ class Worker(ThreadWorker):
         if hasattr(ingress, "together"):
             self._together = ingress.together
             self._first_line = b"POST %s HTTP/1.1\r\n" % ingress.path.encode()
+
+    def is_parent_alive(self):
+        alive = super().is_parent_alive()
+        if not alive:
+            self.set_accept_enabled(False)
+            for listener in self.sockets:
+                listener.close()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return alive
 
     # Collecting, in the loop's thread.
 

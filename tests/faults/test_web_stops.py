@@ -200,3 +200,26 @@ def test_one_that_is_killed_is_replaced_and_nothing_outlives_the_command(web: We
     began = time.monotonic()
     _, left = psutil.wait_procs(family, timeout=SOON)
     assert left == [], f"after {time.monotonic() - began:.0f} s it still holds its port"
+
+
+def test_one_whose_master_is_killed_while_clients_keep_asking_frees_the_port_for_the_next(web: Web) -> None:
+    """Else the next one can't listen, and the supervisor gives up on it."""
+    ended = threading.Event()
+
+    def keep_asking() -> None:
+        while not ended.is_set():
+            with contextlib.suppress(requests.RequestException), requests.Session() as client:
+                while not ended.is_set():
+                    client.get(f"http://127.0.0.1:{web.port}/healthz", timeout=10)
+
+    with ThreadPoolExecutor(8) as pool:
+        asking = [pool.submit(keep_asking) for _ in range(8)]
+        until(web.answers, "they are answered")
+        master, worker = web.gunicorn()
+        master.kill()
+        _, left = psutil.wait_procs([worker], timeout=SOON)
+        assert left == []
+        until(lambda: web.gunicorn()[0].pid != master.pid and web.answers(), "another has taken its place")
+        ended.set()
+        for each in asking:
+            each.result(20)
