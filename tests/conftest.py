@@ -67,6 +67,17 @@ class Services:
         with psycopg.connect(plain, autocommit=True, prepare_threshold=None) as connection:
             connection.execute(statement)
 
+    def cut_off(self, name: str) -> None:
+        """End our own connections to the database `name`. Autovacuum's are nobody's to end: `DROP DATABASE … WITH
+        (FORCE)` fails where one is there. CREATE and DROP DATABASE send it away themselves."""
+        ours = f"datname = '{name}' AND usename = current_user"
+        self.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+
+    def drop(self, name: str) -> None:
+        """Remove the database `name`, whoever of us is still connected to it."""
+        self.cut_off(name)
+        self.run(f"DROP DATABASE {name}")
+
 
 @pytest.fixture(scope="session")
 def services() -> Iterator[Services]:
@@ -113,15 +124,12 @@ def template_database(services: Services) -> Iterator[str]:
         upgrade()
         db.engine().dispose()
     yield name
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
 
 
 def _copy(services: Services, template: str) -> str:
     name = f"blossom_test_{uuid.uuid4().hex[:8]}"
-    # A pooler keeps its connections to the template, and what somebody is connected to can't be copied. (Autovacuum,
-    # which is nobody's to end, is ended by CREATE DATABASE.)
-    ours = f"datname = '{template}' AND usename = current_user"
-    services.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}")
+    services.cut_off(template)  # a pooler keeps connections, and what somebody is connected to can't be copied
     services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     return name
 
@@ -133,7 +141,7 @@ def shared_app(services: Services, template_database: str) -> Iterator[Flask]:
     yield app
     with app.app_context():
         db.engine().dispose()
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
 
 
 @pytest.fixture
@@ -171,7 +179,7 @@ def committed_app(services: Services, template_database: str) -> Iterator[Flask]
         db.session.remove()
         db.engine().dispose()
     queue.connection().flushdb()
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def start(services: Services, template: str, **settings: str) -> Iterator[Site]:
             process.wait(40)
     with app.app_context():
         db.engine().dispose()
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -32,7 +32,7 @@ def installation(services: Services, template_database: str) -> Iterator[Config]
             create_shop(domain=OURS)
         db.engine().dispose()
     yield config_for(services, name)
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_an_environment_in_which_nothing_can_run(installation: Config, settings:
 def empty_database(services: Services) -> Iterator[str]:
     services.run("CREATE DATABASE blossom_empty")
     yield str(config_for(services, "blossom_empty").database_url)
-    services.run("DROP DATABASE blossom_empty WITH (FORCE)")
+    services.drop("blossom_empty")
 
 
 def test_a_database_without_tables(installation: Config, empty_database: str) -> None:

@@ -23,4 +23,4 @@ def empty_app(services: Services) -> Iterator[Flask]:
         yield app
         db.session.remove()
         db.engine().dispose()
-    services.run(f"DROP DATABASE {name} WITH (FORCE)")
+    services.drop(name)
