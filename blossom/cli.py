@@ -321,7 +321,7 @@ def prune(domain: str) -> None:
 
 
 def _shop(domain: str) -> Shop:
-    found = shops.find_by_domain(domain)
+    found = shops.by_domain(domain)
     if found is None:
         raise BlossomError(
             f"No shop is called {domain}.", code="not_found", actionable="`blossom shop create` makes one."

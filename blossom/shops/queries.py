@@ -17,7 +17,7 @@ def get_shop(shop_id: int) -> Shop:
     return shop
 
 
-def find_by_domain(domain: str) -> Shop | None:
+def by_domain(domain: str) -> Shop | None:
     """The shop at a myshopify domain: the one question that comes before a shop's id is known."""
     return session.scalars(select(Shop).where(Shop.domain == domain)).one_or_none()
 

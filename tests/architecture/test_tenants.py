@@ -236,7 +236,7 @@ WITHOUT_SHOP_FIRST = {
         "sum_up": "reads the people of a statement that carries it",
     },
     "shops": {
-        "find_by_domain": "how the shop is found",
+        "by_domain": "how the shop is found",
     },
     "wallet": {
         "price_list": "a list may be the installation's own, without shop",
