@@ -1,4 +1,4 @@
-"""One HTTP call to Mitto: at most once, within a total time, and knowing whether a byte of it may have left.
+"""One HTTP call to an outside service: at most once, in a total time, and knowing whether a byte of it may have left.
 
 Contract, where `requests` alone isn't enough:
 - **At most once.** Neither requests nor urllib3 repeats anything (`max_retries=0`), redirects aren't followed.
@@ -22,6 +22,8 @@ import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
@@ -31,9 +33,12 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
+from blossom.platform import clock
+
 MAX_IDLE = 4.0  # seconds; the shortest keep-alive in wide use is 5 (Node, gunicorn uses 2 and says so on the wire)
 MAX_ANSWER_BYTES = 5_000_000  # an answer for 1,000 texts has about 110 KB
 _CHUNK = 65_536
+_LONGEST_RETRY_AFTER = 86_400.0  # seconds; a nonsense date must not become a wait of years
 
 
 class CallFailed(Exception):
@@ -55,6 +60,19 @@ class Answer:
     body: bytes | None
     oversized: bool = False
     timed_out: bool = False
+
+
+def retry_after(answer: Answer) -> float | None:
+    """The seconds that `Retry-After` asks for, given as seconds or as a date; None when absent or unreadable."""
+    value = answer.headers.get("Retry-After", "").strip()
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return min(float(value), _LONGEST_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return min(max(0.0, (moment - clock.now()).total_seconds()), _LONGEST_RETRY_AFTER)
 
 
 class Wire:
