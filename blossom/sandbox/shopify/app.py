@@ -15,32 +15,32 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask
 
-from blossom.sandbox.shopify import control
+from blossom.sandbox.shopify import admin, control, graphql_api, oauth
 from blossom.sandbox.shopify.state import State
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ADMIN: tuple[Callable[[State], Blueprint], ...] = ()
+ADMIN: tuple[Callable[[State], Blueprint], ...] = (admin.blueprint,)
 """What answers `admin.*`."""
 
 STOREFRONT: tuple[Callable[[State], Blueprint], ...] = ()
 """What answers `*.storefront.test`."""
 
-APIS: tuple[Callable[[State], Blueprint], ...] = ()
+APIS: tuple[Callable[[State], Blueprint], ...] = (oauth.blueprint, graphql_api.blueprint, graphql_api.files)
 """What answers any other host."""
 
 
 def create_app(state: State) -> WSGIApplication:
     """The stand-in over `state`."""
-    admin, storefront, apis = (_site(state, makers) for makers in (ADMIN, STOREFRONT, APIS))
+    of_admin, of_storefront, apis = (_site(state, makers) for makers in (ADMIN, STOREFRONT, APIS))
 
     def by_host(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         host = str(environ.get("HTTP_HOST", "")).partition(":")[0].lower()
         if host.startswith("admin."):
-            return admin(environ, start_response)
+            return of_admin(environ, start_response)
         if host.endswith(".storefront.test"):
-            return storefront(environ, start_response)
+            return of_storefront(environ, start_response)
         return apis(environ, start_response)
 
     return by_host

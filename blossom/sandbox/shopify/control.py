@@ -11,7 +11,11 @@ from typing import Any, TypeVar
 import orjson
 from flask import Blueprint, Response, request
 
-from blossom.sandbox.shopify.state import State
+from blossom.sandbox.shopify import bulk, people
+from blossom.sandbox.shopify.customers import Customer
+from blossom.sandbox.shopify.deliveries import Delivery
+from blossom.sandbox.shopify.faults import Fault, Faults
+from blossom.sandbox.shopify.state import Shop, State
 
 T = TypeVar("T")
 
@@ -42,6 +46,25 @@ def blueprint(state: State) -> Blueprint:
     def health() -> Response:
         with state.lock:
             return _json({"ok": True, "now": state.now()})
+
+    @routes.get("/calls")
+    def calls() -> Response:
+        """What the app asked for, from `?since=` on (a number of calls)."""
+        with state.lock:
+            return _json(state.calls[int(request.args.get("since", 0)) :])
+
+    @routes.get("/webhooks")
+    def webhooks() -> Response:
+        """What was sent to the app, and its answers."""
+        with state.lock:
+            return _json([each.described() for each in state.deliveries.all])
+
+    @routes.post("/webhooks/settle")
+    def settle() -> Response:
+        """`{"wait": seconds}`: answers when nothing is due or being posted, or then; what is left."""
+        done = state.deliveries.settle(float(_document().get("wait", 10)))
+        with state.lock:
+            return _json({"settled": done, "unfinished": state.deliveries.unfinished})
 
     @routes.get("/shops/<domain>")
     def look(domain: str) -> Response:
@@ -78,6 +101,85 @@ def blueprint(state: State) -> Blueprint:
         """`{"shop"}`, and `scopes` if not all that the app asks for: what a merchant's click on “Install” does."""
         return state.install(_shop(state, given), given.get("scopes"))
 
+    @post("/uninstall")
+    def uninstall(given: dict[str, Any]) -> Any:
+        state.uninstall(_shop(state, given))
+        return {"ok": True}
+
+    @post("/customers")
+    def customers(given: dict[str, Any]) -> Any:
+        """`{"shop", "customers": [fields…]}`, silently unless `webhooks` is true; the customers."""
+        shop = _shop(state, given)
+        silent = not given.get("webhooks", False)
+        return [people.create(state, shop, fields, silent=silent) for fields in given["customers"]]
+
+    @post("/customers/act")
+    def act(given: dict[str, Any]) -> Any:
+        """What a merchant does: `{"shop", "id", "do"}`, with `fields` to `update` and `consent`; `delete`, `redact`,
+        `data_request`; `merge`, with the `other` that goes. Webhooks tell the app."""
+        shop = _shop(state, given)
+        person, do, fields = _person(shop, given["id"]), given["do"], given.get("fields", {})
+        if do == "update":
+            people.update(state, shop, person, fields)
+        elif do == "consent":
+            people.set_consent(state, shop, person, fields)
+        elif do == "delete":
+            people.delete(state, shop, person)
+        elif do == "merge":
+            people.merge(state, shop, person, _person(shop, given["other"]))
+        elif do == "redact":
+            people.redact(state, shop, person)
+        elif do == "data_request":
+            people.request_data(state, shop, person)
+        else:
+            raise RefusedError(f"a customer can't be asked to {do}")
+        return person
+
+    @post("/shop-redact")
+    def shop_redact(given: dict[str, Any]) -> Any:
+        """What Shopify sends 48 hours after an uninstall."""
+        return _sent(people.redact_shop(state, _shop(state, given)))
+
+    @post("/faults")
+    def fail(given: dict[str, Any]) -> Any:
+        """`{"faults": [fields of faults.Fault…], "seed"}`, in place of those that were."""
+        state.faults = Faults([Fault(**fields) for fields in given.get("faults", [])], int(given.get("seed", 1)))
+        return {"ok": True}
+
+    @post("/bulk")
+    def exports(given: dict[str, Any]) -> Any:
+        """How bulk operations behave (`bulk.Behaviour`)."""
+        state.bulk.behave(bulk.Behaviour(**given))
+        return state.bulk.behaviour
+
+    @post("/points")
+    def points(given: dict[str, Any]) -> Any:
+        """`{"shop", "left"}`: leave only so many points for GraphQL."""
+        shop = _shop(state, given)
+        shop.bucket.drain(state.now(), float(given["left"]))
+        return shop.bucket
+
+    @post("/webhooks")
+    def webhook(given: dict[str, Any]) -> Any:
+        """`{"shop", "topic", "payload"}`, with `signature`, `webhook_id`, `late` (seconds ago): send one; as queued."""
+        fields: dict[str, Any] = {name: given[name] for name in ("webhook_id", "event_id") if name in given}
+        if "late" in given:
+            fields["triggered_at"] = state.now() - timedelta(seconds=float(given["late"]))
+        shop, topic, payload = _shop(state, given), str(given["topic"]), given.get("payload", {})
+        return _sent(state.deliveries.emit(shop, topic, payload, signature=given.get("signature", ""), **fields))
+
+    @post("/webhooks/behave")
+    def deliver(given: dict[str, Any]) -> Any:
+        """Change how webhooks behave (`deliveries.Behaviour`); `hold` false lets go what was held."""
+        given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+        state.deliveries.behave(_changed(state.deliveries.behaviour, given))
+        return state.deliveries.behaviour
+
+    @post("/webhooks/flush")
+    def flush(given: dict[str, Any]) -> Any:
+        """Let go what is held."""
+        return {"flushed": state.deliveries.flush()}
+
     @post("/id-token")
     def id_token(given: dict[str, Any]) -> Any:
         """`{"shop"}`, and `staff` (an id) and `claims` to replace: a session token."""
@@ -98,7 +200,17 @@ def set_up(state: State, document: dict[str, Any]) -> None:
         state.add_shop(**fields)
 
 
-def _shop(state: State, given: dict[str, Any]) -> Any:
+def _person(shop: Shop, id: int) -> Customer:
+    if id not in shop.customers:
+        raise RefusedError(f"{shop.domain} has no customer {id}")
+    return shop.customers[id]
+
+
+def _sent(deliveries: list[Delivery]) -> list[dict[str, Any]]:
+    return [delivery.described() for delivery in deliveries]
+
+
+def _shop(state: State, given: dict[str, Any]) -> Shop:
     if given.get("shop") not in state.shops:
         raise RefusedError(f"no shop {given.get('shop')}")
     return state.shops[given["shop"]]

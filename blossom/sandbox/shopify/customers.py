@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 STATES = ("NOT_SUBSCRIBED", "PENDING", "SUBSCRIBED", "UNSUBSCRIBED", "REDACTED")
 OPT_IN_LEVELS = ("SINGLE_OPT_IN", "CONFIRMED_OPT_IN", "UNKNOWN")
@@ -34,7 +34,7 @@ class Customer:
     locale: str = "en"
     tags: list[str] = field(default_factory=list)
     country: str | None = None
-    city: str | None = None
+    timezone: str | None = None
     orders: int = 0
     amount_spent: int = 0
     last_order_at: datetime | None = None
@@ -43,3 +43,28 @@ class Customer:
     def gid(self) -> str:
         """Its id in GraphQL."""
         return f"gid://shopify/Customer/{self.id}"
+
+
+_CROWD_SINCE = datetime(2025, 1, 1, tzinfo=UTC)
+
+
+def of_crowd(number: int) -> Customer:
+    """A customer computed from its number, so that a million take no memory: 1 of 10 has no phone, 2 no consent."""
+    at = _CROWD_SINCE + timedelta(seconds=number)
+    agreed = number % 10 < 7
+    return Customer(
+        id=9_000_000_000_000 + number,
+        created_at=at,
+        updated_at=at,
+        first_name=f"Eleni{number % 97}",
+        last_name="Crowd",
+        email=f"crowd{number}@example.com",
+        phone=None if number % 10 == 9 else f"+30690{number:07}",
+        consent=Consent("SUBSCRIBED", "SINGLE_OPT_IN", at, "SHOPIFY") if agreed else Consent(),
+        locale="el",
+        tags=["crowd"],
+        country="GR",
+        timezone="Europe/Athens",
+        orders=number % 4,
+        amount_spent=number % 4 * 1990,
+    )

@@ -87,6 +87,59 @@ class StandIn:
         """What a merchant's click on “Install” does, or one that grants other scopes."""
         return self._object("POST", "install", {"shop": shop, "scopes": scopes})
 
+    def uninstall(self, shop: str) -> None:
+        """What a merchant's click on “Uninstall” does: tokens end, the app is told."""
+        self._ask("POST", "uninstall", {"shop": shop})
+
+    def redact_shop(self, shop: str) -> None:
+        """What Shopify sends 48 hours after an uninstall."""
+        self._ask("POST", "shop-redact", {"shop": shop})
+
+    def add_customers(self, shop: str, *customers: dict[str, Any], webhooks: bool = False) -> list[dict[str, Any]]:
+        """Customers of the given fields (`customers.Customer`; `consent` with those of `Consent`)."""
+        given = {"shop": shop, "customers": customers, "webhooks": webhooks}
+        return list(self._ask("POST", "customers", given))
+
+    def act(self, shop: str, id: int, do: str, **given: Any) -> dict[str, Any]:
+        """`update` or `consent` with `fields`, `delete`, `merge` with `other`, `redact`, `data_request`."""
+        return self._object("POST", "customers/act", {"shop": shop, "id": id, "do": do, **given})
+
+    def fail(self, *faults: dict[str, Any], seed: int = 1) -> None:
+        """Let calls suffer these faults (`faults.Fault`), and no others."""
+        self._ask("POST", "faults", {"faults": faults, "seed": seed})
+
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """What the app asked for (`faults.Call`), in the order of the answers."""
+        return list(self._ask("GET", f"calls?since={since}"))
+
+    def behave_bulk(self, **behaviour: Any) -> None:
+        """How bulk operations behave (`bulk.Behaviour`)."""
+        self._ask("POST", "bulk", behaviour)
+
+    def leave_points(self, shop: str, left: float) -> None:
+        """Leave only so many points for GraphQL."""
+        self._ask("POST", "points", {"shop": shop, "left": left})
+
+    def send_webhook(self, shop: str, topic: str, payload: dict[str, Any], **given: Any) -> list[dict[str, Any]]:
+        """Post one; `signature`, `webhook_id`, `event_id`, `late` are taken. As queued; none if the app wants none."""
+        return list(self._ask("POST", "webhooks", {"shop": shop, "topic": topic, "payload": payload, **given}))
+
+    def behave_webhooks(self, **behaviour: Any) -> None:
+        """Change how webhooks behave (`deliveries.Behaviour`)."""
+        self._ask("POST", "webhooks/behave", behaviour)
+
+    def flush_webhooks(self) -> int:
+        """Let go what is held; how many."""
+        return int(self._object("POST", "webhooks/flush")["flushed"])
+
+    def settle_webhooks(self, wait: float = 10.0) -> bool:
+        """Wait until nothing is due or being posted; whether that came about."""
+        return bool(self._object("POST", "webhooks/settle", {"wait": wait})["settled"])
+
+    def webhooks(self) -> list[dict[str, Any]]:
+        """What was sent to the app (`deliveries.Delivery`), and its answers."""
+        return list(self._ask("GET", "webhooks"))
+
     def id_token(self, shop: str, **given: Any) -> str:
         """A session token, of the shop's owner by default; `staff` (an id) and `claims` are taken."""
         return str(self._object("POST", "id-token", {"shop": shop, **given})["id_token"])

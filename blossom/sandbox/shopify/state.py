@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from blossom.sandbox.shopify import signing
+from blossom.sandbox.shopify import payloads, signing
+from blossom.sandbox.shopify.bulk import BulkOperations
+from blossom.sandbox.shopify.cost import Bucket
 from blossom.sandbox.shopify.customers import Customer
+from blossom.sandbox.shopify.deliveries import Deliveries
+from blossom.sandbox.shopify.faults import Call, Faults
+from blossom.sandbox.shopify.tokens import Tokens
 
-POINTS_A_SECOND = {"basic": 100, "advanced": 200, "plus": 1000, "enterprise": 2000}
-"""What a shop's plan gives back of the cost of GraphQL, a second. The bucket holds twenty seconds of it."""
-
-PROTECTED_FIELDS = ("name", "email", "phone", "address")
-"""Level 2 of protected customer data; `App.protected_data` names those that the app is approved for."""
+PROTECTED_DATA = ("customers", "name", "email", "phone", "address")
+"""Protected customer data: level 1, and the fields of level 2. `App.protected_data` names what the app may see."""
 
 _ID_TOKEN_SECONDS = 60
 
@@ -30,7 +32,8 @@ class App:
     """The app as Shopify's dashboard and `shopify.app.toml` have it. Addresses are bases without a slash at their end.
 
     `scopes`: asked for at install. `expiring_tokens_only`: refuse a token exchange without `expiring=1`, as new public
-    apps are refused.
+    apps are refused. `refresh_retries`: a refresh token may be used again until its replacement is used, as Shopify has
+    allowed since August 2026; by default it is good once, so that nothing leans on that.
     """
 
     api_key: str = "stand-in-api-key"
@@ -46,8 +49,9 @@ class App:
     proxy_url: str = ""
     proxy_prefix: str = "apps"
     proxy_subpath: str = "blossom"
-    protected_data: list[str] = field(default_factory=lambda: list(PROTECTED_FIELDS))
+    protected_data: list[str] = field(default_factory=lambda: list(PROTECTED_DATA))
     expiring_tokens_only: bool = True
+    refresh_retries: bool = False
 
 
 @dataclass
@@ -74,7 +78,9 @@ class Installation:
 
 @dataclass
 class Shop:
-    """A store. `customers` by id; `orders`, `checkouts`: documents as webhooks carry them, by id and by token."""
+    """A store. `customers` by id, and `crowd` more in exports only (`customers.of_crowd`); `orders`, `checkouts`:
+    documents as webhooks carry them, by id and by token.
+    """
 
     id: int
     domain: str
@@ -86,13 +92,17 @@ class Shop:
     locale: str = "en"
     plan: str = "basic"
     development: bool = True
+    consent_at_checkout: bool = True
+    crowd: int = 0
     staff: list[Staff] = field(default_factory=list)
     installation: Installation | None = None
     customers: dict[int, Customer] = field(default_factory=dict)
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     checkouts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    points: float = 0.0
-    points_at: datetime | None = None
+    bucket: Bucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.bucket = Bucket.of_plan(self.plan)
 
     @property
     def handle(self) -> str:
@@ -121,14 +131,24 @@ class State:
         self.own_url = ""
         self._offset = timedelta()
         self._numbers = itertools.count(1)
-        self.reset()
+        self.app = App()
+        self.shops: dict[str, Shop] = {}
+        self.tokens = Tokens()
+        self.faults = Faults()
+        self.calls: list[Call] = []
+        self.deliveries = Deliveries(self)
+        self.bulk = BulkOperations(self)
 
     def reset(self) -> None:
-        """Forget all: shops, tokens, faults. The clock goes right again."""
+        """Forget all: shops, tokens, faults, what was asked and posted. The clock goes right again."""
         with self.lock:
             self.app = App()
-            self.shops: dict[str, Shop] = {}
-            self._numbers = itertools.count(1)
+            self.shops.clear()
+            self.tokens = Tokens()
+            self.faults = Faults()
+            self.calls.clear()
+            self.deliveries.clear()
+            self.bulk.clear()
             self.move_clock(-self._offset)
 
     def now(self) -> datetime:
@@ -151,7 +171,6 @@ class State:
             if domain in self.shops:
                 raise ValueError(f"there is a shop {domain}")
             shop = Shop(self.next_id(), domain, **fields)
-            shop.points = 20.0 * POINTS_A_SECOND[shop.plan]
             if not shop.staff:
                 shop.staff.append(Staff(self.next_id(), "Olga", email=shop.email, account_owner=True))
             self.shops[domain] = shop
@@ -164,13 +183,34 @@ class State:
             return next((shop for shop in self.shops.values() if name in (shop.storefront_host, shop.domain)), None)
 
     def install(self, shop: Shop, scopes: list[str] | None = None) -> Installation:
-        """Put the app into the shop, or grant it other scopes. By default all that it asks for."""
+        """Put the app into the shop, or grant it other scopes (tokens get them when they are renewed). By default all
+        that it asks for."""
         with self.lock:
             granted = sorted(scopes if scopes is not None else self.app.scopes)
             if shop.installation is None:
                 shop.installation = Installation(self.next_id(), granted, self.now())
-            shop.installation.scopes = granted
+            elif shop.installation.scopes != granted:
+                previous, shop.installation.scopes = shop.installation.scopes, granted
+                self.deliveries.emit(
+                    shop,
+                    "app/scopes_update",
+                    {
+                        "id": shop.installation.id,
+                        "previous": previous,
+                        "current": granted,
+                        "updated_at": payloads.time(self.now()),
+                    },
+                )
             return shop.installation
+
+    def uninstall(self, shop: Shop) -> None:
+        """Take the app out: its tokens end, and it is told so. `shop/redact` follows in 48 hours, when asked for."""
+        with self.lock:
+            if shop.installation is not None:
+                shop.installation = None
+                self.tokens.revoke_all(shop.domain)
+                about = {"name": shop.name, "email": shop.email, "iana_timezone": shop.timezone}
+                self.deliveries.emit(shop, "app/uninstalled", payloads.shop(shop.id, shop.domain, about))
 
     def id_token(self, shop: Shop, staff: Staff | None = None, **claims: Any) -> str:
         """A session token as App Bridge gives it, good for a minute; `claims` replace its own (None leaves one out)."""

@@ -74,7 +74,7 @@ def access_of(schema: graphql.GraphQLSchema) -> Access:
             nodes: list[tuple[str | None, Any]] = [(None, type_.ast_node)]
             nodes += [(field_name, each.ast_node) for field_name, each in type_.fields.items()]
             for field_name, node in nodes:
-                for directive in node.directives:
+                for directive in node.directives or ():
                     if directive.name.value == "access":
                         found[name, field_name] = [value.value for value in directive.arguments[0].value.values]
     return found

@@ -109,7 +109,7 @@ def _signed_query(state: State, shop: Shop, stale: _Stale) -> str:
         "shop": shop.domain,
         "timestamp": str(int(state.now().timestamp())),
     }
-    return urlencode({**pairs, "hmac": signing.query_hmac(state.app.secret, pairs)})
+    return urlencode({**pairs, "hmac": signing.query_hmac(pairs.items(), state.app.secret)})
 
 
 def _origin(url: str) -> str:
