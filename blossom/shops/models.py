@@ -84,11 +84,16 @@ class Installation(Base):
     claim: Mapped[UUID | None]
     claimed_until: Mapped[datetime | None]
     access_lost_at: Mapped[datetime | None]  # Shopify refused the refresh token; a merchant's next visit mends it
-    installed_at: Mapped[datetime | None]  # NULL: no tokens yet
+    granted_at: Mapped[datetime | None]  # when a merchant's visit last gave tokens; NULL: never yet
     described_at: Mapped[datetime | None]  # when name, zone and country were read from Shopify
 
     access_token = SealedText("access_token_sealed")
     refresh_token = SealedText("refresh_token_sealed")
+
+    @property
+    def has_access(self) -> bool:
+        """Whether Shopify can be called for the shop, as far as we know."""
+        return self.access_token_sealed is not None and self.access_lost_at is None
 
 
 class StaffMember(Base):

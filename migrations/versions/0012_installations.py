@@ -27,7 +27,7 @@ def upgrade() -> None:
         sa.Column("claim", sa.Uuid),
         sa.Column("claimed_until", sa.DateTime(timezone=True)),
         sa.Column("access_lost_at", sa.DateTime(timezone=True)),
-        sa.Column("installed_at", sa.DateTime(timezone=True)),
+        sa.Column("granted_at", sa.DateTime(timezone=True)),
         sa.Column("described_at", sa.DateTime(timezone=True)),
         sa.UniqueConstraint("shop_id", "id"),
         sa.CheckConstraint("(claim IS NULL) = (claimed_until IS NULL)", "claim"),

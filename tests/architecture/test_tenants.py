@@ -237,6 +237,8 @@ WITHOUT_SHOP_FIRST = {
     },
     "shops": {
         "by_domain": "how the shop is found",
+        "expiring_access": "the clock's: of all shops, told with each",
+        "undescribed": "the clock's: of all shops, told with each",
     },
     "wallet": {
         "price_list": "a list may be the installation's own, without shop",
