@@ -51,6 +51,7 @@ NO_FOREIGN_KEY = {
     ("messages", "dispatch_id"): "as NOT_TIED_TO_A_SHOP says",
     ("messages", "provider_message_id"): "the provider's",
     ("messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
+    ("staff_members", "shopify_user_id"): "Shopify's",
     ("provider_messages", "message_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "provider_message_id"): "the provider's",
     ("receipts", "message_id"): "found when it is applied",
