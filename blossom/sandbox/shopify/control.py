@@ -15,7 +15,7 @@ from blossom.sandbox.shopify import bulk, people
 from blossom.sandbox.shopify.customers import Customer
 from blossom.sandbox.shopify.deliveries import Delivery
 from blossom.sandbox.shopify.faults import Fault, Faults
-from blossom.sandbox.shopify.state import Shop, State
+from blossom.sandbox.shopify.state import Shop, Staff, State
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def blueprint(state: State) -> Blueprint:
 
     @post("/shops")
     def open_shop(given: dict[str, Any]) -> Any:
-        return state.add_shop(**given)
+        return _open(state, given)
 
     @post("/clock")
     def clock(given: dict[str, Any]) -> Any:
@@ -197,7 +197,12 @@ def set_up(state: State, document: dict[str, Any]) -> None:
         raise RefusedError(f"a configuration has app and shops, not {', '.join(unknown)}")
     state.app = _changed(state.app, document.get("app", {}))
     for fields in document.get("shops", []):
-        state.add_shop(**fields)
+        _open(state, fields)
+
+
+def _open(state: State, fields: dict[str, Any]) -> Shop:
+    staff = [Staff(**member) for member in fields.get("staff", [])]
+    return state.add_shop(**{**fields, "staff": staff})
 
 
 def _person(shop: Shop, id: int) -> Customer:

@@ -26,6 +26,7 @@ from typing import Any
 import graphql
 import orjson
 from graphql import language
+from graphql.utilities.get_default_value_ast import get_default_value_ast
 
 PACKAGE = "@shopify/dev-mcp@1.16.0"
 DATA = "package/dist/data/admin_2026-10.json.gz"
@@ -175,11 +176,8 @@ def _field(type_: graphql.GraphQLObjectType, name: str, arguments: set[str], acc
 
 
 def _input(value: graphql.GraphQLArgument | graphql.GraphQLInputField) -> str:
-    if value.default_value is graphql.Undefined:
-        return str(value.type)
-    default = graphql.utilities.ast_from_value(value.default_value, value.type)
-    assert default is not None
-    return f"{value.type} = {graphql.print_ast(default)}"
+    default = get_default_value_ast(value)
+    return f"{value.type} = {graphql.print_ast(default)}" if default else str(value.type)
 
 
 def _directive(scopes: list[str] | None) -> str:
