@@ -352,3 +352,8 @@ def test_what_shopifyapi_takes_and_we_do_not() -> None:
     given = str(shopify.Session.calculate_hmac(with_signature))
     assert theirs_of_query({**with_signature, "hmac": given})
     assert not signature.query_is_authentic([*with_signature.items(), ("hmac", given)], [SECRET])
+
+
+def test_a_field_that_comes_twice_is_refused_even_if_it_was_signed_so() -> None:
+    pairs = [("a", "1"), ("a", "2"), ("hmac", hex_hmac("a=1&a=2"))]
+    assert not signature.query_is_authentic(pairs, [SECRET])
