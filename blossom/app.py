@@ -26,6 +26,7 @@ from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
 from blossom.shops import service as shops
+from blossom.storefront import views as storefront_views
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ def create_app(config: Config | None = None) -> Flask:
     app.register_blueprint(inbound_api.blueprint)
     app.wsgi_app = inbound_api.ReceiptsIngress(app)  # type: ignore[method-assign]  # as Flask's documentation has it
     app.register_blueprint(admin_views.views)
+    app.register_blueprint(storefront_views.views)
     for views in VIEWS:
         app.register_blueprint(views)
     admin_views.init(app, frozenset(views.name for views in VIEWS))

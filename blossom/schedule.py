@@ -13,6 +13,7 @@ JOBS = (
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
     Periodic("inbound.sweep", timedelta(seconds=30)),
+    Periodic("storefront.sweep", timedelta(seconds=30)),
     # Shopify's webhooks whose job was lost, or that are to be tried again.
     Periodic("inbound.handle_webhooks", timedelta(seconds=10)),
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="questions"),

@@ -225,6 +225,10 @@ WITHOUT_SHOP_FIRST = {
         "due_campaigns": "the clock's: of all shops, told with each",
         "unsettled_dispatches": "the clock's: of all shops, told with each",
     },
+    "consent": {
+        "texted_requests": "the clock's: of all shops, told with each",
+        "unsettled_requests": "the clock's: of all shops, told with each",
+    },
     "inbound": {
         "acquaintances": "asks many shops at once which of them knows the sender; each answer names its shop",
         "addressees": "which shops a text may be for: before any is known",

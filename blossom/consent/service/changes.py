@@ -1,20 +1,16 @@
-"""Changing consent: one phone or thousands, each change with its event, and customer files with what they say of it."""
+"""Changing consent: one phone or thousands, each change with its event. The only place that writes these tables."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, BinaryIO
+from typing import Any
 
 from sqlalchemy import text
 
 from blossom.consent import rules
 from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, State
-from blossom.contacts import service as contacts
-from blossom.contacts.rules import Attestation, ImportReport, ListedConsent
-from blossom.contacts.rules.imports import ImportedChunk
 from blossom.platform import bulk, clock
 from blossom.platform.db import session
 
@@ -33,7 +29,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Step:
-    """One deed on one phone, with its proof. `occurred_at` (aware) None means now."""
+    """One deed on one phone, with its proof. `occurred_at` (aware) None, or one still to come, means now."""
 
     phone_hash: bytes
     deed: Deed
@@ -96,74 +92,6 @@ def _last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return list({event["phone_hash"]: event for event in events}.values())
 
 
-def import_customers(
-    shop_id: int,
-    stream: BinaryIO,
-    *,
-    filename: str,
-    mapping: Mapping[str, str] | None = None,
-    attestation: Attestation | None = None,
-    encoding: str | None = None,
-    progress: contacts.OnProgress | None = None,
-    chunk_rows: int = contacts.CHUNK_ROWS,
-) -> ImportReport:
-    """Import a customer file with its consent: the contract of `contacts.import_csv`, and each chunk's consent with it.
-
-    "Accepts SMS Marketing: yes" opts in if the merchant attests (`attestation`) that these people agreed; without, they
-    are contacts only. "No" takes back an opt-in that only a list had proven. "Unsubscribed" opts out. Nobody who opted
-    out here is opted in again. The report's `tallies` count each of these: `consent_opted_in`, `consent_already`,
-    `consent_opted_out`, `consent_opted_out_stands`, `consent_retracted`, `consent_not_attested`.
-    """
-    return contacts.import_csv(
-        shop_id,
-        stream,
-        filename=filename,
-        mapping=mapping,
-        attestation=attestation,
-        encoding=encoding,
-        on_chunk=_read_consent,
-        progress=progress,
-        chunk_rows=chunk_rows,
-    )
-
-
-_LISTED = {
-    ListedConsent.YES: Deed.OPT_IN,
-    ListedConsent.NO: Deed.RETRACT,
-    ListedConsent.UNSUBSCRIBED: Deed.OPT_OUT,
-}
-_TALLY = {State.OPTED_IN: "opted_in", State.OPTED_OUT: "opted_out", State.NEVER_SUBSCRIBED: "retracted"}
-
-
-def _read_consent(chunk: ImportedChunk) -> Mapping[str, int]:
-    tallies: Counter[str] = Counter()
-    steps = []
-    for person in chunk.people:
-        if person.consent is None:
-            continue
-        if person.consent is ListedConsent.YES and chunk.attestation is None:
-            tallies["consent_not_attested"] += 1
-            continue
-        attested = chunk.attestation if person.consent is ListedConsent.YES else None
-        steps.append(
-            Step(
-                person.phone_hash,
-                _LISTED[person.consent],
-                Source.IMPORT,
-                contact_id=person.contact_id,
-                wording=attested.wording if attested else None,
-                actor=attested.actor if attested else None,
-                details={"import_id": chunk.import_id, "line": person.line},
-            )
-        )
-    for step, change in zip(steps, apply(chunk.shop_id, steps), strict=True):
-        if change.changed:
-            tallies[f"consent_{_TALLY[change.state]}"] += 1
-        elif step.deed is not Deed.RETRACT:  # a "no" that changes nothing is most people, and nothing to count
-            tallies[f"consent_{change.refused}"] += 1
-    return tallies
-
-
 def _walk(
     known: Mapping[bytes, Standing], steps: Sequence[Step], now: datetime
 ) -> tuple[list[Change], list[dict[str, Any]]]:
@@ -173,7 +101,7 @@ def _walk(
     events: list[dict[str, Any]] = []
     for step in steps:
         before = standings.get(step.phone_hash, Standing())
-        occurred_at = step.occurred_at or now
+        occurred_at = min(step.occurred_at or now, now)  # nobody agrees in the future, whatever a list says
         after = rules.transition(before, rules.Event(step.deed, step.source, occurred_at))
         if isinstance(after, Refusal):
             changes.append(Change(before.state, after))
