@@ -7,6 +7,7 @@ by a rule that it doesn't publish; the plain sum is the stricter.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ class Bucket:
         """`throttleStatus`."""
         return {
             "maximumAvailable": self.most,
-            "currentlyAvailable": float(int(self.available(now))),
+            "currentlyAvailable": float(math.floor(self.available(now))),
             "restoreRate": float(self.rate),
         }
 

@@ -68,12 +68,12 @@ def files(state: State) -> Blueprint:
 
 @functools.cache
 def schema() -> graphql.GraphQLSchema:
-    """The trimmed schema, with scalars that are strings both ways but for their checks."""
+    """The trimmed schema. Its scalars are strings both ways; a DateTime is checked on the way in."""
     built = graphql.build_schema(trim.SCHEMA.read_text())
     moment = built.type_map["DateTime"]
     assert isinstance(moment, graphql.GraphQLScalarType)
-    moment.parse_value = _moment  # type: ignore[method-assign]  # how graphql-core lets a scalar of an SDL be defined
-    moment.parse_literal = lambda node, variables=None: _moment(getattr(node, "value", None))  # type: ignore[method-assign]
+    moment.coerce_input_value = _moment
+    moment.coerce_input_literal = lambda node: _moment(getattr(node, "value", None))
     return built
 
 

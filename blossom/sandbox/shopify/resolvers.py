@@ -246,7 +246,10 @@ def _found(shop: Shop, query: str | None) -> list[Customer]:
 
 
 def _search(query: str | None) -> Callable[[dict[str, search.Value]], bool]:
-    matches = search.matcher(query)
+    try:
+        matches = search.matcher(query)
+    except ValueError as error:
+        raise BadArgumentError(str(error)) from None
 
     def guarded(values: dict[str, search.Value]) -> bool:
         try:
