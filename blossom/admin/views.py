@@ -44,6 +44,7 @@ def init(app: Flask, merchants: frozenset[str]) -> None:
 def bounce() -> Response:
     """A page with nothing but App Bridge, which loads the address in `shopify-reload` with a new session token."""
     settings = _settings()
+    pages.stand_in(replace(_frame(settings, None), bridged=False))
     given = request.args.getlist("shopify-reload")
     if len(given) != 1 or not rules.is_reload_address(given[0], settings.app_url):
         raise errors.NotFromShopify("it names no page of Blossom to come back to")

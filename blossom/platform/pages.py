@@ -22,19 +22,21 @@ PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz")
 class Frame:
     """The admin's frame around an answer. `ancestors`: the origins that may frame it, each of them validated.
 
+    `bridged`: whether App Bridge is loaded; it acts on the page's address, so one that we refuse goes without it.
     `missing_scopes`: what the shop has yet to grant, which `grant_url` lets it.
     """
 
     ancestors: tuple[str, ...]
     api_key: str
     app_bridge_url: str
+    bridged: bool = True
     missing_scopes: tuple[str, ...] = ()
     grant_url: str = ""
 
 
 def content_security_policy(frame: Frame | None) -> str:
     """Everything from ourselves; in the admin's frame also App Bridge, and who may frame us."""
-    bridge = _origin(frame.app_bridge_url) if frame else ""
+    bridge = _origin(frame.app_bridge_url) if frame and frame.bridged else ""
     return "; ".join(
         (
             "default-src 'none'",

@@ -10,7 +10,9 @@
   // A click in the admin's menu: the page is fetched, so that it carries the session, and nothing is loaded anew.
   document.addEventListener('shopify:navigate', (event) => {
     const address = event.target.getAttribute('href');
-    if (address) htmx.ajax('GET', address, {target: 'body', swap: 'innerHTML', push: 'true'});
+    if (!address) return;
+    event.preventDefault(); // else it would be followed a second time, by a load
+    htmx.ajax('GET', address, {target: 'body', swap: 'innerHTML', push: 'true'});
   });
 
   const say = (words) => {
@@ -21,9 +23,15 @@
     if (words) place.scrollIntoView({block: 'nearest'});
   };
 
+  // What was typed is still unsaved: App Bridge, which hid its save bar when the form was sent, shows it again.
+  const stillUnsaved = (form) => {
+    if (form?.matches?.('form[data-save-bar]')) form.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+
   document.addEventListener('htmx:before:request', () => say(''));
   document.addEventListener('htmx:response:error', (event) => {
-    const {status} = event.detail.ctx.response;
+    const {response: {status}, sourceElement} = event.detail.ctx;
+    if (status === 401 || status >= 500) stillUnsaved(sourceElement);
     if (status === 401) {
       say('Your Shopify session could not be renewed. Nothing you typed is lost: try again.');
     } else if (status >= 500) {

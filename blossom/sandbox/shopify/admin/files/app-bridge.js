@@ -9,9 +9,13 @@
   const admin = new URL(document.currentScript.src).origin;
   const query = new URLSearchParams(location.search);
   const remembered = (name) => {
-    const value = query.get(name) ?? sessionStorage.getItem(`app-bridge-${name}`);
-    if (value) sessionStorage.setItem(`app-bridge-${name}`, value);
-    return value ?? undefined;
+    try {
+      const value = query.get(name) ?? sessionStorage.getItem(`app-bridge-${name}`);
+      if (value) sessionStorage.setItem(`app-bridge-${name}`, value);
+      return value ?? undefined;
+    } catch { // a browser that gives a framed site no storage
+      return query.get(name) ?? undefined;
+    }
   };
   const config = {apiKey, shop: remembered('shop'), host: remembered('host'), locale: remembered('locale') ?? 'en'};
 
