@@ -65,8 +65,7 @@ def create_app(config: Config | None = None) -> Flask:
     pages.init(app)
     health.init(app)
     api.init(app, APIS, authenticate)
-    app.register_blueprint(inbound_api.blueprint)
-    app.wsgi_app = inbound_api.ReceiptsIngress(app)  # type: ignore[method-assign]  # as Flask's documentation has it
+    inbound_api.init(app)
     app.register_blueprint(admin_views.views)
     app.register_blueprint(storefront_views.views)
     for views in VIEWS:

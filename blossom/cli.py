@@ -28,6 +28,8 @@ from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts import service as contacts
 from blossom.contacts.rules import Attestation
+from blossom.inbound import queries as inbound_queries
+from blossom.inbound import service as inbound
 from blossom.message_templates.rules import linter
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
@@ -318,6 +320,30 @@ def prune(domain: str) -> None:
         with db.transaction():
             shop_id = _shop(domain).id
         _print({"destroyed": resealing.prune(shop_id)})
+
+
+@main.group("webhooks")
+def webhooks() -> None:
+    """Shopify's webhooks that wait for an operator."""
+
+
+@webhooks.command("dead")
+@click.option("--owed", is_flag=True, help="Instead, those of which a part is left to be done by a person.")
+@click.option("--after", "after_id", default=0, help="The last id of the page before.")
+def list_webhooks(owed: bool, after_id: int) -> None:
+    """List webhooks that were given up, the oldest first, as JSON."""
+    with application(), db.transaction():
+        waiting = inbound_queries.waiting_webhooks(after_id, owed=owed)
+        _print({"webhooks": [dataclasses.asdict(each) for each in waiting]})
+
+
+@webhooks.command("replay")
+@click.argument("ids", type=click.IntRange(min=1), nargs=-1)
+def replay_webhooks(ids: tuple[int, ...]) -> None:
+    """Have given-up webhooks handled again: those of IDS, or the oldest hundred. Prints which, as JSON."""
+    with application(), db.transaction():
+        wanted = ids or [each.id for each in inbound_queries.waiting_webhooks()]
+        _print({"replayed": inbound.replay(wanted)})
 
 
 def _shop(domain: str) -> Shop:

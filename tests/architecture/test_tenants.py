@@ -25,6 +25,7 @@ WITHOUT_SHOP = {
 SHOP_MAY_BE_UNKNOWN = {
     "price_lists": "NULL: the installation's own",
     "receipts": "whose it is, is found out when it is applied",
+    "shopify_webhooks": "NULL: for a shop that is not here",
 }
 
 NOT_TIED_TO_A_SHOP = {
@@ -60,6 +61,8 @@ NO_FOREIGN_KEY = {
     ("receipts", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("shop_keys", "master_key_id"): "of the environment",
+    ("shopify_webhooks", "event_id"): "Shopify's",
+    ("shopify_webhooks", "webhook_id"): "Shopify's",
     ("shops", "traffic_account_id"): "the provider's",
     ("wallet_entries", "dispatch_id"): "messaging stands above the wallet, and the ledger outlives what it paid for",
 }
@@ -235,6 +238,7 @@ WITHOUT_SHOP_FIRST = {
         "all_shops": "which shops a text may be for: before any is known",
         "shop_id_of": "how the shop is found",
         "unhandled": "the clock's: of all shops, told with each",
+        "waiting_webhooks": "the operator's: of the whole installation",
     },
     "messaging": {
         "queue_stats": "the operator's: of the whole installation",

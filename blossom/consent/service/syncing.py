@@ -7,11 +7,12 @@ undoes an opt-out of ours. Its opt-out holds, unless the person has told us othe
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from sqlalchemy import text
 
 from blossom.consent import rules
-from blossom.consent.rules import Deed, Source, State
+from blossom.consent.rules import Deed, Source, Standing, State
 from blossom.consent.service.changes import Change, Step, apply
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer, SmsConsent
@@ -20,11 +21,14 @@ from blossom.platform.db import session
 _DEEDS = {
     "SUBSCRIBED": (Deed.OPT_IN,),
     "UNSUBSCRIBED": (Deed.OPT_OUT,),
-    "PENDING": (Deed.RETRACT, Deed.ASK),
+    "PENDING": (Deed.ASK,),
     "NEVER_SUBSCRIBED": (Deed.RETRACT,),
     "NOT_SUBSCRIBED": (Deed.RETRACT,),  # as it was called before 2026-10
 }
 """What each of Shopify's words does here. REDACTED says nothing: we may not see it."""
+
+_A_SECOND = timedelta(seconds=1)
+"""Shopify tells times without fractions."""
 
 
 def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts.Synced | None]:
@@ -45,9 +49,6 @@ def forget_list(shop_id: int, phone_hash: bytes) -> Change:
 
 
 def _steps(shop_id: int, saved: contacts.Synced, said: SmsConsent) -> list[Step]:
-    deeds = _DEEDS.get(said.state, ())
-    if Deed.OPT_OUT in deeds and _told_otherwise_since(shop_id, saved.phone_hash, said):
-        return []
     details = {"level": said.level, "collected_from": said.collected_from}
     return [
         Step(
@@ -58,20 +59,34 @@ def _steps(shop_id: int, saved: contacts.Synced, said: SmsConsent) -> list[Step]
             occurred_at=said.updated_at,
             details={name: value for name, value in details.items() if value},
         )
-        for deed in deeds
+        for deed in _deeds(_standing(shop_id, saved.phone_hash), said)
     ]
 
 
-def _told_otherwise_since(shop_id: int, phone_hash: bytes, said: SmsConsent) -> bool:
+def _deeds(standing: Standing, said: SmsConsent) -> tuple[Deed, ...]:
+    deeds = _DEEDS.get(said.state, ())
+    if standing.state is not State.OPTED_IN:
+        return deeds
+    if Deed.OPT_OUT in deeds and _told_otherwise_since(standing, said):
+        return ()
+    if Deed.ASK in deeds and standing.source in rules.FROM_A_LIST:  # the list that said yes says "asked" now
+        return Deed.RETRACT, Deed.ASK
+    return deeds
+
+
+def _told_otherwise_since(standing: Standing, said: SmsConsent) -> bool:
     """Whether the person opted in here after Shopify's opt-out, which then is an older word (ours is on its way)."""
-    values = {"shop": shop_id, "phone_hash": phone_hash}
-    standing = session.execute(_STANDING, values).one_or_none()
-    if standing is None or standing.state != State.OPTED_IN.value or said.updated_at is None:
+    if standing.source not in rules.BY_THE_PERSON or standing.changed_at is None or said.updated_at is None:
         return False
-    return standing.source in rules.BY_THE_PERSON and bool(standing.changed_at > said.updated_at)
+    return standing.changed_at >= said.updated_at + _A_SECOND
 
 
-# Locked, so that nobody opts in between this look and the step.
+def _standing(shop_id: int, phone_hash: bytes) -> Standing:
+    """Locked, if there is one, so that nobody opts in between this look and the step."""
+    row = session.execute(_STANDING, {"shop": shop_id, "phone_hash": phone_hash}).one_or_none()
+    return Standing() if row is None else Standing(State(row.state), Source(row.source), row.changed_at)
+
+
 _STANDING = text(
     """
     SELECT state, source, changed_at FROM consents WHERE shop_id = :shop AND phone_hash = :phone_hash FOR UPDATE

@@ -21,10 +21,11 @@ from blossom.consent import rules as consent_rules
 from blossom.consent import service as consent
 from blossom.consent.rules import Deed, Keyword, Purpose, Source, State
 from blossom.contacts.errors import PhoneRefused
-from blossom.inbound import queries, rules
+from blossom.inbound import queries
 from blossom.inbound.models import InboundText
 from blossom.inbound.queries import Addressee
-from blossom.inbound.rules import Candidate, Unanswered
+from blossom.inbound.rules import texts as rules
+from blossom.inbound.rules.texts import Candidate, Unanswered
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
 from blossom.platform import clock, crypto, queue

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from blossom.consent.rules import Keyword, Source, State
-from blossom.inbound import rules
-from blossom.inbound.rules import Candidate
+from blossom.inbound.rules import texts as rules
+from blossom.inbound.rules.texts import Candidate
 from blossom.message_templates.rules import segments
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
