@@ -153,7 +153,7 @@ class Deliveries:
             self._random.shuffle(held)
         for place, delivery in enumerate(held):
             self._put(delivery, self._state.now() + timedelta(microseconds=place))
-        self._wake()
+        self._start()
         return len(held)
 
     @property
@@ -177,13 +177,17 @@ class Deliveries:
             delivery.state = "held"
         else:
             self._put(delivery, now + timedelta(seconds=self._random.uniform(*self.behaviour.delay)))
-            self._wake()
+            self._start()
 
     def _put(self, delivery: Delivery, due_at: datetime) -> None:
         delivery.state, delivery.due_at = "waiting", due_at
         heapq.heappush(self._waiting, (due_at, next(self._numbers), delivery))
 
-    def _wake(self) -> None:
+    def wake(self) -> None:
+        """Look again at what is due: the clock has moved."""
+        self._changed.notify_all()
+
+    def _start(self) -> None:
         while self._threads < self.behaviour.connections:
             self._threads += 1
             threading.Thread(target=self._work, daemon=True).start()

@@ -127,7 +127,6 @@ class State:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.clock_moved = threading.Condition(self.lock)
         self.own_url = ""
         self._offset = timedelta()
         self._numbers = itertools.count(1)
@@ -159,7 +158,7 @@ class State:
         """Let time jump; who waits for a time is woken."""
         with self.lock:
             self._offset += by
-            self.clock_moved.notify_all()
+            self.deliveries.wake()
 
     def next_id(self) -> int:
         """An id that nothing else has, as long as Shopify's are."""

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,24 +99,24 @@ class Arrived:
     at: float
 
 
-class App:
+class Inbox:
     """Where webhooks arrive. `statuses` are used up one a request, then it is 200; `slowness`: seconds before each."""
 
     def __init__(self) -> None:
         self.arrived: list[Arrived] = []
         self.statuses: list[int] = []
         self.slowness: list[float] = []
-        app = self
+        inbox = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                app.arrived.append(Arrived(self.headers, body, time.monotonic()))
-                if app.slowness:
-                    app.released.wait(app.slowness.pop(0))
-                self.send_response(app.statuses.pop(0) if app.statuses else 200)
+                inbox.arrived.append(Arrived(self.headers, body, time.monotonic()))
+                if inbox.slowness:
+                    inbox.released.wait(inbox.slowness.pop(0))
+                self.send_response(inbox.statuses.pop(0) if inbox.statuses else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -140,14 +139,9 @@ class App:
 
 
 @pytest.fixture
-def app(shopify: Shopify) -> Iterator[App]:  # type: ignore[misc]  # the root's `app` is Blossom itself; here it is played
-    receiving = App()
+def inbox(shopify: Shopify) -> Iterator[Inbox]:
+    receiving = Inbox()
     shopify.stand_in.configure(webhook_url=receiving.url)
     yield receiving
     shopify.stand_in.reset()  # so that nothing is posted to who has gone
     receiving.stop()
-
-
-@pytest.fixture
-def schema_file() -> Path:
-    return trim.SCHEMA

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.faults.processes import until
-from tests.providers.shopify_stand_in.conftest import OPERATIONS, OURS, THEIRS, App, Shopify
+from tests.providers.shopify_stand_in.conftest import OPERATIONS, OURS, THEIRS, Inbox, Shopify
 
 EXPORT = OPERATIONS["customers_bulk"]
 
@@ -146,10 +146,10 @@ def test_what_the_app_is_not_approved_for_is_null_in_the_file(shopify: Shopify) 
     assert line["defaultPhoneNumber"]["phoneNumber"] == "+306984303401"
 
 
-def test_its_end_is_told_by_a_webhook(shopify: Shopify, app: App) -> None:
+def test_its_end_is_told_by_a_webhook(shopify: Shopify, inbox: Inbox) -> None:
     token = shopify.token()
     export = _id(shopify, token)
-    (arrived,) = until(lambda: app.arrived, "the webhook", 20)
+    (arrived,) = until(lambda: inbox.arrived, "the webhook", 20)
     told = json.loads(arrived.body)
     assert arrived.headers["X-Shopify-Topic"] == "bulk_operations/finish"
     assert (told["admin_graphql_api_id"], told["status"], told["error_code"]) == (export, "completed", None)

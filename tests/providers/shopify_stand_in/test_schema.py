@@ -67,17 +67,20 @@ def test_customers_are_read_alike_by_every_operation_that_reads_them() -> None:
 
 
 def _customer_selection(text: str) -> graphql.SelectionSetNode:
+    """Of the fragment, or of the one node at the end of the query's only way down."""
     document = graphql.parse(text)
     for definition in document.definitions:
         if isinstance(definition, graphql.FragmentDefinitionNode):
             return definition.selection_set
-    node = document.definitions[0]
-    while True:
-        selection = node.selection_set  # type: ignore[attr-defined]  # each node on this way has one
-        if len(selection.selections) > 1:
-            assert isinstance(selection, graphql.SelectionSetNode)
-            return selection
-        node = selection.selections[0]
+    (operation,) = document.definitions
+    assert isinstance(operation, graphql.OperationDefinitionNode)
+    selection = operation.selection_set
+    while len(selection.selections) == 1:
+        (node,) = selection.selections
+        assert isinstance(node, graphql.FieldNode)
+        assert node.selection_set is not None
+        selection = node.selection_set
+    return selection
 
 
 def test_scopes_come_along() -> None:
