@@ -61,6 +61,9 @@ def send_form() -> Response:
     if not storefront.may_send_form(visitor):
         return _form(visitor, form, {"form": t("Too many tries. Please wait a minute, then send it again.")}, 429)
     phone, faults = forms.faults(form, visitor.locale)
+    if not form.token:  # the theme's block, in which a number can be typed, but nothing was read and agreed to yet
+        faults = {field: fault for field, fault in faults.items() if field == "phone"}
+        return _form(visitor, replace(form, agreed=False), faults, 422 if faults else 200)
     facts = storefront.form_of(visitor, form.token)
     if facts is None:
         faults["form"] = t("This page was open for a long time. Nothing is lost: please send it once more.")

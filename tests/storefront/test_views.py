@@ -442,7 +442,7 @@ def test_a_form_sent_twice_counts_once_and_answers_the_same(shopper: Shopper) ->
     assert len(requests()) == 2, "another number in the same form is another request"
 
 
-@pytest.mark.parametrize("spoil", ["none", "forged", "too old", "another shop's", "another customer's", "huge"])
+@pytest.mark.parametrize("spoil", ["forged", "too old", "another shop's", "another customer's", "huge"])
 def test_a_form_that_we_did_not_just_show_comes_back_filled_in(shopper: Shopper, spoil: str) -> None:
     token = shopper.form()
     moment = clock.now()
@@ -454,7 +454,7 @@ def test_a_form_that_we_did_not_just_show_comes_back_filled_in(shopper: Shopper,
     elif spoil == "too old":
         moment += timedelta(hours=3)
     else:
-        token = {"none": "", "forged": token[:-2] + "xx", "huge": token * 100}[spoil]
+        token = {"forged": token[:-2] + "xx", "huge": token * 100}[spoil]
     with clock.frozen_at(moment):
         response = shopper.send(token=token)
 
@@ -462,6 +462,21 @@ def test_a_form_that_we_did_not_just_show_comes_back_filled_in(shopper: Shopper,
     assert "please send it once more" in response.text
     assert f'value="{SHE_TYPES}"' in response.text
     assert requests() == []
+
+
+def test_a_number_typed_into_the_themes_block_waits_in_the_form_for_consent(shopper: Shopper) -> None:
+    response = shopper.post("consent", {"phone": SHE_TYPES, "country": "GR"}, locale="el")
+    wrong = shopper.post("consent", {"phone": "12", "country": "GR"})
+
+    assert response.status_code == 200
+    assert f'value="{SHE_TYPES}"' in response.text
+    assert "checked" not in response.text
+    assert "blossom-fault" not in response.text.partition("</style>")[2]
+    assert (wrong.status_code, "too short" in wrong.text) == (422, True)
+    assert requests() == []
+    fields = {"token": token_in(response), "phone": SHE_TYPES, "country": "GR", "agreed": "yes", "locale": "el"}
+    assert shopper.post("consent", fields).status_code == 200
+    assert len(requests()) == 1
 
 
 def test_words_that_changed_while_the_form_was_open_are_read_again(shopper: Shopper) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Flask
 
-from blossom.sandbox.shopify import admin, control, graphql_api, oauth
+from blossom.sandbox.shopify import admin, control, graphql_api, oauth, storefront
 from blossom.sandbox.shopify.state import State
 
 if TYPE_CHECKING:
@@ -24,10 +24,15 @@ if TYPE_CHECKING:
 ADMIN: tuple[Callable[[State], Blueprint], ...] = (admin.blueprint,)
 """What answers `admin.*`."""
 
-STOREFRONT: tuple[Callable[[State], Blueprint], ...] = ()
+STOREFRONT: tuple[Callable[[State], Blueprint], ...] = (storefront.blueprint,)
 """What answers `*.storefront.test`."""
 
-APIS: tuple[Callable[[State], Blueprint], ...] = (oauth.blueprint, graphql_api.blueprint, graphql_api.files)
+APIS: tuple[Callable[[State], Blueprint], ...] = (
+    oauth.blueprint,
+    graphql_api.blueprint,
+    graphql_api.files,
+    storefront.links,
+)
 """What answers any other host."""
 
 
