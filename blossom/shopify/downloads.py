@@ -62,6 +62,9 @@ def _from(session: requests.Session, url: str, position: int) -> Iterator[bytes]
         response.raise_for_status()
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise ShopifyError("answer_unreadable", http_status=response.status_code)
+        begins_at = f"bytes {position}-"
+        if response.status_code == 206 and not response.headers.get("Content-Range", begins_at).startswith(begins_at):
+            raise ShopifyError("answer_unreadable", http_status=206)
         skip = 0 if response.status_code == 206 else position
         for chunk in response.iter_content(_CHUNK):
             if skip >= len(chunk):

@@ -142,3 +142,17 @@ class ShopifyError(BlossomError):
         self.retry_after = retry_after
         self.data = data
         self.user_errors = tuple(user_errors)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions cross process borders pickled; the default would call us with the message as the code.
+        return _again, (self.code, self.http_status, self.retry_after, self.data, self.user_errors)
+
+
+def _again(
+    code: str,
+    http_status: int | None,
+    retry_after: float | None,
+    data: Mapping[str, Any] | None,
+    user_errors: tuple[UserError, ...],
+) -> ShopifyError:
+    return ShopifyError(code, http_status=http_status, retry_after=retry_after, data=data, user_errors=user_errors)
