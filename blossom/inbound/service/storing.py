@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
 
-from blossom.inbound import queries
 from blossom.inbound.rules.webhooks import COMPLIANCE, SUBSCRIBED, Envelope, Outcome, WebhookState
-from blossom.inbound.service import handlers
+from blossom.inbound.service import handlers, known_shops
 from blossom.messaging.errors import NotStored
 from blossom.platform import bulk, clock, crypto, db, queue
 from blossom.platform.combining import Combiner, WaitedTooLong
@@ -21,8 +19,6 @@ LARGE = 50_000
 """Bytes of a body that is stored by itself: small ones should not wait for it."""
 
 NUDGE_SECONDS = 0.1
-
-_SHOP_CACHED_SECONDS = 60.0
 
 # Ordered, so that two statements with the same webhooks never wait for each other in a circle.
 _STORE = """
@@ -60,7 +56,7 @@ def accept_webhook(envelope: Envelope, body: bytes) -> bool:
 
 
 def _row(envelope: Envelope, body: bytes) -> _Row:
-    shop_id = _shop_id(envelope.shop_domain)
+    shop_id = known_shops.shop_id_of(envelope.shop_domain)
     sealed, outcome = _sealed(shop_id, body), None
     if sealed is None:
         outcome = Outcome.UNKNOWN_SHOP if shop_id is None else Outcome.SHOP_REDACTED
@@ -79,27 +75,6 @@ def _row(envelope: Envelope, body: bytes) -> _Row:
         "state": (WebhookState.NEW if outcome is None else WebhookState.IGNORED).value,
         "outcome": outcome and outcome.value,
     }
-
-
-_shops: dict[str, tuple[float, int]] = {}
-"""Ids of shops by their domain, each for a minute, as their keys are (platform/crypto.py)."""
-
-
-def _shop_id(domain: str) -> int | None:
-    known = _shops.get(domain)
-    if known is not None and known[0] > time.monotonic():
-        return known[1]
-    found = queries.shop_id_of(domain)
-    if found is None:
-        _shops.pop(domain, None)
-    else:
-        _shops[domain] = (time.monotonic() + _SHOP_CACHED_SECONDS, found)
-    return found
-
-
-def forget_shops() -> None:
-    """Ask the database for each shop again: one has another domain, or the database is another."""
-    _shops.clear()
 
 
 def _sealed(shop_id: int | None, body: bytes) -> bytes | None:

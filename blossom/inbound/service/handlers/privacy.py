@@ -15,6 +15,7 @@ from blossom.contacts.rules import normalise_phone
 from blossom.inbound.models import InboundText
 from blossom.inbound.rules import webhooks as rules
 from blossom.inbound.rules.webhooks import APPLIED, KNOWN_ALREADY, Outcome, Result, Webhook, ignored, owed
+from blossom.inbound.service import known_shops
 from blossom.inbound.service.handlers import installation
 from blossom.messaging.models import Message
 from blossom.platform import clock, crypto
@@ -74,6 +75,7 @@ def redact_shop(webhook: Webhook) -> Result:
         )
         crypto.destroy_shop_keys(shop_id)
         audit.record(shop_id, "privacy.shop_redacted", actor=_ACTOR)
+    known_shops.forget()
     log.warning("privacy.shop_redacted", shop_id=shop_id)
     return owed(Outcome.ROWS)
 
