@@ -9,12 +9,11 @@ import orjson
 from flask import Blueprint, Response, request
 
 from blossom.campaigns.rules.states import STATE_WORDS
-from blossom.dashboard import forms, queries
+from blossom.dashboard import forms, queries, service
 from blossom.platform import htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput, NotFound
 from blossom.shops import queries as shops
-from blossom.shops import service as shops_service
 from blossom.shops.models import Shop
 
 views = Blueprint("dashboard", __name__)
@@ -44,7 +43,7 @@ def save_settings() -> Response:
     if given.faults:
         return _form(caller, shops.get_shop(caller.shop_id), given.typed, given.faults)
     try:
-        shop = shops_service.update_settings(caller.shop_id, **given.changes)
+        shop = service.save_settings(caller.shop_id, given.changes, actor=caller.actor)
     except InvalidInput as refused:
         return _form(caller, shops.get_shop(caller.shop_id), given.typed, refused.details["fields"])
     answer = _form(caller, shop, forms.as_typed(_stored(shop)), {})

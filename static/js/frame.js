@@ -42,6 +42,11 @@
     if (!event.detail.ctx?.response) say('We could not be reached. Nothing you typed is lost: try again.');
   });
 
+  // A form that came back with faults: to the first of them, as a person would look for it.
+  document.addEventListener('htmx:after:swap', (event) => {
+    if (event.detail.ctx.response?.status === 422) document.querySelector('[aria-invalid="true"]')?.focus();
+  });
+
   // The server's word that something was done (HX-Trigger: {"toast": {"words": …}}).
   document.addEventListener('toast', (event) => { window.shopify?.toast?.show(event.detail.words); });
 })();

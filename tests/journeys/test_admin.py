@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, expect
 
+from blossom.platform import clock
 from blossom.platform.db import session, transaction
 from blossom.shops import queries as shops
-from blossom.shops.models import Installation, StaffMember
+from blossom.shops.models import Installation, Shop, StaffMember
 from tests.conftest import Services
 from tests.factories.campaigns import create_campaign
 from tests.journeys import world as worlds
@@ -90,7 +92,7 @@ def test_a_token_that_ends_in_mid_form_is_renewed_and_nobody_notices(world: Worl
     assert posts(seen) == [401, 200], "App Bridge tried again with a new token"
     assert sender_in_database(world) == "Renewed"
     expect(frame.get_by_label("Sender")).to_have_value("Renewed")
-    expect(frame.get_by_role("alert")).to_have_text("")
+    expect(frame.get_by_role("alert")).to_have_count(0)
     expect(tab.get_by_text("Unsaved changes")).to_be_hidden()
 
 
@@ -122,6 +124,7 @@ def test_what_is_wrong_stands_beside_what_was_typed(settings_page: SettingsPage)
     expect(frame.get_by_text("1 field needs another look")).to_be_visible()
     expect(frame.get_by_label("Sender")).to_have_value("no good!")
     expect(frame.get_by_label("Sender")).to_have_attribute("aria-invalid", "true")
+    expect(frame.get_by_label("Sender")).to_be_focused()
     assert posts(seen) == [422]
 
 
@@ -171,6 +174,47 @@ def test_a_campaigns_page_is_followed_live_by_the_session(world: World, settings
     frame.get_by_role("link", name="Home", exact=True).click()
     expect(frame.locator("#home")).to_be_visible()
     assert seen.complaints == []
+
+
+def test_missing_scopes_are_explained_and_granted_by_a_link(
+    world: World, browser: Browser, settings_page: SettingsPage
+) -> None:
+    had = ["read_customers"]
+    world.shopify.install(SHOP, had)
+    change(world, scopes=had)
+    tab, frame, _ = worlds.open_admin(browser, world)
+    expect(frame.get_by_text("Blossom needs more of your permission")).to_be_visible()
+    frame.get_by_role("link", name="Grant it at Shopify").click()
+    tab.get_by_role("button").click()
+    expect(frame.locator("#home")).to_be_visible()
+    expect(frame.get_by_text("Blossom needs more of your permission")).to_have_count(0)
+    assert set(installation_of(world).scopes) == set(SCOPES)
+    tab.context.close()
+
+
+def test_a_fetch_leaves_the_frame_when_access_was_lost_and_comes_back_with_it(
+    world: World, settings_page: SettingsPage
+) -> None:
+    tab, frame, _ = settings_page
+    expect(frame.get_by_role("heading", level=1)).to_have_text("Settings")
+    change(world, access_lost_at=clock.now())
+    tab.get_by_role("navigation", name="Blossom").get_by_role("link", name="Home").click()
+    expect(frame.locator("#home")).to_be_visible()
+    assert installation_of(world).has_access
+    assert worlds.cookies(tab.context) == []
+
+
+def installation_of(world: World) -> Installation:
+    with world.app.app_context(), transaction():
+        return session.query(Installation).join(Shop, Shop.id == Installation.shop_id).filter(Shop.domain == SHOP).one()
+
+
+def change(world: World, **values: Any) -> None:
+    """Change what we have written down of the shop's access."""
+    found = installation_of(world).id
+    with world.app.app_context(), transaction():
+        for name, value in values.items():
+            setattr(session.get(Installation, found), name, value)
 
 
 def until(met: Callable[[], bool], tab: Page) -> None:

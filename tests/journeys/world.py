@@ -72,7 +72,8 @@ def start(services: Services, template: str, **settings: str) -> Iterator[World]
     url = f"http://app.test:{port}"
     shop = {"domain": SHOP, "name": "Blue Shop"}
     try:
-        with StandIn.start(app={"app_url": url, "scopes": list(SCOPES)}, shops=[shop]) as shopify:
+        configured = {"app_url": url, "scopes": list(SCOPES), "redirect_urls": [f"{url}/auth/callback"]}
+        with StandIn.start(app=configured, shops=[shop]) as shopify:
             admin = f"http://admin.shopify.test:{shopify.url.rpartition(':')[2]}"
             given = {
                 "BLOSSOM_URL": url,
