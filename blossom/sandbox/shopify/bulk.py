@@ -6,7 +6,6 @@ no variables, five at once in a shop. Of connections the stand-in exports `custo
 
 from __future__ import annotations
 
-import json
 import secrets
 import tempfile
 import threading
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import graphql
+import orjson
 from graphql import language
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class BulkOperations:
                         if thing is None or (fail is not None and operation.objects >= at_line):
                             ended = True
                             break
-                        file.write(json.dumps(fields(thing), separators=(",", ":")).encode() + b"\n")
+                        file.write(orjson.dumps(fields(thing)) + b"\n")
                         operation.objects += 1
         with self._state.lock:
             if operation.id not in self.all:

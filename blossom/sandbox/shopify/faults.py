@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from blossom.sandbox.shopify.state import State
 
 AREAS = ("oauth", "graphql", "bulk")
-KINDS = ("timeout", "garbage", "throttled")
+KINDS = ("timeout", "cut", "garbage", "throttled")
 
 _LOG_ENTRIES = 100_000
 
@@ -31,7 +31,8 @@ class Fault:
     `operation` (a GraphQL operation's name or a grant type); empty stands for any.
 
     `done`: the work is done first. `retry_after`: seconds, into the answer. `seconds`: how long a timeout holds the
-    connection before it is cut; with another kind, how long the answer takes. `throttled` is GraphQL's own refusal.
+    connection before it is cut; with another kind, how long the answer takes. `cut` sends half of the true answer;
+    `throttled` is GraphQL's own refusal.
     """
 
     kind: str = "500"
@@ -48,6 +49,8 @@ class Fault:
             raise ValueError(f"no fault is called {self.kind!r}; there are {', '.join(KINDS)}, and statuses")
         if self.area and self.area not in AREAS:
             raise ValueError(f"no area is called {self.area!r}; there are {', '.join(AREAS)}")
+        if self.kind == "cut" and not self.done:
+            raise ValueError("cut is done: half of an answer wants an answer")
         if self.kind == "throttled" and (self.area != "graphql" or self.done):
             raise ValueError("throttled is of the area graphql, and never done")
 
@@ -105,7 +108,7 @@ def guard(state: State, routes: Blueprint, area: str) -> Blueprint:
     def after(response: Response) -> Response:
         fault: Fault | None = g.fault
         if fault is not None and fault.done:
-            response = _bad(fault)
+            response = _half(response) if fault.kind == "cut" else _bad(fault)
         with state.lock:
             state.calls.append(
                 Call(
@@ -169,12 +172,25 @@ def _bad(fault: Fault) -> Response:
     return response
 
 
-class _Cut(Iterator[bytes]):
-    """A body that is none: the connection ends before the head, which werkzeug writes with the body's first piece."""
+def _half(response: Response) -> Response:
+    """The answer with its whole length announced, and half of its body."""
+    response.direct_passthrough = False
+    body = response.get_data()
+    half = Response(_Cut(request.environ["werkzeug.socket"], body[: len(body) // 2]), response.status_code)
+    half.headers = response.headers
+    return half
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
+
+class _Cut(Iterator[bytes]):
+    """A body that breaks off after `first`. With nothing first the head doesn't come either: werkzeug writes it with
+    the body's first piece."""
+
+    def __init__(self, connection: socket.socket, first: bytes = b"") -> None:
+        self._connection, self._first = connection, first
 
     def __next__(self) -> bytes:
+        if self._first:
+            piece, self._first = self._first, b""
+            return piece
         self._connection.shutdown(socket.SHUT_RDWR)
         raise ConnectionAbortedError

@@ -13,7 +13,7 @@ import requests
 
 from blossom.sandbox.shopify.process import StandIn, StandInError
 from tests.faults.processes import until
-from tests.providers.shopify_stand_in.conftest import OURS, REFRESH, Inbox, Shopify
+from tests.providers.shopify_stand_in.conftest import OPERATIONS, OURS, REFRESH, Inbox, Shopify
 
 CREATE = {"phone": "+306984303402", "marketingState": "SUBSCRIBED"}
 
@@ -71,6 +71,22 @@ def test_a_refresh_whose_answer_is_lost_has_used_up_its_token(shopify: Shopify) 
     assert shopify.oauth(given).json()["error"] == "invalid_grant"
 
 
+def test_a_download_can_break_off_in_the_middle(shopify: Shopify) -> None:
+    shopify.stand_in.add_customers(OURS, {"email": "eleni@example.com"})
+    token = shopify.token()
+    begun = shopify.run(token, "bulk_operation_run_query", query=OPERATIONS["customers_bulk"])["data"]
+    export = begun["bulkOperationRunQuery"]["bulkOperation"]["id"]
+    url = until(lambda: shopify.run(token, "bulk_operation", id=export)["data"]["bulkOperation"]["url"], "its file", 20)
+    whole = requests.get(url, timeout=10).content
+    shopify.stand_in.fail({"kind": "cut", "area": "bulk", "done": True, "next": 1})
+    came: list[bytes] = []
+    with requests.get(url, stream=True, timeout=10) as answer:
+        assert int(answer.headers["Content-Length"]) == len(whole)
+        with pytest.raises(requests.exceptions.ChunkedEncodingError):
+            came.extend(answer.iter_content(1))
+    assert b"".join(came) == whole[: len(whole) // 2]
+
+
 def test_a_share_of_calls_fails_the_same_for_the_same_seed(shopify: Shopify) -> None:
     token = shopify.token()
 
@@ -86,7 +102,14 @@ def test_a_share_of_calls_fails_the_same_for_the_same_seed(shopify: Shopify) -> 
 
 @pytest.mark.parametrize(
     "fault",
-    [{"kind": "explosion"}, {"kind": "200"}, {"area": "kitchen"}, {"kind": "throttled"}, {"colour": "red"}],
+    [
+        {"kind": "explosion"},
+        {"kind": "200"},
+        {"area": "kitchen"},
+        {"kind": "throttled"},
+        {"kind": "cut"},
+        {"colour": "red"},
+    ],
     ids=str,
 )
 def test_a_fault_that_there_is_not_is_refused(shopify: Shopify, fault: dict[str, Any]) -> None:

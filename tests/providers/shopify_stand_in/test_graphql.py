@@ -117,11 +117,12 @@ def test_pages_follow_the_order_of_updates_and_lose_nobody(shopify: Shopify, tok
 
 
 def test_only_those_updated_since_then_are_found(shopify: Shopify, token: str, eleni: dict[str, Any]) -> None:
+    shopify.stand_in.add_customers(OURS, {"email": "early@example.com"})
     shopify.stand_in.advance(600)
-    (later,) = shopify.stand_in.add_customers(OURS, {"email": "later@example.com"})
-    query = f"updated_at:>'{later['updated_at'][:19]}Z'"
+    later = shopify.stand_in.act(OURS, eleni["id"], "update", fields={"first_name": "Elena"})
+    query = f"updated_at:>='{later['updated_at'][:19]}Z'"
     found = shopify.run(token, "customers_updated_since", query=query, first=10)["data"]["customers"]["nodes"]
-    assert [each["id"] for each in found] == [_gid(later)]
+    assert [each["id"] for each in found] == [_gid(eleni)]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -92,8 +94,12 @@ def test_a_session_token_signed_otherwise_is_refused(shopify: Shopify) -> None:
     good = shopify.stand_in.id_token(OURS)
     claims = signing.read_id_token(good, SECRET)
     assert claims is not None
+    header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    signed = f"{header}.{good.split('.')[1]}"
+    digest = hmac.digest(SECRET.encode(), signed.encode(), "sha256")
+    another_way = f"{signed}.{base64.urlsafe_b64encode(digest).rstrip(b'=').decode()}"
     unsigned = signing.id_token(SECRET, claims).rsplit(".", 1)[0] + "."
-    for subject in (signing.id_token("another secret", claims), unsigned, good[:-2], "", "a.b.c", "Σ.Σ.Σ"):
+    for subject in (signing.id_token("another secret", claims), another_way, unsigned, good[:-2], "", "a.b.c", "Σ.Σ.Σ"):
         assert shopify.exchange(subject=subject).json()["error"] == "invalid_subject_token"
 
 
