@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import orjson
 from flask import Blueprint, Response, request
 
-from blossom.sandbox.shopify import bulk, people
+from blossom.sandbox.shopify import bulk, orders, people
 from blossom.sandbox.shopify.customers import Customer
 from blossom.sandbox.shopify.deliveries import Delivery
 from blossom.sandbox.shopify.faults import Fault, Faults
@@ -134,6 +134,35 @@ def blueprint(state: State) -> Blueprint:
         else:
             raise RefusedError(f"a customer can't be asked to {do}")
         return person
+
+    @post("/checkouts")
+    def checkout(given: dict[str, Any]) -> Any:
+        """`{"shop", "checkout": fields}`, and `token` to change one (`orders.begin_checkout`)."""
+        return orders.begin_checkout(state, _shop(state, given), given["checkout"], given.get("token"))
+
+    @post("/orders")
+    def order(given: dict[str, Any]) -> Any:
+        """`{"shop", "token"}` of a checkout, and `paid`: the order."""
+        return orders.place(state, _shop(state, given), given["token"], paid=given.get("paid", True))
+
+    @post("/orders/act")
+    def act_on_order(given: dict[str, Any]) -> Any:
+        """`{"shop", "id", "do"}`: `pay`, `cancel`, `fulfil` (with `fields`), `ship` (`status`), `refund` (`amount`)."""
+        shop, do = _shop(state, given), given["do"]
+        if given["id"] not in shop.orders:
+            raise RefusedError(f"{shop.domain} has no order {given['id']}")
+        document = shop.orders[given["id"]]
+        if do == "pay":
+            return orders.pay(state, shop, document)
+        if do == "cancel":
+            return orders.cancel(state, shop, document)
+        if do == "fulfil":
+            return orders.fulfil(state, shop, document, given.get("fields", {}))
+        if do == "ship":
+            return orders.ship(state, shop, document, given["status"])
+        if do == "refund":
+            return orders.refund(state, shop, document, int(given["amount"]))
+        raise RefusedError(f"an order can't be asked to {do}")
 
     @post("/shop-redact")
     def shop_redact(given: dict[str, Any]) -> Any:

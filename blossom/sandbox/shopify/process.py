@@ -104,6 +104,18 @@ class StandIn:
         """`update` or `consent` with `fields`, `delete`, `merge` with `other`, `redact`, `data_request`."""
         return self._object("POST", "customers/act", {"shop": shop, "id": id, "do": do, **given})
 
+    def begin_checkout(self, shop: str, token: str | None = None, **checkout: Any) -> dict[str, Any]:
+        """A shopper begins to buy (`orders.begin_checkout`), or with a `token` goes on with it."""
+        return self._object("POST", "checkouts", {"shop": shop, "token": token, "checkout": checkout})
+
+    def place_order(self, shop: str, token: str, *, paid: bool = True) -> dict[str, Any]:
+        """The shopper buys."""
+        return self._object("POST", "orders", {"shop": shop, "token": token, "paid": paid})
+
+    def act_on_order(self, shop: str, id: int, do: str, **given: Any) -> dict[str, Any]:
+        """`pay`, `cancel`, `fulfil` with `fields`, `ship` with `status`, `refund` with `amount`."""
+        return self._object("POST", "orders/act", {"shop": shop, "id": id, "do": do, **given})
+
     def fail(self, *faults: dict[str, Any], seed: int = 1) -> None:
         """Let calls suffer these faults (`faults.Fault`), and no others."""
         self._ask("POST", "faults", {"faults": faults, "seed": seed})
