@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,9 @@ from blossom.shops.models import Installation, Shop
 from blossom.shops.service import access, claiming, settings
 
 log = structlog.get_logger()
+
+JUST = timedelta(seconds=10)
+"""A visit that comes so soon after another's takes what that one was given: a page's first load is many requests."""
 
 _PATIENCE = 20.0  # seconds; how long one waits for who is installing the same shop
 
@@ -90,18 +93,17 @@ def _install(domain: str, obtain: Callable[[], Tokens]) -> Installed:
     claiming.hold_nothing()
     if domains.shop_domain(domain) != domain:
         raise ValueError("not a shop's canonical domain")
-    began_at = time.monotonic()
+    give_up_at = time.monotonic() + _PATIENCE
     with transaction():
         shop_id = _place_for(domain)
-        first_seen = _generation(shop_id)
     while True:
         with transaction():
-            if (joined := _given_since(shop_id, first_seen)) is not None:
-                return joined
+            if _was_just_given(shop_id):
+                return Installed(shop_id, first=False, again=False)
             mine = claiming.claim(shop_id, _generation(shop_id))
         if mine is not None:
             break
-        if time.monotonic() - began_at > _PATIENCE or stopping.wait(claiming.POLL_SECONDS):
+        if time.monotonic() > give_up_at or stopping.wait(claiming.POLL_SECONDS):
             raise ShopifyError("access_busy", retry_after=claiming.COOL_DOWN.total_seconds())
     asked_at = clock.now()
     try:
@@ -135,12 +137,12 @@ def _generation(shop_id: int) -> int:
     return found.generation
 
 
-def _given_since(shop_id: int, generation: int) -> Installed | None:
-    """What somebody else's install, or renewal, has come to while we waited."""
+def _was_just_given(shop_id: int) -> bool:
     found = queries.installation(shop_id)
     assert found is not None
-    in_place = found.has_access and queries.get_shop(shop_id).uninstalled_at is None
-    return Installed(shop_id, first=False, again=False) if in_place and found.generation != generation else None
+    if not found.has_access or queries.get_shop(shop_id).uninstalled_at is not None:
+        return False
+    return found.granted_at is not None and found.granted_at > clock.now() - JUST
 
 
 def _record(shop_id: int, mine: UUID, tokens: Tokens, asked_at: datetime) -> Installed:
