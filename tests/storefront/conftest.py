@@ -13,9 +13,11 @@ from urllib.parse import urlencode
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from blossom.consent import queries as consents
+from blossom.consent.models import OptInRequest
 from blossom.consent.rules import State
 from blossom.messaging.models import Dispatch
 from blossom.platform import clock, config, crypto, db, queue
@@ -84,7 +86,7 @@ class Shopper:
 
     def texts(self) -> list[str]:
         """What the shop has texted, or is about to."""
-        return list(db.session.scalars(db.db.select(Dispatch.source).order_by(Dispatch.id)))
+        return list(db.session.scalars(select(Dispatch.source).order_by(Dispatch.id)))
 
     def code(self) -> str:
         """The code in the newest text."""
@@ -101,6 +103,11 @@ def token_in(response: TestResponse) -> str:
     found = TOKEN.search(response.text)
     assert found, response.text
     return html.unescape(found.group(1))
+
+
+def requests() -> list[OptInRequest]:
+    """The forms that were stored."""
+    return list(db.session.scalars(select(OptInRequest).order_by(OptInRequest.id)))
 
 
 def work() -> None:

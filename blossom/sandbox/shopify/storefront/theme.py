@@ -48,7 +48,7 @@ def embed_schema() -> dict[str, Any]:
 def _layout(shop: Shop, locale: str, content: str, proxy_path: str | None) -> str:
     facts = _facts(shop, locale) | {"content_for_layout": content}
     if proxy_path is not None:
-        settings = {each["id"]: each["default"] for each in embed_schema()["settings"]} | {"proxy_path": proxy_path}
+        settings = {each["id"]: each.get("default") for each in embed_schema()["settings"]} | {"proxy_path": proxy_path}
         block = _SCHEMA.sub("", _block())
         facts["embed"] = _render(block, _facts(shop, locale) | {"block": {"settings": settings}})
         facts["embed_css"] = (_EXTENSION / "assets" / str(embed_schema()["stylesheet"])).read_text(encoding="utf-8")
