@@ -22,16 +22,13 @@ from flask_migrate import upgrade
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from blossom import schedule, supervisor, worker
+from blossom import doctor, material, schedule, supervisor, worker
 from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
-from blossom.contacts import service as contacts
 from blossom.contacts.rules import Attestation
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
-from blossom.message_templates.rules import linter
-from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
 from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
@@ -47,6 +44,10 @@ KEY_FILE = "master-key"
 @click.group()
 def main() -> None:
     """Blossom: SMS marketing inside the Shopify admin."""
+
+
+main.add_command(doctor.command)
+main.add_command(material.command)
 
 
 def data_folder(settings: Config) -> Path:
@@ -117,28 +118,6 @@ def show_data_folder() -> None:
 def new_master_key(key_id: int) -> None:
     """Make a master key for BLOSSOM_MASTER_KEYS."""
     click.echo(new_master_key_text(key_id))
-
-
-@main.command("check")
-@click.option("--file", type=click.File("rb"), help="A customer file, as for `shop import`.")
-@click.option("--encoding", help="Of that file.")
-@click.option("--text", help="A campaign's text.")
-def check_material(file: BinaryIO | None, encoding: str | None, text: str | None) -> None:
-    """Judge a customer file and a text as an import and a campaign would; needs no server. Prints what it read."""
-    read: dict[str, object] = {}
-    if text is not None:
-        _check_text(text)
-        read["text"] = {"segments": linter.example_segments(text, Trigger.CAMPAIGN, "en")}
-    if file is not None:
-        read["file"] = dataclasses.asdict(contacts.check_file(file, encoding=encoding))
-    _print(read)
-
-
-def _check_text(text: str) -> None:
-    faults = [finding for finding in linter.lint(text, Trigger.CAMPAIGN) if finding.level is linter.Level.ERROR]
-    if faults:
-        told = [f"{fault.message} (line {fault.line}, column {fault.column}) {fault.actionable}" for fault in faults]
-        raise BlossomError("\n".join(["This text can't be sent:", *told]), code="cannot_send")
 
 
 @main.command()

@@ -147,6 +147,12 @@ def test_who_waits_for_another_in_vain_can_come_again(connected: Connected, monk
     assert refuses(shop_id) == "access_busy"
 
 
+def test_tokens_that_were_replaced_meanwhile_are_not_claimed(connected: Connected) -> None:
+    shop_id = connected.install().shop_id
+    with transaction():
+        assert claiming.claim(shop_id, _generation(shop_id) - 1) is None
+
+
 def test_a_claim_whose_holder_died_before_the_call_ends_by_itself(connected: Connected) -> None:
     shop_id = connected.install().shop_id
     let_expire(connected)
