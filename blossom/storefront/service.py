@@ -18,7 +18,7 @@ from blossom.consent.service import Asked
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import Phone
 from blossom.messaging import service as messaging
-from blossom.platform import clock, config, languages, visits
+from blossom.platform import clock, config, languages, queue, visits
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -96,7 +96,7 @@ def opt_out_path(visitor: Visitor, phone_hash: bytes) -> str:
 
 def take_form(visitor: Visitor, phone: Phone, facts: FormFacts) -> None:
     """Store a form that is whole. It costs the same whatever the number, and says nothing."""
-    consent.receive_request(
+    stored = consent.receive_request(
         visitor.shop.id,
         phone,
         form=facts.name,
@@ -105,8 +105,9 @@ def take_form(visitor: Visitor, phone: Phone, facts: FormFacts) -> None:
         wording=wording(visitor),
         ip=visitor.ip,
         user_agent=visitor.user_agent,
-        settle_by="storefront.settle",
     )
+    if stored is not None:
+        queue.enqueue("storefront.settle", shop_id=visitor.shop.id, request_id=stored)
 
 
 def settle(shop_id: int, request_id: int) -> Outcome | None:

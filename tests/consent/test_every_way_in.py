@@ -36,7 +36,7 @@ def form(shop: Shop, settle: bool = True) -> str:
 
     consent.receive_request(
         shop.id, Phone(ELENI, "GR"), form=f"form {clock.now()}", locale="en", path_prefix="/apps/x",
-        wording="Yes, texts", ip=None, user_agent=None, settle_by="storefront.settle",
+        wording="Yes, texts", ip=None, user_agent=None,
     )  # fmt: skip
     if settle:
         for shop_id, request_id in queries.unsettled_requests(clock.now() + timedelta(minutes=5)):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from pypdf import PdfReader
 
 from blossom.consent import queries
 from blossom.consent import service as consent
-from blossom.consent.rules import Source, State
+from blossom.consent.rules import ProofEntry, Source, State
 from blossom.platform import clock
 from blossom.platform.errors import InvalidInput, NotFound
 from tests.factories.contacts import create_contact
@@ -90,3 +93,18 @@ def test_settings_are_kept_whole_or_not_at_all(personas: Personas) -> None:
     kept = queries.settings(shop_id)
     assert (kept.double_opt_in, kept.wordings) == (True, {"el": WORDING})
     assert queries.settings(personas.theirs.id).double_opt_in is False
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example("\r\n\t\v\x7f\u202eabc\u0301 👩‍👧 漢字 עברית")
+@example("ο" * 3_000)
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200))
+def test_whatever_stands_in_it_the_pdf_is_made(personas: Personas, wording: str) -> None:
+    entry = ProofEntry(
+        clock.now(), clock.now(), State.NEVER_SUBSCRIBED, State.OPTED_IN, Source.API, wording, wording,
+        wording, wording, {wording: wording},
+    )  # fmt: skip
+    contact = create_contact(personas.ours, first_name=wording)
+    proof = replace(queries.proof(personas.ours.id, contact.id), entries=[entry])
+
+    assert consent.proof_pdf(proof).startswith(b"%PDF")

@@ -22,7 +22,7 @@ from blossom.consent.rules import Deed, Outcome, Source, State
 from blossom.consent.service.changes import Change, Step, apply
 from blossom.contacts import service as contacts
 from blossom.contacts.rules import Person, Phone, zones
-from blossom.platform import clock, crypto, queue
+from blossom.platform import clock, crypto
 from blossom.platform.db import lock_for_transaction, session
 from blossom.shops import queries as shops
 
@@ -69,14 +69,13 @@ def receive_request(
     wording: str,
     ip: str | None,
     user_agent: str | None,
-    settle_by: str,
-) -> None:
-    """Store a form in which the person agreed to `wording`. The same form with the same number again is no new one.
+) -> int | None:
+    """Store a form in which the person agreed to `wording`; its id, for a job that calls `settle_request`.
 
-    `form`: the form's own unguessable name. `settle_by`: the job that then calls `settle_request`.
+    `form`: the form's own unguessable name. The same form with the same number again is no new one: None.
     """
     cipher = crypto.for_shop(shop_id)
-    stored = session.scalar(
+    return session.scalar(
         insert(OptInRequest)
         .values(
             shop_id=shop_id,
@@ -94,8 +93,6 @@ def receive_request(
         .on_conflict_do_nothing(index_elements=["shop_id", "form_hash"])
         .returning(OptInRequest.id)
     )
-    if stored is not None:
-        queue.enqueue(settle_by, shop_id=shop_id, request_id=stored)
 
 
 def settle_request(shop_id: int, request_id: int, ask: Ask) -> Outcome | None:
