@@ -55,8 +55,9 @@ def install(domain: str, id_token: str) -> Installed:
 
 
 def install_by_code(domain: str, code: str) -> Installed:
-    """The same for the code of an authorization-code grant whose signature and state were proven."""
-    return _install(domain, lambda: oauth.redeem_code(domain, code))
+    """The same for the code of an authorization-code grant whose signature and state were proven. Never taken for a
+    repetition of what came just before: a merchant has just granted something, mostly more scopes."""
+    return _install(domain, lambda: oauth.redeem_code(domain, code), joins=False)
 
 
 def describe(shop_id: int) -> None:
@@ -89,7 +90,7 @@ def describe_new() -> None:
             log.warning("shops.not_described", shop_id=shop_id, code=error.code)
 
 
-def _install(domain: str, obtain: Callable[[], Tokens]) -> Installed:
+def _install(domain: str, obtain: Callable[[], Tokens], *, joins: bool = True) -> Installed:
     claiming.hold_nothing()
     if domains.shop_domain(domain) != domain:
         raise ValueError("not a shop's canonical domain")
@@ -98,7 +99,7 @@ def _install(domain: str, obtain: Callable[[], Tokens]) -> Installed:
         shop_id = _place_for(domain)
     while True:
         with transaction():
-            if _was_just_given(shop_id):
+            if joins and _was_just_given(shop_id):
                 return Installed(shop_id, first=False, again=False)
             mine = claiming.claim(shop_id, _generation(shop_id))
         if mine is not None:
