@@ -237,7 +237,7 @@ class Proof:
 STOP_WORDS = frozenset(
     {"stop", "unsubscribe", "stopall", "cancel", "end", "quit", "revoke", "opt out", "optout", "στοπ", "διαγραφη"}
 )
-START_WORDS = frozenset({"start", "unstop"})
+START_WORDS = frozenset({"start", "unstop", "εναρξη"})
 HELP_WORDS = frozenset({"help", "info"})
 
 _INVISIBLE = frozenset({"Cf", "Cc", "Mn", "Me"})

@@ -178,7 +178,8 @@ def test_a_sentence_is_no_keyword(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "keyword"),
-    [("START", Keyword.START), ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
+    [("START", Keyword.START), ("Έναρξη", Keyword.START),
+     ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
      ("INFO?", Keyword.HELP)],
 )  # fmt: skip
 def test_start_and_help_are_heard_too(text: str, keyword: Keyword) -> None:

@@ -20,8 +20,8 @@ from blossom.consent import queries, rules
 from blossom.consent.models import OptInRequest
 from blossom.consent.rules import Deed, Outcome, Source, State
 from blossom.consent.service.changes import Change, Step, apply
-from blossom.contacts import service as contacts
-from blossom.contacts.rules import Person, Phone, zones
+from blossom.consent.service.people import contact_for
+from blossom.contacts.rules import Phone
 from blossom.platform import clock, crypto
 from blossom.platform.db import lock_for_transaction, session
 from blossom.shops import queries as shops
@@ -216,10 +216,7 @@ def _opt_in(
     request: OptInRequest, phone: Phone, at: datetime, *, ip: str | None, user_agent: str | None, **details: object
 ) -> Change:
     """The person agreed at `at`: a contact if there is none yet, the event, and an entry in the trail."""
-    shop = shops.get_shop(request.shop_id)
-    zone, _ = zones.zone_of(own=None, country=None, province="", phone=phone, shop_zone=shop.timezone)
-    person = Person(phone=phone, country=phone.country, zone=zone, locale=request.locale)
-    (saved,) = contacts.save_people(request.shop_id, [person], given=())
+    contact_id = contact_for(request.shop_id, phone, request.locale)
     (change,) = apply(
         request.shop_id,
         [
@@ -227,7 +224,7 @@ def _opt_in(
                 request.phone_hash,
                 Deed.OPT_IN,
                 Source.STOREFRONT,
-                contact_id=saved.contact_id,
+                contact_id=contact_id,
                 occurred_at=at,
                 wording=request.wording,
                 ip=ip,
@@ -242,7 +239,7 @@ def _opt_in(
             "consent.opted_in",
             actor="shopper",
             subject_type="contact",
-            subject_id=saved.contact_id,
+            subject_id=contact_id,
             details={"by": "form", "double_opt_in": "double_opt_in" in details},
         )
     return change

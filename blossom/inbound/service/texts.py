@@ -21,6 +21,7 @@ from blossom.consent import rules as consent_rules
 from blossom.consent import service as consent
 from blossom.consent.rules import Deed, Keyword, Purpose, Source, State
 from blossom.contacts.errors import PhoneRefused
+from blossom.contacts.rules import normalise_phone
 from blossom.inbound import queries
 from blossom.inbound.models import InboundText
 from blossom.inbound.queries import Addressee
@@ -255,7 +256,7 @@ def _change_consents(rows: Sequence[_Row]) -> None:
                 row.phone_hash,
                 _DEEDS[row.keyword],
                 Source.KEYWORD,
-                contact_id=row.contact_id,
+                contact_id=_contact_of(row),
                 occurred_at=row.occurred_at,
                 wording=row.wording,
                 details={"inbound_text_id": row.id},
@@ -273,6 +274,17 @@ def _change_consents(rows: Sequence[_Row]) -> None:
                 subject_id=row.id,
                 details={"changed": change.changed} | ({"why": change.refused.value} if change.refused else {}),
             )
+
+
+def _contact_of(row: _Row) -> int | None:
+    """Whose text it is. Who says START becomes a contact: only those are texted. A number of no known range is none."""
+    if row.contact_id is not None or row.keyword is not Keyword.START:
+        return row.contact_id
+    phone = crypto.for_shop(row.shop_id).open(row.phone_sealed, "phone")
+    try:
+        return consent.contact_for(row.shop_id, normalise_phone(phone, shops.get_shop(row.shop_id).default_country))
+    except PhoneRefused:
+        return None
 
 
 def _answer(received: InboundText) -> int | Unanswered:
