@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
+from blossom.customers import service as customers
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
@@ -131,7 +131,7 @@ def release() -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True)
 def web(port: int) -> None:
     """Serve the app (what a host's Procfile does with gunicorn itself)."""
-    _check_port(port)
+    supervisor.check_port(port)
     with environment():
         root = _migrations().parent
         command = [
@@ -139,20 +139,6 @@ def web(port: int) -> None:
             *("--bind", f"127.0.0.1:{port}", "--env", f"BLOSSOM_SUPERVISOR={os.getpid()}", "wsgi:app"),
         ]
         supervisor.supervise([supervisor.Program("web", command)], give_up=True)
-
-
-def _check_port(port: int) -> None:
-    """Raise if nobody can listen there now: the server itself would try again and again, with a traceback each time."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: not kept by what has just ended
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BlossomError(
-                f"Port {port} can't be used ({error.strerror}).",
-                code="port_unusable",
-                actionable="Choose another one by --port, or end what listens there.",
-            ) from error
 
 
 @main.command("worker")
@@ -256,6 +242,16 @@ def import_customers(domain: str, file: BinaryIO, attest: str | None, attested_b
             shop_id, file, filename=Path(file.name).name, attestation=attestation, encoding=encoding
         )
         _print({"imported": report.imported, **dataclasses.asdict(report)})
+
+
+@shop.command("sync")
+@click.argument("domain")
+def sync_customers(domain: str) -> None:
+    """Import all customers from Shopify, or go on with an import that stopped; prints its counts as JSON."""
+    with application():
+        with db.transaction():
+            shop_id = _shop(domain).id
+        _print(dataclasses.asdict(customers.import_now(shop_id)))
 
 
 @shop.command("link")

@@ -17,6 +17,8 @@ JOBS = (
     # Shopify's webhooks whose job was lost, or that are to be tried again.
     Periodic("inbound.handle_webhooks", timedelta(seconds=10)),
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="questions"),
+    # Shops that have just come, exports that Shopify has ended.
+    Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),

@@ -232,6 +232,9 @@ WITHOUT_SHOP_FIRST = {
         "texted_requests": "the clock's: of all shops, told with each",
         "unsettled_requests": "the clock's: of all shops, told with each",
     },
+    "customers": {
+        "owed_imports": "the clock's: of all shops, told with each",
+    },
     "inbound": {
         "acquaintances": "asks many shops at once which of them knows the sender; each answer names its shop",
         "addressees": "which shops a text may be for: before any is known",

@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,9 +30,6 @@ from blossom.shops.models import Installation, Shop
 from blossom.shops.service import access, claiming, settings
 
 log = structlog.get_logger()
-
-JUST = timedelta(seconds=10)
-"""A visit that comes so soon after another's takes what that one was given: a page's first load is many requests."""
 
 _PATIENCE = 20.0  # seconds; how long one waits for who is installing the same shop
 
@@ -115,8 +112,8 @@ def _install(domain: str, obtain: Callable[[], Tokens], *, joins: bool = True) -
     return claiming.until_recorded(lambda: _record(shop_id, mine, tokens, asked_at))
 
 
-def _place_for(domain: str) -> int:
-    """The shop's id, its row, its keys and its installation being there, with defaults where they are new."""
+def _place_for(domain: str) -> tuple[int, int]:
+    """The shop's id and its tokens' generation; its row, keys and installation are there, with defaults where new."""
     shop = queries.by_domain(domain)
     if shop is None:
         name = domains.shop_name(domain)
@@ -129,7 +126,7 @@ def _place_for(domain: str) -> int:
     if session.scalar(select(ShopKey.id).where(ShopKey.shop_id == shop.id).limit(1)) is None:
         crypto.create_shop_keys(shop.id)  # they were destroyed with its data, and now it is back
     session.execute(insert(Installation).values(shop_id=shop.id, scopes=[], generation=0).on_conflict_do_nothing())
-    return shop.id
+    return shop.id, _generation(shop.id)
 
 
 def _generation(shop_id: int) -> int:
@@ -138,12 +135,12 @@ def _generation(shop_id: int) -> int:
     return found.generation
 
 
-def _was_just_given(shop_id: int) -> bool:
+def _was_given_since(shop_id: int, generation: int) -> bool:
+    """Whether somebody else's install, or renewal, has come to something while we waited."""
     found = queries.installation(shop_id)
     assert found is not None
-    if not found.has_access or queries.get_shop(shop_id).uninstalled_at is not None:
-        return False
-    return found.granted_at is not None and found.granted_at > clock.now() - JUST
+    in_place = found.has_access and queries.get_shop(shop_id).uninstalled_at is None
+    return in_place and found.generation != generation
 
 
 def _record(shop_id: int, mine: UUID, tokens: Tokens, asked_at: datetime) -> Installed:
@@ -159,6 +156,8 @@ def _record(shop_id: int, mine: UUID, tokens: Tokens, asked_at: datetime) -> Ins
     shop.uninstalled_at = None
     if installation.described_at is None:
         queue.enqueue("shops.describe", shop_id=shop_id)
+    if installed.first or installed.again:
+        queue.enqueue("customers.ask_import", queue="slow", shop_id=shop_id)
     log.info("shops.installed", shop_id=shop_id, first=installed.first, again=installed.again)
     return installed
 

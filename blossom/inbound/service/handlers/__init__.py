@@ -30,6 +30,7 @@ BY_TOPIC: Mapping[str, Handler] = {
     "customers_marketing_consent/update": Handler(customers.changed, asks=True),
     "customers/merge": Handler(customers.merged, asks=True),
     "customers/delete": Handler(customers.deleted),
+    "bulk_operations/finish": Handler(customers.export_ended),
     "customers/data_request": Handler(privacy.customer_asked),
     "customers/redact": Handler(privacy.redact_customer),
     "shop/redact": Handler(privacy.redact_shop),

@@ -9,6 +9,7 @@ from blossom.consent.service import syncing as consent
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules import customers as rules
+from blossom.customers import service as sync
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules.webhooks import (
     APPLIED,
@@ -65,6 +66,14 @@ def deleted(webhook: Webhook) -> Result:
     return APPLIED
 
 
+def export_ended(webhook: Webhook) -> Result:
+    """Shopify has ended an export: ours, which is read then, or one of before that nobody waits for."""
+    operation = webhook.payload.get("admin_graphql_api_id")
+    with transaction():
+        ours = isinstance(operation, str) and sync.export_ended(webhook.shop_id, operation)
+    return APPLIED if ours else KNOWN_ALREADY
+
+
 def _customer(webhook: Webhook) -> int:
     named = customer_id(webhook.payload)
     if named is None:
@@ -96,6 +105,7 @@ def _save(shop_id: int, asked: int, read: rules.Customer | None) -> None:
         if read is not None:
             consent.save_customers(shop_id, [read])
             return
+        sync.note_gone(shop_id, asked)
         removed = contacts.remove_customer(shop_id, asked)
         if removed is not None and removed.phone_hash is not None:
             consent.forget_list(shop_id, removed.phone_hash)
