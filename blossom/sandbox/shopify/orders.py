@@ -214,11 +214,11 @@ def _shopper(state: State, shop: Shop, checkout: Document) -> Customer | None:
     """The customer that this checkout makes or names; None for one who left neither phone nor e-mail."""
     address = checkout["shipping_address"]
     for name in ("phone", "email"):
-        for person in shop.customers.values():
-            if checkout[name] and getattr(person, name) == checkout[name]:
-                if checkout["buyer_accepts_sms_marketing"] and person.phone:
-                    people.set_consent(state, shop, person, {"state": "SUBSCRIBED", "collected_from": "SHOPIFY"})
-                return person
+        person = shop.reached_by(name, checkout[name]) if checkout[name] else None
+        if person is not None:
+            if checkout["buyer_accepts_sms_marketing"] and person.phone:
+                people.set_consent(state, shop, person, {"state": "SUBSCRIBED", "collected_from": "SHOPIFY"})
+            return person
     if not checkout["phone"] and not checkout["email"]:
         return None
     given: Document = {

@@ -55,6 +55,7 @@ def create(state: State, shop: Shop, given: dict[str, Any], *, silent: bool = Fa
     if person.id in shop.customers:
         raise PersonError("id", "Id has already been taken")
     shop.customers[person.id] = person
+    shop.note_reach(person)
     if not silent:
         _tell(state, shop, "customers/create", person)
         if consent is not None:
@@ -66,6 +67,7 @@ def update(state: State, shop: Shop, person: Customer, given: dict[str, Any]) ->
     """Change fields."""
     for name, value in _fit(shop, given, person).items():
         setattr(person, name, value)
+    shop.note_reach(person)
     person.updated_at = state.now()
     _tell(state, shop, "customers/update", person)
 
@@ -94,6 +96,7 @@ def merge(state: State, shop: Shop, kept: Customer, gone: Customer) -> None:
     if kept.phone is None:
         kept.phone, kept.consent = gone.phone, gone.consent
     kept.email = kept.email or gone.email
+    shop.note_reach(kept)
     kept.tags = sorted({*kept.tags, *gone.tags})
     kept.orders += gone.orders
     kept.amount_spent += gone.amount_spent
@@ -143,10 +146,7 @@ def _fit(shop: Shop, given: dict[str, Any], person: Customer | None) -> dict[str
     if "email" in fields and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", fields["email"]):
         raise PersonError("email", "Email is invalid")
     for name in ("phone", "email"):
-        if name in fields and any(
-            each is not person and (getattr(each, name) or "").lower() == fields[name].lower()
-            for each in shop.customers.values()
-        ):
+        if name in fields and shop.reached_by(name, fields[name]) not in (None, person):
             raise PersonError(name, f"{name.capitalize()} has already been taken")
     return fields
 

@@ -42,9 +42,8 @@ def _queries(state: State, shop: Shop) -> Mapping:
         return None if person is None else customer_view(person, shop.currency)
 
     def customer_by_identifier(info: Any, identifier: Mapping) -> Mapping | None:
-        phone = identifier["phoneNumber"]
-        found = (person for person in shop.customers.values() if person.phone == phone)
-        return next((customer_view(person, shop.currency) for person in found), None)
+        person = shop.reached_by("phone", identifier["phoneNumber"])
+        return None if person is None else customer_view(person, shop.currency)
 
     def customers(info: Any, **given: Any) -> Mapping:
         people_found = _found(shop, given.get("query"))

@@ -100,6 +100,7 @@ class Shop:
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     checkouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     bucket: Bucket = field(init=False)
+    _reached_by: dict[tuple[str, str], Customer] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.bucket = Bucket.of_plan(self.plan)
@@ -113,6 +114,19 @@ class Shop:
     def storefront_host(self) -> str:
         """The Host at which a browser finds its storefront."""
         return f"{self.handle}.storefront.test"
+
+    def reached_by(self, name: str, value: str) -> Customer | None:
+        """The customer with this `phone` or `email` (in any case)."""
+        person = self._reached_by.get((name, value.lower()))
+        if person is None or self.customers.get(person.id) is not person:
+            return None
+        return person if (getattr(person, name) or "").lower() == value.lower() else None
+
+    def note_reach(self, person: Customer) -> None:
+        """Find this customer by what it is reached by now. What it was reached by before needs no word."""
+        for name in ("phone", "email"):
+            if value := getattr(person, name):
+                self._reached_by[name, value.lower()] = person
 
     def staff_member(self, id: int | None = None) -> Staff:
         """The one with this id; by default the owner. LookupError if there is none."""

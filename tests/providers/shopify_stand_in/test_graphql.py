@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from blossom.sandbox.shopify.process import StandInError
 from tests.providers.shopify_stand_in.conftest import OPERATIONS, OURS, THEIRS, Shopify
 
 ELENI = {
@@ -224,6 +225,26 @@ def test_a_person_is_created_with_consent_and_once(shopify: Shopify, token: str)
         "customer": None,
         "userErrors": [{"field": ["phone"], "message": "Phone has already been taken"}],
     }
+
+
+def test_a_phone_is_one_customers_and_free_again_once_that_one_has_another_or_is_gone(
+    shopify: Shopify, token: str, eleni: dict[str, Any]
+) -> None:
+    def holder() -> str | None:
+        found = shopify.run(token, "customer_by_phone", phone=ELENI["phone"])["data"]["customerByIdentifier"]
+        return None if found is None else str(found["id"])
+
+    with pytest.raises(StandInError, match="Email has already been taken"):
+        shopify.stand_in.add_customers(OURS, {"email": ELENI["email"].upper()})
+    shopify.stand_in.act(OURS, eleni["id"], "update", fields={"phone": "+306984303409"})
+    assert holder() is None
+    (second,) = shopify.stand_in.add_customers(OURS, {"phone": ELENI["phone"]})
+    assert holder() == _gid(second)
+    (third,) = shopify.stand_in.add_customers(OURS, {"email": "third@example.com"})
+    shopify.stand_in.act(OURS, third["id"], "merge", other=second["id"])
+    assert holder() == _gid(third)
+    shopify.stand_in.act(OURS, third["id"], "delete")
+    assert holder() is None
 
 
 def test_what_is_no_phone_is_refused(shopify: Shopify, token: str) -> None:
