@@ -110,6 +110,7 @@ class OptInRequest(Base):
         Index(None, "shop_id", "phone_hash", "asked_at"),
         Index("ix_opt_in_requests_new", "requested_at", postgresql_where=text("outcome IS NULL")),
         Index("ix_opt_in_requests_asked", "expires_at", postgresql_where=text("outcome = 'asked'")),
+        Index("ix_opt_in_requests_settled", "requested_at", postgresql_where=text("outcome <> 'asked'")),
         Index("ix_opt_in_requests_texted", "dispatch_id", postgresql_where=text("dispatch_id IS NOT NULL")),
         CheckConstraint(_one_of("outcome", rules.Outcome), "outcome"),
         CheckConstraint("(outcome IS NULL OR outcome = 'asked') = (phone_sealed IS NOT NULL)", "phone_while_open"),

@@ -148,6 +148,9 @@ CONFIRM_WITHIN = timedelta(hours=24)
 SETTLE_WITHIN = timedelta(hours=1)
 """A confirmation that could not be asked for within this time would come out of the blue."""
 
+KEPT_FOR = timedelta(days=30)
+"""How long a settled form is kept: what it came to stands in the events, with its words and its address."""
+
 ASKS_A_DAY = 2
 """Confirmations that one phone is asked for within 24 hours at most, whoever types it; one, if it is opted out."""
 

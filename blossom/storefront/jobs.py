@@ -21,7 +21,7 @@ def settle(shop_id: int, request_id: int) -> None:
 
 @queue.job("storefront.sweep")
 def sweep() -> None:
-    """Settle the forms whose job was lost, let go of what nobody confirmed, and forget codes that have left.
+    """Settle the forms whose job was lost, let go of what nobody confirmed, forget codes that have left, and old forms.
 
     A form that can't be settled costs the others nothing.
     """
@@ -36,3 +36,5 @@ def sweep() -> None:
         consent.lapse_requests()
     with transaction():
         storefront.forget_codes()
+    with transaction():
+        consent.prune_requests()

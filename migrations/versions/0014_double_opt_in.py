@@ -63,6 +63,7 @@ def upgrade() -> None:
     for name, column, condition in (
         ("new", "requested_at", "outcome IS NULL"),
         ("asked", "expires_at", "outcome = 'asked'"),
+        ("settled", "requested_at", "outcome <> 'asked'"),
         ("texted", "dispatch_id", "dispatch_id IS NOT NULL"),
     ):
         op.create_index(

@@ -154,6 +154,22 @@ def test_the_code_is_forgotten_where_the_text_stood_once_it_has_left(shopper: Sh
     assert shopper.post(f"confirm/{code}").status_code == 200
 
 
+def test_a_settled_form_is_deleted_after_a_month_and_an_open_one_never(shopper: Shopper) -> None:
+    start = clock.now()
+    shopper.send()
+    work()
+    with clock.frozen_at(start + timedelta(days=29)):
+        jobs.sweep()
+        assert [request.outcome for request in requests()] == ["opted_in"]
+        shopper.send("691 234 5679")
+        queue.rq_queue("default").empty()
+    with clock.frozen_at(start + timedelta(days=31)):
+        consent.prune_requests()
+        assert [request.outcome for request in requests()] == [None]
+
+    assert shopper.state() is State.OPTED_IN
+
+
 # What a stranger can do and learn
 
 

@@ -13,6 +13,7 @@ from blossom.consent.service.requests import (
     lapse_requests,
     note_forgotten,
     open_confirmation,
+    prune_requests,
     receive_request,
     settle_request,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "opt_out_by_code",
     "phone_hash_of",
     "proof_pdf",
+    "prune_requests",
     "receive_request",
     "record_keyword",
     "settle_request",

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from blossom.audit import service as audit
@@ -23,7 +23,7 @@ from blossom.consent.service.changes import Change, Step, apply
 from blossom.consent.service.people import contact_for
 from blossom.contacts.rules import Phone
 from blossom.platform import clock, crypto
-from blossom.platform.db import lock_for_transaction, session
+from blossom.platform.db import lock_for_transaction, rows_changed, session
 from blossom.shops import queries as shops
 
 CODE_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -158,6 +158,21 @@ def lapse_requests(limit: int = 500) -> int:
             apply(request.shop_id, [Step(request.phone_hash, Deed.LAPSE, Source.STOREFRONT, actor="system")])
     session.flush()
     return len(late)
+
+
+def prune_requests(limit: int = 5_000) -> int:
+    """Delete forms that were settled long ago; how many."""
+    old = (
+        select(OptInRequest.id)
+        .where(
+            OptInRequest.outcome != Outcome.ASKED,
+            OptInRequest.requested_at < clock.now() - rules.KEPT_FOR,
+            OptInRequest.dispatch_id.is_(None),
+        )
+        .order_by(OptInRequest.requested_at)
+        .limit(limit)
+    )
+    return rows_changed(delete(OptInRequest).where(OptInRequest.id.in_(old)))
 
 
 def note_forgotten(shop_id: int, request_id: int) -> None:
