@@ -28,6 +28,7 @@ _told_versions: set[tuple[str, str]] = set()
 
 class ShopifyClient:
     """One shop. `renew(used_up)` gives another access token than the one that Shopify no longer takes, once a call.
+    `before` is called before each operation and may raise.
 
     `retry_delays`: seconds before the second, third, … try after a failure. `max_wait`: the most that all waits of one
     call may sum up to, those that Shopify asks for too; past it the error is raised. `wait(seconds)` returns True when
@@ -40,6 +41,7 @@ class ShopifyClient:
         access_token: str,
         *,
         renew: Callable[[str], str] | None = None,
+        before: Callable[[], None] = lambda: None,
         retry_delays: Sequence[float] = (0.2, 1.0, 3.0),
         max_wait: float = 30.0,
         wait: Callable[[float], bool] = stopping.wait,
@@ -51,6 +53,7 @@ class ShopifyClient:
         self._timeout = settings.shopify_timeout_seconds
         self._token = access_token
         self._renew = renew
+        self._before = before
         self._retry_delays = tuple(retry_delays)
         self._max_wait = max_wait
         self._wait = wait
@@ -62,6 +65,7 @@ class ShopifyClient:
         Raises `ShopifyError`. One with `data` brought part of the answer (`access_denied` leaves holes where Shopify
         wouldn't let us see); `refused` says why in `user_errors`: an answer that is returned has none.
         """
+        self._before()
         document = documents.read(operation)
         body = json.dumps({"query": document.text, "variables": variables}).encode()
         failures, waited, renewed = 0, 0.0, False

@@ -123,10 +123,14 @@ def test_no_connection_is_held_while_shopify_takes_its_time(
 
 def test_access_is_not_asked_for_with_a_transaction_open(connected: Connected) -> None:
     shop_id = connected.install().shop_id
+    client = service.client(shop_id)
     with transaction():
         queries.get_shop(shop_id)
         with pytest.raises(RuntimeError, match="transaction open"):
             service.client(shop_id)
+        with pytest.raises(RuntimeError, match="transaction open"):
+            client.run("shop")
+    assert connected.calls("Shop") == 0
 
 
 def test_while_one_renews_the_others_go_on_with_the_token_as_long_as_it_lasts(connected: Connected) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -12,9 +11,11 @@ from sqlalchemy import text
 
 from blossom.platform import clock, crypto, db, queue
 from blossom.platform.db import session, transaction
+from blossom.shopify import oauth
 from blossom.shopify.errors import ShopifyError
 from blossom.shops import jobs, queries, rules, service
 from blossom.shops.service import claiming, installing
+from tests.faults.processes import until
 from tests.shops.conftest import EXCHANGE, OURS, Connected
 
 
@@ -89,16 +90,26 @@ def test_a_zone_that_is_none_leaves_the_default(connected: Connected) -> None:
     assert (shop.timezone, shop.default_country) == ("UTC", "GR")
 
 
-def test_ten_first_visits_at_once_make_one_shop_and_one_exchange(connected: Connected) -> None:
+def test_ten_first_visits_at_once_make_one_shop_and_one_exchange(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tokens = [connected.shopify.id_token(OURS) for _ in range(10)]
-    barrier = threading.Barrier(10)
+    begun: list[int] = []
+    place_for, exchange = installing._place_for, oauth.exchange
 
-    def visit(token: str) -> service.Installed:
-        barrier.wait()
-        return service.install(OURS, token)
+    def begin(domain: str) -> tuple[int, int]:
+        found = place_for(domain)
+        begun.append(found[0])
+        return found
 
+    def exchange_once_all_are_here(shop: str, id_token: str) -> oauth.Tokens:
+        until(lambda: len(begun) == 10, "all visits have begun")
+        return exchange(shop, id_token)
+
+    monkeypatch.setattr(installing, "_place_for", begin)
+    monkeypatch.setattr(oauth, "exchange", exchange_once_all_are_here)
     with ThreadPoolExecutor(10) as threads:
-        waiting = [threads.submit(db.for_thread(visit), token) for token in tokens]
+        waiting = [threads.submit(db.for_thread(service.install), OURS, token) for token in tokens]
         found = [each.result(60) for each in waiting]
     assert len({each.shop_id for each in found}) == 1
     assert sum(each.first for each in found) == 1
@@ -148,14 +159,13 @@ def test_a_shop_that_leaves_loses_its_tokens_and_keeps_its_data(connected: Conne
 
 def test_an_uninstall_that_comes_late_does_not_take_a_shop_that_is_back(connected: Connected) -> None:
     shop_id = connected.install().shop_id
-    left_at = clock.now() + timedelta(seconds=1)
-    with clock.frozen_at(left_at + installing.JUST):
-        connected.install()
-        with transaction():
-            assert not service.uninstall(shop_id, triggered_at=left_at)
+    left_at = clock.now()
+    connected.install()
+    with transaction():
+        assert not service.uninstall(shop_id, triggered_at=left_at)
     assert connected.installation().has_access
     with transaction():
-        assert service.uninstall(shop_id, triggered_at=left_at + installing.JUST)
+        assert service.uninstall(shop_id, triggered_at=clock.now())
     assert not connected.installation().has_access
 
 
@@ -171,7 +181,7 @@ def test_an_install_during_which_the_shop_leaves_is_told_so(
         return record(write)  # type: ignore[arg-type]
 
     monkeypatch.setattr(claiming, "until_recorded", meanwhile)
-    with clock.frozen_at(clock.now() + installing.JUST), pytest.raises(ShopifyError, match="being renewed"):
+    with pytest.raises(ShopifyError, match="being renewed"):
         connected.install()
     assert connected.token() is None
 

@@ -55,7 +55,12 @@ def client(shop_id: int) -> ShopifyClient:
     a call may end with when it can be tried again.
     """
     held = _good(shop_id)
-    return ShopifyClient(held.domain, held.access_token, renew=lambda used_up: _good(shop_id, used_up).access_token)
+    return ShopifyClient(
+        held.domain,
+        held.access_token,
+        renew=lambda used_up: _good(shop_id, used_up).access_token,
+        before=claiming.hold_nothing,
+    )
 
 
 def renew_expiring() -> int:

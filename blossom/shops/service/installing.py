@@ -52,8 +52,8 @@ def install(domain: str, id_token: str) -> Installed:
 
 
 def install_by_code(domain: str, code: str) -> Installed:
-    """The same for the code of an authorization-code grant whose signature and state were proven. Never taken for a
-    repetition of what came just before: a merchant has just granted something, mostly more scopes."""
+    """The same for the code of an authorization-code grant whose signature and state were proven. Never content
+    with what another install has brought meanwhile: a merchant has just granted something, mostly more scopes."""
     return _install(domain, lambda: oauth.redeem_code(domain, code), joins=False)
 
 
@@ -93,10 +93,10 @@ def _install(domain: str, obtain: Callable[[], Tokens], *, joins: bool = True) -
         raise ValueError("not a shop's canonical domain")
     give_up_at = time.monotonic() + _PATIENCE
     with transaction():
-        shop_id = _place_for(domain)
+        shop_id, first_seen = _place_for(domain)
     while True:
         with transaction():
-            if joins and _was_just_given(shop_id):
+            if joins and _was_given_since(shop_id, first_seen):
                 return Installed(shop_id, first=False, again=False)
             mine = claiming.claim(shop_id, _generation(shop_id))
         if mine is not None:
