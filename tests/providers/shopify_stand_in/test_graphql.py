@@ -238,6 +238,8 @@ def test_a_phone_is_one_customers_and_free_again_once_that_one_has_another_or_is
         shopify.stand_in.add_customers(OURS, {"email": ELENI["email"].upper()})
     shopify.stand_in.act(OURS, eleni["id"], "update", fields={"phone": "+306984303409"})
     assert holder() is None
+    moved = shopify.run(token, "customer_by_phone", phone="+306984303409")["data"]["customerByIdentifier"]
+    assert moved["id"] == _gid(eleni)
     (second,) = shopify.stand_in.add_customers(OURS, {"phone": ELENI["phone"]})
     assert holder() == _gid(second)
     (third,) = shopify.stand_in.add_customers(OURS, {"email": "third@example.com"})
