@@ -19,6 +19,8 @@ JOBS = (
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="questions"),
     # Shops that have just come, exports that Shopify has ended.
     Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
+    # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
+    Periodic("customers.push_consent", timedelta(seconds=10), queue="questions"),
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),

@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     Text,
     UniqueConstraint,
     false,
@@ -137,3 +138,30 @@ class OptInRequest(Base):
     dispatch_id: Mapped[int | None]  # the text with the link, until its words are forgotten
 
     phone = SealedText("phone_sealed")
+
+
+class ConsentPush(Base):
+    """What Shopify is to be told of a phone's consent, or was: the last state counts, so there is a row for a phone.
+
+    `revision` counts the changes; a push settles the one that it began with. `next_try_at` NULL: nothing is owed.
+    """
+
+    __tablename__ = "consent_pushes"
+    __table_args__ = (
+        Index("ix_consent_pushes_owed", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        CheckConstraint("next_try_at IS NOT NULL OR settled_at IS NOT NULL", "settled"),
+    )
+
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), primary_key=True)
+    phone_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    revision: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))  # for this revision
+    owed_since: Mapped[datetime]
+    next_try_at: Mapped[datetime | None]
+    in_hand_until: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]  # of the last revision that was
+    told: Mapped[str | None] = mapped_column(Text)  # Shopify's word for what it holds by then; NULL: nothing to tell
+    fault: Mapped[str | None] = mapped_column(Text)  # a code: of the last try, or why it was settled without success
+    refusal_sealed: Mapped[bytes | None] = mapped_column(Sealed("refusal"))  # Shopify's words, which may quote a person
+
+    refusal = SealedText("refusal_sealed")

@@ -18,3 +18,9 @@ def run_imports() -> None:
     """Go on with imports; those that a shop's coming owes are asked for first, had the job of its install been lost."""
     customers.ask_for_owed()
     customers.run_imports()
+
+
+@queue.job("customers.push_consent")
+def push_consent() -> None:
+    """Tell Shopify of consent that changed here."""
+    customers.run_pushes()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from sqlalchemy import exists, or_, select
 
+from blossom.consent.models import ConsentPush
 from blossom.customers.models import CustomerImport
-from blossom.customers.rules import OPEN_STATES, ImportState, Progress
+from blossom.customers.rules import LATER_THERE, OPEN_STATES, ImportState, Progress, Push, PushState
 from blossom.platform.db import session
+from blossom.shopify.errors import FAULTS
 from blossom.shops.models import Installation, Shop
 
 
@@ -65,3 +67,27 @@ def owed_imports(limit: int = 100) -> list[int]:
             .limit(limit)
         )
     )
+
+
+def push_of(shop_id: int, phone_hash: bytes) -> Push | None:
+    """Whether Shopify has been told of this phone's consent; None: nothing was ever owed."""
+    row = session.scalars(
+        select(ConsentPush)
+        .where(ConsentPush.shop_id == shop_id, ConsentPush.phone_hash == phone_hash)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.next_try_at is not None or row.settled_at is None:
+        return Push(PushState.OWED, row.owed_since, row.tries, _words(row))
+    return Push(PushState.REFUSED if row.fault else PushState.DONE, row.settled_at, row.tries, _words(row))
+
+
+def _words(row: ConsentPush) -> str | None:
+    if row.fault is None:
+        return None
+    if row.fault == LATER_THERE:
+        return "Shopify holds a later word of this person, and keeps it. Blossom goes by the opt-out."
+    fault = FAULTS.get(row.fault)
+    words = fault.merchant_text if fault else "Something broke on our side. It is tried again by itself."
+    return f"{words} {row.refusal}" if row.refusal else words

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from blossom.contacts.rules.customers import Customer
 
@@ -116,3 +117,39 @@ class Progress:
     def nobody_is_seen(self) -> bool:
         """Not one phone in a whole list: Shopify hides them until it has approved the app for protected data."""
         return self.lines_read > 0 and self.without_phone == self.lines_read
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a phone's consent was settled with Shopify: its word for what it holds now (None: it was told nothing), and
+    why that is not ours."""
+
+    state: str | None
+    fault: str | None
+
+
+LATER_THERE = "later_there"
+"""Shopify keeps the later of two words, and its own is: an opt-in there after the opt-out here, which stands here."""
+
+
+def is_later_opt_out(ours: str, at: datetime, said: Mapping[str, Any]) -> bool:
+    """Whether Shopify says that a person opted out after they had agreed here at `at`."""
+    if ours != "SUBSCRIBED" or said.get("state") != "UNSUBSCRIBED" or not said.get("updatedAt"):
+        return False
+    return datetime.fromisoformat(said["updatedAt"]) > at
+
+
+class PushState(StrEnum):
+    OWED = "owed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Push:
+    """How far Shopify knows of a phone's consent, for the contact's page. `words` say why it doesn't, or not yet."""
+
+    state: PushState
+    since: datetime  # owed since, or settled at
+    tries: int
+    words: str | None

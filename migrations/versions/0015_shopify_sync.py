@@ -59,7 +59,30 @@ def upgrade() -> None:
         sa.Column("customer", sa.BigInteger, primary_key=True),
     )
 
+    op.create_table(
+        "consent_pushes",
+        sa.Column("shop_id", sa.BigInteger, sa.ForeignKey("shops.id"), primary_key=True),
+        sa.Column("phone_hash", sa.LargeBinary, primary_key=True),
+        _count("revision"),
+        _count("tries"),
+        _moment("owed_since", nullable=False),
+        _moment("next_try_at"),
+        _moment("in_hand_until"),
+        _moment("settled_at"),
+        sa.Column("told", sa.Text),
+        sa.Column("fault", sa.Text),
+        sa.Column("refusal_sealed", sa.LargeBinary),
+        sa.CheckConstraint("next_try_at IS NOT NULL OR settled_at IS NOT NULL", "settled"),
+    )
+    op.create_index(
+        "ix_consent_pushes_owed",
+        "consent_pushes",
+        ["next_try_at"],
+        postgresql_where=sa.text("next_try_at IS NOT NULL"),
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("consent_pushes")
     op.drop_table("customers_gone")
     op.drop_table("customer_imports")

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from blossom.consent import rules
 from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, State
+from blossom.consent.service import owing
 from blossom.platform import bulk, clock
 from blossom.platform.db import session
 
@@ -84,6 +85,7 @@ def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
         changes, events = _walk(standings, steps, now)
     _update(shop_id, [last for last in _last(events) if last["phone_hash"] in standings])
     _insert_events(shop_id, events)
+    owing.owe(shop_id, {e["phone_hash"] for e in events if e["source"] != Source.SHOPIFY.value}, now)
     return changes
 
 

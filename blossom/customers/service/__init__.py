@@ -10,5 +10,6 @@ from blossom.customers.service.importing import (
     note_gone,
     run_imports,
 )
+from blossom.customers.service.pushing import run_pushes
 
-__all__ = ["ask_for_owed", "ask_import", "export_ended", "import_now", "note_gone", "run_imports"]
+__all__ = ["ask_for_owed", "ask_import", "export_ended", "import_now", "note_gone", "run_imports", "run_pushes"]
