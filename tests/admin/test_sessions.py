@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from flask import Flask
@@ -242,3 +243,5 @@ def test_where_there_is_shopify_a_pass_opens_nothing(visitor: Visitor, ours: Sho
     link = passes.link(replace(shopify, shopify_api_key=""), ours.id, f"campaigns/{campaign.id}")
     response = visitor.ask("GET", f"/campaigns/{campaign.id}?{link.partition('?')[2]}")
     assert response.location.startswith("/session/bounce?")
+    with pytest.raises(passes.PassRefused):
+        passes.shop_of(shopify, parse_qs(link.partition("?")[2])["pass"][0], f"campaigns/{campaign.id}")
