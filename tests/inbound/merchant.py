@@ -118,14 +118,20 @@ def running() -> Iterator[StandIn]:
         yield stand_in
 
 
-@pytest.fixture
-def merchant(running: StandIn, shopify: Shopify, monkeypatch: pytest.MonkeyPatch) -> Merchant:
-    running.reset(
+def begin(merchant: Merchant) -> None:
+    """A new Shopify with the one shop, in which the app is installed; its webhooks are held for us."""
+    merchant.stand_in.reset(
         app={"api_key": "client-id", "secret": SECRET, "webhook_url": "http://127.0.0.1:9/held"},
         shops=[{"domain": OURS}],
     )
-    running.behave_webhooks(hold=True)
+    merchant.stand_in.behave_webhooks(hold=True)
+    merchant.told = 0
+    merchant.install()
+
+
+@pytest.fixture
+def merchant(running: StandIn, shopify: Shopify, monkeypatch: pytest.MonkeyPatch) -> Merchant:
     connect_to_shopify(monkeypatch, shopify_api_secrets=(SECRET,), shopify_shop_url=running.shop_url)
     merchant = Merchant(running, shopify)
-    merchant.install()
+    begin(merchant)
     return merchant

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,9 @@ import pytest
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
 from blossom.consent.rules import Source, State
+from blossom.consent.service import syncing
 from blossom.contacts.models import Contact
+from blossom.contacts.rules.customers import read_customer
 from blossom.platform import crypto, db
 from tests.inbound.merchant import OURS, Merchant, contacts, ends, handle, merchant, minutes_ago, running, try_again
 
@@ -140,6 +142,47 @@ def test_an_opt_out_of_before_is_no_answer_to_who_agreed_here_since(merchant: Me
     merchant.act(eleni, "consent", fields={"state": "UNSUBSCRIBED"})
     merchant.tell()
     assert state(merchant) is State.OPTED_OUT, "a new one is"
+
+
+def test_an_opt_out_that_is_overtaken_when_we_look_holds_all_the_same(merchant: Merchant) -> None:
+    """So it comes to the same as if each had been looked at in its turn."""
+    eleni = merchant.add(**ELENI)
+    for said in ("UNSUBSCRIBED", "SUBSCRIBED"):
+        merchant.stand_in.advance(5)
+        merchant.act(eleni, "consent", fields={"state": said})
+    merchant.tell(reversed(merchant.news()))
+    assert state(merchant) is State.OPTED_OUT
+
+
+def test_an_opt_out_is_heard_also_of_a_customer_who_is_gone(merchant: Merchant) -> None:
+    eleni = merchant.add(**ELENI)
+    merchant.act(eleni, "consent", fields={"state": "UNSUBSCRIBED"})
+    merchant.act(eleni, "delete")
+    merchant.tell(reversed(merchant.news()))
+    assert contacts() == []
+    assert state(merchant) is State.OPTED_OUT
+
+
+def test_what_was_read_before_what_we_have_changes_nothing(merchant: Merchant) -> None:
+    """A handler that was held up for minutes between its reading and its writing."""
+    merchant.add(**ELENI, consent={"state": "SUBSCRIBED"})
+    merchant.tell()
+    now = the_contact().shopify_updated_at
+    assert now is not None
+    facts = {
+        "id": f"gid://shopify/Customer/{the_contact().shopify_customer_id}",
+        "firstName": "Old",
+        "defaultPhoneNumber": {"phoneNumber": PHONE, "smsMarketingConsent": {"state": "UNSUBSCRIBED"}},
+    }
+    for age, name, stands in ((1, "Eleni", State.OPTED_IN), (0, "Old", State.OPTED_OUT)):
+        read = read_customer(
+            {**facts, "updatedAt": (now - timedelta(seconds=age)).isoformat()}, default_country="GR", shop_zone="UTC"
+        )
+        assert read is not None
+        syncing.save_customers(merchant.shop_id, [read])
+        db.session.commit()
+        (found,) = contacts()
+        assert (found.first_name, state(merchant)) == (name, stands)
 
 
 def test_a_customer_that_is_gone_is_no_contact_and_their_opt_out_stays(merchant: Merchant) -> None:

@@ -43,24 +43,34 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
     return saved
 
 
+def hear_opt_out(shop_id: int, phone_hash: bytes, said: SmsConsent) -> Change | None:
+    """Shopify tells that this phone opted out, whatever it says by now: so it comes to the same, whether we asked
+    before, between or after several changes. None: the person has opted in here since."""
+    if not _deeds(_standing(shop_id, phone_hash), said):
+        return None
+    return apply(shop_id, [_step(phone_hash, Deed.OPT_OUT, said)])[0]
+
+
 def forget_list(shop_id: int, phone_hash: bytes) -> Change:
     """The customer is gone at Shopify: an opt-in that only a list had proven goes, too."""
     return apply(shop_id, [Step(phone_hash, Deed.RETRACT, Source.SHOPIFY)])[0]
 
 
 def _steps(shop_id: int, saved: contacts.Synced, said: SmsConsent) -> list[Step]:
+    deeds = _deeds(_standing(shop_id, saved.phone_hash), said)
+    return [_step(saved.phone_hash, deed, said, saved.contact_id) for deed in deeds]
+
+
+def _step(phone_hash: bytes, deed: Deed, said: SmsConsent, contact_id: int | None = None) -> Step:
     details = {"level": said.level, "collected_from": said.collected_from}
-    return [
-        Step(
-            saved.phone_hash,
-            deed,
-            Source.SHOPIFY,
-            contact_id=saved.contact_id,
-            occurred_at=said.updated_at,
-            details={name: value for name, value in details.items() if value},
-        )
-        for deed in _deeds(_standing(shop_id, saved.phone_hash), said)
-    ]
+    return Step(
+        phone_hash,
+        deed,
+        Source.SHOPIFY,
+        contact_id=contact_id,
+        occurred_at=said.updated_at,
+        details={name: value for name, value in details.items() if value},
+    )
 
 
 def _deeds(standing: Standing, said: SmsConsent) -> tuple[Deed, ...]:

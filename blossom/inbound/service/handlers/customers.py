@@ -3,12 +3,17 @@ what is read is how things stand now, whichever webhook it was that told to look
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from blossom.consent.service import syncing as consent
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
+from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import customers as rules
+from blossom.contacts.rules import normalise_phone
+from blossom.contacts.rules.customers import SmsConsent
 from blossom.customers import service as sync
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules.webhooks import (
@@ -21,6 +26,7 @@ from blossom.inbound.rules.webhooks import (
     ignored,
     read_moment,
 )
+from blossom.platform import crypto
 from blossom.platform.db import transaction
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
@@ -32,6 +38,7 @@ _KEPT, _DELETED = "admin_graphql_api_customer_kept_id", "admin_graphql_api_custo
 def changed(webhook: Webhook) -> Result:
     """A customer is new, or not as before, or has another consent."""
     asked = _customer(webhook)
+    _hear_opt_out(webhook)
     told_at = read_moment(webhook.payload.get("updated_at")) if webhook.topic != _CONSENT else None
     with transaction():
         if shops.get_shop(webhook.shop_id).uninstalled_at is not None:
@@ -44,6 +51,27 @@ def changed(webhook: Webhook) -> Result:
         raise NotYet("shopify_lags")  # one of their replicas answered, which has not heard of it
     _save(webhook.shop_id, asked, read)
     return APPLIED
+
+
+def _hear_opt_out(webhook: Webhook) -> None:
+    """An opt-out in the payload holds, also if Shopify says something else by the time that it is asked."""
+    said, phone = webhook.payload.get("sms_marketing_consent"), webhook.payload.get("phone")
+    if not isinstance(said, Mapping) or str(said.get("state")).upper() != "UNSUBSCRIBED" or not isinstance(phone, str):
+        return
+    told = SmsConsent(
+        "UNSUBSCRIBED",
+        _word(said.get("opt_in_level")),
+        read_moment(said.get("consent_updated_at")),
+        _word(said.get("consent_collected_from")),
+    )
+    with transaction(), contextlib.suppress(PhoneRefused):
+        number = normalise_phone(phone, shops.get_shop(webhook.shop_id).default_country)
+        consent.hear_opt_out(webhook.shop_id, crypto.for_shop(webhook.shop_id).lookup(number.e164), told)
+
+
+def _word(given: Any) -> str | None:
+    """A word of Shopify's as GraphQL writes it."""
+    return given.upper()[:40] if isinstance(given, str) and given.isidentifier() else None
 
 
 def merged(webhook: Webhook) -> Result:
