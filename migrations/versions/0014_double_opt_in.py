@@ -66,9 +66,7 @@ def upgrade() -> None:
         ("settled", "requested_at", "outcome <> 'asked'"),
         ("texted", "dispatch_id", "dispatch_id IS NOT NULL"),
     ):
-        op.create_index(
-            f"ix_opt_in_requests_{name}", "opt_in_requests", [column], postgresql_where=sa.text(condition)
-        )
+        op.create_index(f"ix_opt_in_requests_{name}", "opt_in_requests", [column], postgresql_where=sa.text(condition))
     _allow_kinds(KINDS_NOW)
 
 
