@@ -20,7 +20,7 @@ from tests.inbound.merchant import Merchant, begin, contacts, ends, merchant, ru
 __all__ = ["merchant", "running"]
 
 PEOPLE = 12
-DEEDS = 70
+DEEDS = 50
 MINUTES = 10
 
 FAULTS = [
