@@ -44,14 +44,22 @@ def signed(path: str, secret: str, body: bytes) -> bytes:
     return _HEAD % (path.encode(), signature, len(body), body)
 
 
-def knock(port: int, make: Callable[..., list[bytes]], arguments: tuple[Any, ...], connections: int) -> Knocked:
+def knock(
+    port: int,
+    make: Callable[..., list[bytes]],
+    arguments: tuple[Any, ...],
+    connections: int,
+    per_second: float | None = None,
+) -> Knocked:
     """Send what `make(*arguments)` returns, each once, over so many connections, in a process of its own.
 
-    The requests are made there before the first is sent. Raises `RuntimeError` if one is not answered with 200.
+    As fast as they are answered; with `per_second`, each at its own time, from which its delay is counted, also if no
+    connection was free then. The requests are made there before the first is sent. Raises `RuntimeError` if one is not
+    answered with 200.
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_knock, args=(theirs, port, make, arguments, connections))
+    process = context.Process(target=_knock, args=(theirs, port, make, arguments, connections, per_second))
     process.start()
     theirs.close()
     try:
@@ -64,47 +72,58 @@ def knock(port: int, make: Callable[..., list[bytes]], arguments: tuple[Any, ...
 
 
 def _knock(
-    pipe: Any, port: int, make: Callable[..., list[bytes]], arguments: tuple[Any, ...], connections: int
+    pipe: Any,
+    port: int,
+    make: Callable[..., list[bytes]],
+    arguments: tuple[Any, ...],
+    connections: int,
+    per_second: float | None,
 ) -> None:
     try:
-        pipe.send(_send_all(port, make(*arguments), connections))
+        pipe.send(_send_all(port, make(*arguments), connections, per_second))
     except (OSError, RuntimeError) as error:
         pipe.send(f"{type(error).__name__}: {error}")
 
 
-def _send_all(port: int, requests: list[bytes], connections: int) -> tuple[float, int, float, float, float]:
+def _send_all(
+    port: int, requests: list[bytes], connections: int, per_second: float | None
+) -> tuple[float, int, float, float, float]:
     left: Iterator[bytes] = iter(requests)
     delays: list[float] = []
     selector = selectors.DefaultSelector()
+    free = []
     for _ in range(min(connections, len(requests))):
         opened = socket.create_connection((HOST, port))
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(opened, selectors.EVENT_READ, [b"", 0.0])
-    started = time.monotonic()
-    for key in list(selector.get_map().values()):
-        _send(key.fileobj, key.data, next(left))
-    while selector.get_map():
-        for key, _ in selector.select():
-            own: Any = key.fileobj  # our socket
-            state = key.data
+        free.append((opened, [b"", 0.0]))
+    started, clock_started = time.monotonic(), time.perf_counter()
+    sent = 0
+    while len(delays) < len(requests):
+        now = time.perf_counter()
+        while free and sent < len(requests):
+            due = now if per_second is None else clock_started + sent / per_second
+            if due > now:
+                break
+            own, state = free.pop()
+            state[0], state[1] = b"", due
+            own.sendall(next(left))
+            selector.register(own, selectors.EVENT_READ, state)
+            sent += 1
+        wait = None
+        if per_second is not None and free and sent < len(requests):
+            wait = max(0.0, clock_started + sent / per_second - time.perf_counter())
+        for key, _ in selector.select(wait):
+            own, state = key.fileobj, key.data
             state[0] += own.recv(65536)
-            if not _whole(state[0]):
-                continue
-            delays.append(time.perf_counter() - state[1])
-            request = next(left, None)
-            if request is None:
+            if _whole(state[0]):
+                delays.append(time.perf_counter() - state[1])
                 selector.unregister(own)
-                own.close()
-            else:
-                _send(own, state, request)
+                free.append((own, state))
     seconds = time.monotonic() - started
+    for own, _ in free:
+        own.close()
     delays.sort()
     return started, len(delays), seconds, 1000 * delays[len(delays) // 2], 1000 * delays[int(len(delays) * 0.99)]
-
-
-def _send(own: Any, state: list[Any], request: bytes) -> None:
-    state[0], state[1] = b"", time.perf_counter()
-    own.sendall(request)
 
 
 def _whole(answer: bytes) -> bool:

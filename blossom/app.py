@@ -13,8 +13,12 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from werkzeug.exceptions import HTTPException
 
+from blossom.admin import errors as admin_errors
+from blossom.admin import service as admin
+from blossom.admin import views as admin_views
 from blossom.campaigns import api as campaigns_api
 from blossom.campaigns import views as campaigns_views
+from blossom.dashboard import views as dashboard_views
 from blossom.inbound import api as inbound_api
 from blossom.message_templates import api as templates_api
 from blossom.platform import api, crypto, db, health, logs, pages, queue
@@ -22,6 +26,7 @@ from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
 from blossom.shops import service as shops
+from blossom.storefront import views as storefront_views
 
 log = structlog.get_logger()
 
@@ -30,8 +35,8 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
-VIEWS: tuple[Blueprint, ...] = (campaigns_views.views,)
-"""The pages, by domain."""
+VIEWS: tuple[Blueprint, ...] = (dashboard_views.views, campaigns_views.views)
+"""The merchant's pages, by domain: each needs a session of the admin's, or a pass."""
 
 
 def create_app(config: Config | None = None) -> Flask:
@@ -60,16 +65,18 @@ def create_app(config: Config | None = None) -> Flask:
     pages.init(app)
     health.init(app)
     api.init(app, APIS, authenticate)
-    app.register_blueprint(inbound_api.blueprint)
-    app.wsgi_app = inbound_api.ReceiptsIngress(app)  # type: ignore[method-assign]  # as Flask's documentation has it
+    inbound_api.init(app)
+    app.register_blueprint(admin_views.views)
+    app.register_blueprint(storefront_views.views)
     for views in VIEWS:
         app.register_blueprint(views)
+    admin_views.init(app, frozenset(views.name for views in VIEWS))
     return app
 
 
 def authenticate(credential: str) -> api.Principal | None:
-    """Who stands behind a bearer credential of the JSON API: today an API key."""
-    return shops.authenticate_api_key(credential)
+    """Who stands behind a bearer credential of the JSON API: an API key, or a session token of the admin's frame."""
+    return admin.authenticate(config_module.current(), credential) or shops.authenticate_api_key(credential)
 
 
 def _handle_requests(app: Flask) -> None:
@@ -77,6 +84,7 @@ def _handle_requests(app: Flask) -> None:
     def _begin() -> None:
         g.request_id = logs.begin(request.headers.get("X-Request-Id"))
         g.began_at = time.perf_counter()
+        pages.begin()
 
     @app.after_request
     def _end(response: Response) -> Response:
@@ -106,11 +114,13 @@ def _note_request(response: Response) -> None:
 
 
 def _render_error(error: BlossomError) -> Any:
+    headers = {"Cache-Control": "no-store", **error.headers}
     if pages.wanted():
-        return pages.error(error)
-    headers = {"Cache-Control": "no-store"}
+        return pages.error(error, headers)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+        if config_module.current().shopify_api_key:
+            headers[admin_errors.RETRY] = "1"  # a script in the frame: App Bridge calls again with a new token
     if "retry_after_seconds" in error.details:
         headers["Retry-After"] = str(error.details["retry_after_seconds"])
     return error.as_json(g.get("request_id")), error.status, headers

@@ -6,7 +6,6 @@ import base64
 import dataclasses
 import os
 import secrets
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,14 +21,14 @@ from flask_migrate import upgrade
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from blossom import schedule, supervisor, worker
+from blossom import doctor, material, schedule, supervisor, worker
 from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
-from blossom.contacts import service as contacts
 from blossom.contacts.rules import Attestation
-from blossom.message_templates.rules import linter
-from blossom.message_templates.rules.catalogue import Trigger
+from blossom.customers import service as customers
+from blossom.inbound import queries as inbound_queries
+from blossom.inbound import service as inbound
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
 from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
@@ -45,6 +44,10 @@ KEY_FILE = "master-key"
 @click.group()
 def main() -> None:
     """Blossom: SMS marketing inside the Shopify admin."""
+
+
+main.add_command(doctor.command)
+main.add_command(material.command)
 
 
 def data_folder(settings: Config) -> Path:
@@ -117,28 +120,6 @@ def new_master_key(key_id: int) -> None:
     click.echo(new_master_key_text(key_id))
 
 
-@main.command("check")
-@click.option("--file", type=click.File("rb"), help="A customer file, as for `shop import`.")
-@click.option("--encoding", help="Of that file.")
-@click.option("--text", help="A campaign's text.")
-def check_material(file: BinaryIO | None, encoding: str | None, text: str | None) -> None:
-    """Judge a customer file and a text as an import and a campaign would; needs no server. Prints what it read."""
-    read: dict[str, object] = {}
-    if text is not None:
-        _check_text(text)
-        read["text"] = {"segments": linter.example_segments(text, Trigger.CAMPAIGN, "en")}
-    if file is not None:
-        read["file"] = dataclasses.asdict(contacts.check_file(file, encoding=encoding))
-    _print(read)
-
-
-def _check_text(text: str) -> None:
-    faults = [finding for finding in linter.lint(text, Trigger.CAMPAIGN) if finding.level is linter.Level.ERROR]
-    if faults:
-        told = [f"{fault.message} (line {fault.line}, column {fault.column}) {fault.actionable}" for fault in faults]
-        raise BlossomError("\n".join(["This text can't be sent:", *told]), code="cannot_send")
-
-
 @main.command()
 def release() -> None:
     """Bring the schema to the newest migration. Safe when two run."""
@@ -150,7 +131,7 @@ def release() -> None:
 @click.option("--port", type=click.IntRange(1, 65_535), default=5000, show_default=True)
 def web(port: int) -> None:
     """Serve the app (what a host's Procfile does with gunicorn itself)."""
-    _check_port(port)
+    supervisor.check_port(port)
     with environment():
         root = _migrations().parent
         command = [
@@ -158,20 +139,6 @@ def web(port: int) -> None:
             *("--bind", f"127.0.0.1:{port}", "--env", f"BLOSSOM_SUPERVISOR={os.getpid()}", "wsgi:app"),
         ]
         supervisor.supervise([supervisor.Program("web", command)], give_up=True)
-
-
-def _check_port(port: int) -> None:
-    """Raise if nobody can listen there now: the server itself would try again and again, with a traceback each time."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: not kept by what has just ended
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise BlossomError(
-                f"Port {port} can't be used ({error.strerror}).",
-                code="port_unusable",
-                actionable="Choose another one by --port, or end what listens there.",
-            ) from error
 
 
 @main.command("worker")
@@ -277,6 +244,16 @@ def import_customers(domain: str, file: BinaryIO, attest: str | None, attested_b
         _print({"imported": report.imported, **dataclasses.asdict(report)})
 
 
+@shop.command("sync")
+@click.argument("domain")
+def sync_customers(domain: str) -> None:
+    """Import all customers from Shopify, or go on with an import that stopped; prints its counts as JSON."""
+    with application():
+        with db.transaction():
+            shop_id = _shop(domain).id
+        _print(dataclasses.asdict(customers.import_now(shop_id)))
+
+
 @shop.command("link")
 @click.argument("domain")
 @click.argument("campaign_id", type=click.IntRange(min=1))
@@ -320,8 +297,32 @@ def prune(domain: str) -> None:
         _print({"destroyed": resealing.prune(shop_id)})
 
 
+@main.group("webhooks")
+def webhooks() -> None:
+    """Shopify's webhooks that wait for an operator."""
+
+
+@webhooks.command("dead")
+@click.option("--owed", is_flag=True, help="Instead, those of which a part is left to be done by a person.")
+@click.option("--after", "after_id", default=0, help="The last id of the page before.")
+def list_webhooks(owed: bool, after_id: int) -> None:
+    """List webhooks that were given up, the oldest first, as JSON."""
+    with application(), db.transaction():
+        waiting = inbound_queries.waiting_webhooks(after_id, owed=owed)
+        _print({"webhooks": [dataclasses.asdict(each) for each in waiting]})
+
+
+@webhooks.command("replay")
+@click.argument("ids", type=click.IntRange(min=1), nargs=-1)
+def replay_webhooks(ids: tuple[int, ...]) -> None:
+    """Have given-up webhooks handled again: those of IDS, or the oldest hundred. Prints which, as JSON."""
+    with application(), db.transaction():
+        wanted = ids or [each.id for each in inbound_queries.waiting_webhooks()]
+        _print({"replayed": inbound.replay(wanted)})
+
+
 def _shop(domain: str) -> Shop:
-    found = shops.find_by_domain(domain)
+    found = shops.by_domain(domain)
     if found is None:
         raise BlossomError(
             f"No shop is called {domain}.", code="not_found", actionable="`blossom shop create` makes one."

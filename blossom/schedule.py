@@ -13,7 +13,18 @@ JOBS = (
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
     Periodic("inbound.sweep", timedelta(seconds=30)),
+    Periodic("storefront.sweep", timedelta(seconds=30)),
+    # Shopify's webhooks whose job was lost, or that are to be tried again.
+    Periodic("inbound.handle_webhooks", timedelta(seconds=10)),
+    Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="questions"),
+    # Shops that have just come, exports that Shopify has ended.
+    Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
+    # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
+    Periodic("customers.push_consent", timedelta(seconds=10), queue="questions"),
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),
+    Periodic("shops.describe_new", timedelta(minutes=5), queue="slow"),
+    Periodic("shops.renew_expiring", timedelta(days=1), queue="slow"),
+    Periodic("inbound.prune_webhooks", timedelta(hours=1), queue="slow"),
 )

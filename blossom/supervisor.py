@@ -15,6 +15,7 @@ import gc
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -175,3 +176,17 @@ def _stop(processes: Sequence[Running]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def check_port(port: int) -> None:
+    """Raise if nobody can listen there now: the server itself would try again and again, with a traceback each time."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: not kept by what has just ended
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise BlossomError(
+                f"Port {port} can't be used ({error.strerror}).",
+                code="port_unusable",
+                actionable="Choose another one by --port, or end what listens there.",
+            ) from error

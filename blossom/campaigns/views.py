@@ -1,6 +1,6 @@
 """The campaign's page: how far it is, live. `/campaigns/<id>` is page and partial, `/campaigns/<id>/events` its stream.
 
-Until Shopify's sessions come, these open to holders of a pass (platform/passes.py), outside production.
+Both open to whoever came through the admin's frame, or holds a pass to the page (`pages.caller`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from flask import Blueprint, Flask, Response, current_app, render_template, requ
 
 from blossom.campaigns import queries
 from blossom.campaigns.models import Campaign
-from blossom.campaigns.rules.states import CampaignState
+from blossom.campaigns.rules.states import STATE_WORDS, CampaignState
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import FailureCause, Progress
 from blossom.messaging.rules.states import DispatchState, SkipReason
 from blossom.mitto.errors import FAULTS
-from blossom.platform import clock, config, htmx, passes, stopping
+from blossom.platform import clock, htmx, pages, stopping
 from blossom.platform.db import transaction
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
@@ -47,15 +47,6 @@ _OUTCOMES = (
     ("cancelled", "Cancelled", "They never left."),
     ("pending", "Still to go", "Not handed to Mitto yet."),
 )
-_STATES = {
-    CampaignState.DRAFT: "Draft",
-    CampaignState.SCHEDULED: "Scheduled",
-    CampaignState.SENDING: "Sending",
-    CampaignState.PAUSED: "Paused",
-    CampaignState.COMPLETED: "Completed",
-    CampaignState.FAILED: "Failed",
-    CampaignState.CANCELLED: "Cancelled",
-}
 _REASONS = {
     SkipReason.NOT_OPTED_IN: "have not agreed to texts",
     SkipReason.OPTED_OUT: "opted out",
@@ -98,7 +89,7 @@ class Picture:
 
     @property
     def state(self) -> str:
-        return _STATES[self.campaign.state]
+        return STATE_WORDS[self.campaign.state]
 
     @property
     def is_preparing(self) -> bool:
@@ -124,9 +115,8 @@ class Picture:
 @views.get("/campaigns/<int:campaign_id>")
 def campaign_page(campaign_id: int) -> Response:
     """The page, or for htmx its live part."""
-    given = request.args.get("pass", "")
-    picture = _picture(_shop_of(given, campaign_id), campaign_id)
-    address: dict[str, Any] = {"campaign_id": campaign_id, "pass": given}
+    picture = _picture(_shop_of(campaign_id), campaign_id)
+    address: dict[str, Any] = {"campaign_id": campaign_id, "pass": request.args.get("pass")}
     return htmx.page_or_partial(
         "campaigns/page.html",
         "campaigns/_progress.html",
@@ -139,15 +129,17 @@ def campaign_page(campaign_id: int) -> Response:
 @views.get("/campaigns/<int:campaign_id>/events")
 def campaign_events(campaign_id: int) -> Response:
     """The live part, again and again as it changes; the event `settled` when nothing more is to come."""
-    shop_id = _shop_of(request.args.get("pass", ""), campaign_id)
+    shop_id = _shop_of(campaign_id)
     queries.get_campaign(shop_id, campaign_id)
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]  # the app itself, for after the request
     return htmx.event_stream(_events(app, shop_id, campaign_id))
 
 
-def _shop_of(given: str, campaign_id: int) -> int:
-    """Whose campaign the pass opens; it opens the stream as well as the page."""
-    return passes.shop_of(config.current(), given, f"campaigns/{campaign_id}")
+def _shop_of(campaign_id: int) -> int:
+    """For which shop the page or its stream is asked. Raises as `pages.caller`; `Forbidden` without the right."""
+    caller = pages.caller(f"campaigns/{campaign_id}")
+    caller.require("campaigns:read")
+    return caller.shop_id
 
 
 def _events(app: Flask, shop_id: int, campaign_id: int) -> Iterator[str]:

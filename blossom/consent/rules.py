@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 
 class State(StrEnum):
@@ -38,6 +40,7 @@ class Deed(StrEnum):
     OPT_IN = "opt_in"
     OPT_OUT = "opt_out"
     RETRACT = "retract"  # the list that was the only proof of an opt-in no longer says yes
+    LAPSE = "lapse"  # the confirmation that was asked for did not come in time
 
 
 class Refusal(StrEnum):
@@ -91,7 +94,8 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
     """The state after `event`, or why it changes nothing.
 
     An opt-out is honoured whenever it is heard of, whatever its date: texting one person too few is the right mistake.
-    An opt-in after an opt-out counts only if the person gave it, and gave it later.
+    An opt-in after an opt-out counts only if the person gave it, and gave it later. Being asked is no consent: anybody
+    can type a number into a form, so an opt-out stands until its phone's owner has confirmed.
     """
     if event.deed is Deed.OPT_OUT:
         return Refusal.ALREADY if standing.state is State.OPTED_OUT else State.OPTED_OUT
@@ -99,8 +103,10 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
         if standing.state not in (State.OPTED_IN, State.PENDING):
             return Refusal.ALREADY
         return State.NEVER_SUBSCRIBED if standing.source in FROM_A_LIST else Refusal.PROVEN_ELSEWHERE
+    if event.deed is Deed.LAPSE:
+        return State.NEVER_SUBSCRIBED if standing.state is State.PENDING else Refusal.ALREADY
     if standing.state is State.OPTED_OUT:
-        if event.source not in BY_THE_PERSON:
+        if event.source not in BY_THE_PERSON or event.deed is Deed.ASK:
             return Refusal.OPTED_OUT_STANDS
         if standing.changed_at is not None and event.occurred_at < standing.changed_at:
             return Refusal.OLDER_THAN_OPT_OUT
@@ -115,10 +121,126 @@ def may_text(state: State, purpose: Purpose) -> tuple[bool, str | None]:
     return (True, None) if allowed else (False, state.value)
 
 
+class Outcome(StrEnum):
+    """What became of a form that a shopper sent. An open one has none yet, or was ASKED and waits for its answer."""
+
+    OPTED_IN = "opted_in"
+    ASKED = "asked"  # a text with a link is on its way, or was sent
+    CONFIRMED = "confirmed"
+    LAPSED = "lapsed"  # asked, and not confirmed in time
+    ALREADY = "already"  # was opted in before
+    OPTED_OUT_STANDS = "opted_out_stands"  # said STOP by a text: a START by a text undoes it, a form doesn't
+    ASKED_BEFORE = "asked_before"  # within the limits of ASK_AGAIN
+    NO_CREDIT = "no_credit"
+    NOT_TEXTABLE = "not_textable"
+    TOO_LATE = "too_late"
+    SHOP_LEFT = "shop_left"
+
+
+def code_hash(code: str) -> bytes:
+    """What is kept of a confirmation's code: SHA-256, of small letters (a code may be typed)."""
+    return hashlib.sha256(code.lower().encode("utf-8", "replace")).digest()
+
+
+CONFIRM_WITHIN = timedelta(hours=24)
+"""How long a confirmation's link is good."""
+
+SETTLE_WITHIN = timedelta(hours=1)
+"""A confirmation that could not be asked for within this time would come out of the blue."""
+
+KEPT_FOR = timedelta(days=30)
+"""How long a settled form is kept: what it came to stands in the events, with its words and its address."""
+
+ASKS_A_DAY = 2
+"""Confirmations that one phone is asked for within 24 hours at most, whoever types it; one, if it is opted out."""
+
+ASK_AGAIN_AFTER = timedelta(minutes=5)
+
+
+def next_step(standing: Standing, *, double_opt_in: bool, asked_at: Sequence[datetime], now: datetime) -> Outcome:
+    """What a form comes to: OPTED_IN or ASKED, or why neither. `asked_at`: when this phone was asked in the last day.
+
+    Who is opted out has to confirm whatever the shop's setting, since a stranger could have typed the number.
+    """
+    if standing.state is State.OPTED_IN:
+        return Outcome.ALREADY
+    opted_out = standing.state is State.OPTED_OUT
+    if opted_out and standing.source is Source.KEYWORD:
+        return Outcome.OPTED_OUT_STANDS
+    if not (double_opt_in or opted_out):
+        return Outcome.OPTED_IN
+    if len(asked_at) >= (1 if opted_out else ASKS_A_DAY) or any(now - at < ASK_AGAIN_AFTER for at in asked_at):
+        return Outcome.ASKED_BEFORE
+    return Outcome.ASKED
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a shop asks for consent. `wordings`: locale → what a shopper agrees to, in place of our own words."""
+
+    double_opt_in: bool = False
+    in_theme: bool = True  # the shopper's pages stand in the shop's theme; else they are pages of their own
+    wordings: Mapping[str, str] = field(default_factory=dict)
+    privacy_url: str | None = None
+
+
+WORDING_LIMIT = 1_000
+
+
+def settings_faults(settings: Settings) -> dict[str, str]:
+    """Each setting's fault by its name."""
+    faults = {}
+    for locale, wording in settings.wordings.items():
+        if not _LOCALE.fullmatch(locale):
+            faults[f"wordings.{locale[:20]}"] = "must be under a locale such as el or pt-BR"
+        elif not 20 <= len(wording.strip()) <= WORDING_LIMIT or "\0" in wording:
+            faults[f"wordings.{locale}"] = f"must have 20 to {WORDING_LIMIT} characters, and say what is agreed to"
+    if settings.privacy_url is not None and not _HTTPS.fullmatch(settings.privacy_url):
+        faults["privacy_url"] = "must be an address that begins with https://"
+    return faults
+
+
+_LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
+_HTTPS = re.compile(r"https://[^\s/\x00]+\.[^\s\x00]{2,500}")
+
+
+@dataclass(frozen=True)
+class ProofEntry:
+    """One event, as it is shown."""
+
+    occurred_at: datetime
+    recorded_at: datetime
+    from_state: State
+    to_state: State
+    source: Source
+    wording: str | None
+    ip: str | None
+    user_agent: str | None
+    actor: str | None
+    details: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Why a contact may, or may not, be texted: all that was ever recorded of their phone's consent, oldest first."""
+
+    shop_name: str
+    shop_domain: str
+    timezone: str  # in which moments are shown
+    made_at: datetime
+    contact_id: int
+    name: str | None
+    phone: str | None  # E.164
+    state: State
+    marketing_allowed: bool
+    transactional_allowed: bool
+    entries: Sequence[ProofEntry]
+
+
 STOP_WORDS = frozenset(
     {"stop", "unsubscribe", "stopall", "cancel", "end", "quit", "revoke", "opt out", "optout", "στοπ", "διαγραφη"}
 )
-START_WORDS = frozenset({"start", "unstop"})
+START_WORDS = frozenset({"start", "unstop", "εναρξη"})
 HELP_WORDS = frozenset({"help", "info"})
 
 _INVISIBLE = frozenset({"Cf", "Cc", "Mn", "Me"})

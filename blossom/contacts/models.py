@@ -59,6 +59,7 @@ class Contact(Base):
     total_spent_minor: Mapped[int] = mapped_column(default=0, server_default=text("0"))  # hundredths of the currency
     orders_count: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
     shopify_customer_id: Mapped[int | None]
+    shopify_updated_at: Mapped[datetime | None]  # the customer's `updatedAt` that this contact was last read at
     # Keyed hash of what the last import wrote; NULL after any other edit, so that the next import writes again.
     fingerprint: Mapped[bytes | None]
     created_at: Mapped[datetime]

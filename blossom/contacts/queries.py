@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import func, select
 
@@ -31,6 +32,13 @@ def contact_by_phone(shop_id: int, e164: str) -> Contact | None:
 
 def contact_by_phone_hash(shop_id: int, phone_hash: bytes) -> Contact | None:
     return session.scalar(select(Contact).where(Contact.shop_id == shop_id, Contact.phone_hash == phone_hash))
+
+
+def customer_read_at(shop_id: int, customer_id: int) -> datetime | None:
+    """The customer's `updatedAt` at Shopify that their contact was last read at; None: never, or there is none."""
+    return session.scalar(
+        select(Contact.shopify_updated_at).where(Contact.shop_id == shop_id, Contact.shopify_customer_id == customer_id)
+    )
 
 
 def contacts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[Contact]:

@@ -53,3 +53,55 @@ class TryAgain(BlossomError):
             details={"retry_after_seconds": 5},
             actionable="Send it again; a repeat is harmless.",
         )
+
+
+class NotFromShopify(BlossomError):
+    """The body does not carry Shopify's signature under a secret of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This webhook carries no valid signature of Shopify's.",
+            code="unproven",
+            status=401,
+            actionable="Check that SHOPIFY_API_SECRET is this app's client secret.",
+        )
+
+
+class OddHeader(BlossomError):
+    """A header is missing, came twice, or holds what Shopify would not send."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The header {name} is missing, or does not look as Shopify writes it.",
+            code="odd_header",
+            details={"header": name},
+            actionable="See docs/webhooks.md for the headers that are read.",
+        )
+
+
+class NoShopify(BlossomError):
+    """This installation is not connected to Shopify."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This installation takes no webhooks of Shopify's.",
+            code="not_found",
+            status=404,
+            actionable="Set SHOPIFY_API_KEY and SHOPIFY_API_SECRET and start again.",
+        )
+
+
+class Hopeless(Exception):
+    """A webhook can't be handled, and trying it again would not help. `code` is a word of ours, never what was sent."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class NotYet(Exception):
+    """A webhook can't be handled now; a later try may. `code` as of `Hopeless`."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code

@@ -1,4 +1,4 @@
-"""Inbound's jobs. The row says whether an answer is owed, so each may run twice, late, or not at all."""
+"""Inbound's jobs. The rows say what is owed, so each may run twice, late, or not at all."""
 
 from __future__ import annotations
 
@@ -29,3 +29,21 @@ def sweep() -> None:
             handle_text(shop_id, text_id)
         except Exception:
             log.exception("inbound.not_handled", shop_id=shop_id, inbound_id=text_id)
+
+
+@queue.job("inbound.handle_webhooks")
+def handle_webhooks() -> None:
+    """Handle what is due of Shopify's webhooks, but for those that Shopify is asked about."""
+    inbound.handle_due(asks=False)
+
+
+@queue.job("inbound.ask_shopify")
+def ask_shopify() -> None:
+    """Handle what is due of those."""
+    inbound.handle_due(asks=True)
+
+
+@queue.job("inbound.prune_webhooks")
+def prune_webhooks() -> None:
+    emptied, removed = inbound.prune_webhooks()
+    log.info("webhooks.pruned", emptied=emptied, removed=removed)

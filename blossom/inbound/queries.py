@@ -1,4 +1,4 @@
-"""Reading texts, and finding the shops that one may be for: the questions that come before a shop's id is known."""
+"""Reading texts and webhooks, and finding the shops that one may be for: what is asked before a shop's id is known."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, text
 
-from blossom.inbound import rules
-from blossom.inbound.models import InboundText
+from blossom.inbound.models import InboundText, ShopifyWebhook
+from blossom.inbound.rules import texts as rules
+from blossom.inbound.rules.webhooks import WebhookState
 from blossom.platform.db import session
 from blossom.shops.models import Shop
 
@@ -74,6 +75,36 @@ def acquaintances(phone_hashes: Mapping[int, bytes], now: datetime) -> dict[int,
         "since": now - rules.TEXTED_WITHIN,
     }
     return {row.shop_id: row for row in session.execute(_ACQUAINTANCES, values)}
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingWebhook:
+    """A webhook that waits for an operator, without what it says."""
+
+    id: int
+    topic: str
+    shop: str
+    received_at: datetime
+    ended_at: datetime | None
+    tries: int
+    fault: str | None
+    outcome: str | None
+
+
+def waiting_webhooks(after_id: int = 0, limit: int = 100, *, owed: bool = False) -> list[WaitingWebhook]:
+    """Webhooks of all shops that were given up, or (`owed`) of which a part is left to be done; the oldest first.
+
+    `after_id` is the last id of the page before.
+    """
+    state = WebhookState.OWED if owed else WebhookState.DEAD
+    w = ShopifyWebhook
+    rows = session.execute(
+        select(w.id, w.topic, w.shop_domain, w.received_at, w.ended_at, w.tries, w.fault, w.outcome)
+        .where(w.state == state.value, w.id > after_id)
+        .order_by(w.id)
+        .limit(limit)
+    )
+    return [WaitingWebhook(*row) for row in rows]
 
 
 def unhandled(now: datetime, limit: int = 100) -> list[tuple[int, int]]:

@@ -41,7 +41,7 @@ class Dispatch(Base):
     __tablename__ = "dispatches"
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
-        _one_of("kind", "campaign", "test", "automation", "reply", "stop_reply"),
+        _one_of("kind", "campaign", "test", "automation", "reply", "stop_reply", "confirmation"),
         _one_of("state", "preparing", "sending", "paused", "completed", "failed", "cancelled"),
         CheckConstraint("(finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))", "finished_at"),
         ForeignKeyConstraint(

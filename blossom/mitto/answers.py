@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from blossom.mitto import payloads
 from blossom.mitto.errors import SendError
-from blossom.mitto.wire import Answer, CallFailed
-from blossom.platform import clock
+from blossom.platform import wire
+from blossom.platform.wire import Answer, CallFailed
 
 T = TypeVar("T")
-
-_LONGEST_RETRY_AFTER = 86_400.0  # seconds; a nonsense date must not become a wait of years
 
 # By status, for a call that was refused and whose body names no accepted text. Other 4xx are in `_refusal`.
 _NOTHING_TAKEN = {
@@ -49,7 +45,7 @@ def send_error(answer: Answer, *, texts: int) -> SendError:
     if answer.body is not None and payloads.names_accepted_texts(answer.body):
         return SendError("refused_but_taken", http_status=status)
     code = _NOTHING_TAKEN.get(status) or _refusal(answer, texts)
-    return SendError(code, http_status=status, retry_after=retry_after(answer))
+    return SendError(code, http_status=status, retry_after=wire.retry_after(answer))
 
 
 def read(answer: Answer, parse: Callable[[bytes], T]) -> T:
@@ -65,19 +61,6 @@ def read(answer: Answer, parse: Callable[[bytes], T]) -> T:
         raise SendError("answer_mismatched", http_status=answer.status) from None
     except payloads.PayloadError:
         raise SendError("answer_unreadable", http_status=answer.status) from None
-
-
-def retry_after(answer: Answer) -> float | None:
-    """The seconds that `Retry-After` asks for, given as seconds or as a date; None when absent or unreadable."""
-    value = answer.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit() and len(value) <= 9:
-        return min(float(value), _LONGEST_RETRY_AFTER)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max(0.0, (moment - clock.now()).total_seconds()), _LONGEST_RETRY_AFTER)
 
 
 def _refusal(answer: Answer, texts: int) -> str:

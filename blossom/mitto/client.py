@@ -19,7 +19,7 @@ import tenacity
 from blossom.mitto import answers, payloads
 from blossom.mitto.errors import SendError, SendErrorKind
 from blossom.mitto.payloads import Accepted, BulkAnswer, MessageStatus, OutgoingText, PayloadError, Refused
-from blossom.mitto.wire import Answer, CallFailed, Wire
+from blossom.platform.wire import Answer, CallFailed, Wire
 
 _SINGLE_PATH = "/api/v1.1/Messages/send"
 _BULK_PATH = "/api/v1.1/Messages/sendmessagesbulk"

@@ -1,4 +1,4 @@
-"""Who acts, and what they may do. Filled in by `shops` (API keys; session tokens later), asked by the API."""
+"""Who acts, and what they may do. Filled in by `shops` (API keys) and `admin` (session tokens), asked by API, pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SHOP_SCOPES = frozenset(SCOPES) - {"operator"}
 class Principal:
     """Somebody who was recognised: the shop they act for, their rights, and their name in the audit.
 
-    `actor` is stable and carries no personal data (`api_key:12`); rate limits are counted by it.
+    `actor` is stable and carries no personal data (`api_key:12`, `staff:7`); rate limits are counted by it.
     """
 
     shop_id: int

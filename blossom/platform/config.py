@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -44,6 +45,26 @@ class Config:
     mitto_webhook_tokens: tuple[str, ...] = field(default=(), repr=False)
     mitto_texts_per_second: int = 100  # a traffic account; 0: no limit of ours
     shop_texts_per_second: int = 0  # a shop; 0: no limit of ours
+
+    # Shopify's: all of them or none. Without `shopify_api_key` the app has API keys and passes only, and no route of
+    # Shopify's.
+    shopify_api_key: str = ""  # the app's client id
+    shopify_api_secrets: tuple[str, ...] = field(default=(), repr=False)  # the first signs; all verify
+    shopify_api_version: str = "2026-10"
+    shopify_scopes: tuple[str, ...] = (
+        "read_customers",
+        "write_customers",
+        "read_orders",
+        "read_fulfillments",
+        "read_products",
+        "read_inventory",
+        "read_discounts",
+        "write_discounts",
+    )
+    shopify_shop_url: str = "https://{shop}"  # {shop}: the myshopify domain
+    shopify_admin_url: str = "https://admin.shopify.com"
+    shopify_app_bridge_url: str = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
+    shopify_timeout_seconds: float = 10.0  # of one call
 
     lane_seconds: float = 10.0  # a lane hands its worker back after this, so that others get a turn
     lanes: int = 2  # sending workers started by `blossom worker`
@@ -109,6 +130,14 @@ class _Reader:
             "mitto_webhook_tokens": ("MITTO_WEBHOOK_TOKEN", _several),
             "mitto_texts_per_second": ("MITTO_TEXTS_PER_SECOND", _at_least(0)),
             "shop_texts_per_second": ("SHOP_TEXTS_PER_SECOND", _at_least(0)),
+            "shopify_api_key": ("SHOPIFY_API_KEY", _client_id),
+            "shopify_api_secrets": ("SHOPIFY_API_SECRET", _several),
+            "shopify_api_version": ("SHOPIFY_API_VERSION", _api_version),
+            "shopify_scopes": ("SHOPIFY_SCOPES", _several),
+            "shopify_shop_url": ("SHOPIFY_SHOP_URL", _shop_url),
+            "shopify_admin_url": ("SHOPIFY_ADMIN_URL", _url("http", "https")),
+            "shopify_app_bridge_url": ("SHOPIFY_APP_BRIDGE_URL", _url("http", "https")),
+            "shopify_timeout_seconds": ("SHOPIFY_TIMEOUT_SECONDS", _seconds),
             "lane_seconds": ("BLOSSOM_LANE_SECONDS", _seconds),
             "lanes": ("BLOSSOM_LANES", _at_least(1)),
             "lane_threads": ("BLOSSOM_LANE_THREADS", _at_least(1)),
@@ -150,12 +179,31 @@ def _contradictions(config: Config) -> list[str]:
                 "MITTO_HMAC_SECRET or MITTO_WEBHOOK_TOKEN: one must be set in production, "
                 "or anybody could forge receipts"
             )
+    faults += _shopify_contradictions(config)
     longest_call = config.mitto_timeout_seconds * 4 + 30  # MittoClient.longest_call_seconds: four tries and their waits
     if config.attempt_lease_seconds <= longest_call:
         faults.append(
             "BLOSSOM_ATTEMPT_LEASE_SECONDS: must be longer than one call with all its retries "
             f"({longest_call:.0f} s), or a slow call would be taken for a lost one"
         )
+    return faults
+
+
+def _shopify_contradictions(config: Config) -> list[str]:
+    if bool(config.shopify_api_key) != bool(config.shopify_api_secrets):
+        return ["SHOPIFY_API_KEY, SHOPIFY_API_SECRET: set both, or neither to run without Shopify"]
+    faults = []
+    if config.shopify_api_key and config.environment == "production":
+        for url, variable in (
+            (config.app_url, "BLOSSOM_URL"),
+            (config.shopify_shop_url, "SHOPIFY_SHOP_URL"),
+            (config.shopify_admin_url, "SHOPIFY_ADMIN_URL"),
+            (config.shopify_app_bridge_url, "SHOPIFY_APP_BRIDGE_URL"),
+        ):
+            if not url.startswith("https://"):
+                faults.append(
+                    f"{variable}: must begin with https:// in production, where tokens go there and come back"
+                )
     return faults
 
 
@@ -194,6 +242,24 @@ def _seconds(raw: str) -> float:
 
 def _several(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def _client_id(raw: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", raw):
+        raise ValueError("must be the app's client id: letters, digits, - and _")
+    return raw
+
+
+def _api_version(raw: str) -> str:
+    if not re.fullmatch(r"20[0-9]{2}-(01|04|07|10)", raw):
+        raise ValueError("must be a version of Shopify's API, such as 2026-10")
+    return raw
+
+
+def _shop_url(raw: str) -> str:
+    if raw.count("{shop}") != 1 or re.search(r"[{}]", raw.replace("{shop}", "")):
+        raise ValueError("must hold {shop} once, where the shop's domain goes")
+    return _url("http", "https")(raw)
 
 
 def _url(*schemes: str) -> Callable[[str], str]:

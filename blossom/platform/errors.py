@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -10,6 +11,7 @@ class BlossomError(Exception):
 
     `message`: one sentence for a person. `code`: stable, snake_case, for programs. `status`: HTTP status.
     `details`: JSON-ready facts (never personal data). `actionable`: what to do about it, for a person.
+    `headers`: of the answer, where a program on the other side acts on them.
     """
 
     def __init__(
@@ -20,6 +22,7 @@ class BlossomError(Exception):
         status: int = 400,
         details: dict[str, Any] | None = None,
         actionable: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -27,6 +30,7 @@ class BlossomError(Exception):
         self.status = status
         self.details = details or {}
         self.actionable = actionable
+        self.headers = dict(headers or {})
 
     def as_json(self, request_id: str | None) -> dict[str, Any]:
         """The one shape of an error in the JSON API (spec §2)."""
@@ -55,12 +59,12 @@ class NotFound(BlossomError):
 class Unauthorized(BlossomError):
     """Nobody we know: no key or token, or a wrong one."""
 
-    def __init__(self, message: str = "This call needs an API key.") -> None:
+    def __init__(self, message: str = "This call needs an API key or a session token.") -> None:
         super().__init__(
             message,
             code="unauthorized",
             status=401,
-            actionable="Send `Authorization: Bearer <API key>` with a key made for this shop.",
+            actionable="Send `Authorization: Bearer` and a key made for this shop, or App Bridge's session token.",
         )
 
 
@@ -69,11 +73,11 @@ class Forbidden(BlossomError):
 
     def __init__(self, needed: str) -> None:
         super().__init__(
-            f"This key may not do that: it lacks “{needed}”.",
+            f"This is not allowed without the right “{needed}”.",
             code="forbidden",
             status=403,
             details={"needed": needed},
-            actionable="Use a key with this right, or ask the shop's owner for one.",
+            actionable="Ask the shop's owner for it, or use a key that has it.",
         )
 
 

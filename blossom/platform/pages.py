@@ -1,31 +1,56 @@
-"""What every HTML answer has: headers that fence it in, and errors as pages of their own."""
+"""What every HTML answer has: who sees it, headers that fence it in, and errors as pages of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, g, make_response, render_template, request
 
-from blossom.platform import htmx
+from blossom.platform import config, htmx, passes
+from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError
 
 PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz")
 """Where programs call: they get errors as JSON."""
 
-CONTENT_SECURITY_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "img-src 'self' data:",
-        "font-src 'self'",
-        "connect-src 'self'",
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",  # the admin's frame comes with Shopify's sessions, by validated shop
+
+@dataclass(frozen=True)
+class Frame:
+    """The admin's frame around an answer. `ancestors`: the origins that may frame it, each of them validated.
+
+    `bridged`: whether App Bridge is loaded; it acts on the page's address, so one that we refuse goes without it.
+    `missing_scopes`: what the shop has yet to grant, which `grant_url` lets it.
+    """
+
+    ancestors: tuple[str, ...]
+    api_key: str
+    app_bridge_url: str
+    bridged: bool = True
+    missing_scopes: tuple[str, ...] = ()
+    grant_url: str = ""
+
+
+def content_security_policy(frame: Frame | None) -> str:
+    """Everything from ourselves; in the admin's frame also App Bridge, and who may frame us."""
+    bridge = _origin(frame.app_bridge_url) if frame and frame.bridged else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src 'self' {bridge}".rstrip(),
+            "style-src 'self'",
+            "img-src 'self' data:",
+            "font-src 'self'",
+            f"connect-src 'self' {bridge}".rstrip(),
+            "form-action 'self'",
+            "base-uri 'none'",
+            "frame-ancestors " + (" ".join(frame.ancestors) if frame else "'none'"),
+        )
     )
-)
+
 
 EVERY_ANSWER = {
     "X-Content-Type-Options": "nosniff",
@@ -37,14 +62,44 @@ EVERY_ANSWER = {
 def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
     app.add_template_filter(local_time, "local")
+    app.context_processor(lambda: {"frame": g.get("frame")})
 
     @app.after_request
     def _fence_in(response: Response) -> Response:
         for name, value in EVERY_ANSWER.items():
             response.headers.setdefault(name, value)
         if response.mimetype == "text/html":
-            response.headers.setdefault("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+            response.headers.setdefault("Content-Security-Policy", content_security_policy(g.get("frame")))
         return response
+
+
+def begin() -> None:
+    """Nobody is known, and nothing framed, at the beginning of a request (in tests they share a context)."""
+    g.pop("principal", None)
+    g.pop("frame", None)
+
+
+def stand_in(frame: Frame) -> None:
+    """Let the answer to the request at hand stand in `frame`."""
+    g.frame = frame
+
+
+def admit(principal: Principal) -> None:
+    """Note who makes the request at hand; `caller` tells it."""
+    g.principal = principal
+
+
+def caller(page: str) -> Principal:
+    """Who asks for `page` (its path, `campaigns/42`) and may act for a shop.
+
+    Whoever came through the admin's frame; in an installation without Shopify, the holder of a pass to this very page.
+    Raises `PassRefused`; `NotFound` for a good pass to another page.
+    """
+    known: Principal | None = g.get("principal")
+    if known is not None:
+        return known
+    settings = config.current()
+    return passes.holder(settings, request.args.get("pass", ""), page)
 
 
 def local_time(at: datetime, zone: str) -> str:
@@ -58,9 +113,15 @@ def wanted() -> bool:
     return not (request.path + "/").startswith(tuple(prefix.rstrip("/") + "/" for prefix in PROGRAMS))
 
 
-def error(fault: BlossomError) -> Response:
+def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Response:
     """The page, or for htmx the partial, that tells of `fault`."""
     template = "errors/_error.html" if htmx.wants_partial() else "errors/page.html"
     response = make_response(render_template(template, fault=fault, request_id=g.get("request_id")), fault.status)
+    response.headers.update(headers or {})
     response.vary.update(htmx.ASKED_BY)
     return response
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

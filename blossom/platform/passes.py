@@ -1,8 +1,8 @@
-"""Signed links to single pages, for development: what stands in for Shopify's session until the admin frame exists.
+"""Signed links to single pages, for development: what stands in for Shopify's session where Shopify is not set up.
 
 A pass names one shop and one page of it, ends after a day, and is signed by a key derived from the master key, so it
-needs no table. It travels in the page's address, which a session token must never do: production refuses passes
-altogether (`allowed`).
+needs no table. It opens what it names for a whole day, from an address that people copy: production refuses passes
+altogether, and so does an installation with Shopify's settings, where the admin's session is asked (`allowed`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from collections.abc import Mapping
 
 from itsdangerous import BadData, URLSafeTimedSerializer
 
+from blossom.platform.access import Principal
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError, NotFound
 
 LIFETIME_SECONDS = 24 * 60 * 60
+
+RIGHTS = frozenset({"campaigns:read", "shop:read"})
+"""Of the holder of a pass: it opens pages to look at."""
 
 
 class PassRefused(BlossomError):
@@ -33,7 +37,7 @@ class PassRefused(BlossomError):
 
 def allowed(config: Config) -> bool:
     """Whether pages are shown to holders of a pass at all."""
-    return config.environment != "production"
+    return config.environment != "production" and not config.shopify_api_key
 
 
 def link(config: Config, shop_id: int, page: str) -> str:
@@ -52,6 +56,11 @@ def shop_of(config: Config, given: str, page: str) -> int:
     if opened != page:
         raise NotFound("page")
     return int(shop_id)
+
+
+def holder(config: Config, given: str, page: str) -> Principal:
+    """Who holds a pass to `page`. Raises as `shop_of` does."""
+    return Principal(shop_id=shop_of(config, given, page), scopes=RIGHTS, actor="pass")
 
 
 def _serializer(master_keys: Mapping[int, bytes]) -> URLSafeTimedSerializer:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, time
+from uuid import UUID
 
-from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, SmallInteger, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from blossom.platform.crypto import Sealed, SealedText
 from blossom.platform.db import Base
 from blossom.shops import rules
 
@@ -54,3 +56,60 @@ class ApiKey(Base):
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class Installation(Base):
+    """A shop's access to Shopify: a pair of tokens, replaced together (`generation` counts that up).
+
+    Who wants to replace them holds `claim` until `claimed_until`, and no transaction: see `service/access.py`.
+    """
+
+    __tablename__ = "installations"
+    __table_args__ = (
+        UniqueConstraint("shop_id", "id"),
+        CheckConstraint("(claim IS NULL) = (claimed_until IS NULL)", "claim"),
+        CheckConstraint("access_token_sealed IS NOT NULL OR refresh_token_sealed IS NULL", "tokens"),
+        Index(None, "refresh_expires_at", postgresql_where=text("refresh_token_sealed IS NOT NULL")),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), unique=True)
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list)  # as Shopify last told; granted
+    scopes_changed_at: Mapped[datetime | None]  # at Shopify: an older word doesn't overwrite a newer one
+    access_token_sealed: Mapped[bytes | None] = mapped_column(Sealed("access_token"))
+    access_expires_at: Mapped[datetime | None]  # NULL with a token: it doesn't expire
+    refresh_token_sealed: Mapped[bytes | None] = mapped_column(Sealed("refresh_token"))
+    refresh_expires_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(default=0)
+    claim: Mapped[UUID | None]
+    claimed_until: Mapped[datetime | None]
+    access_lost_at: Mapped[datetime | None]  # Shopify refused the refresh token; a merchant's next visit mends it
+    granted_at: Mapped[datetime | None]  # when a merchant's visit last gave tokens; NULL: never yet
+    described_at: Mapped[datetime | None]  # when name, zone and country were read from Shopify
+
+    access_token = SealedText("access_token_sealed")
+    refresh_token = SealedText("refresh_token_sealed")
+
+    @property
+    def has_access(self) -> bool:
+        """Whether Shopify can be called for the shop, as far as we know."""
+        return self.access_token_sealed is not None and self.access_lost_at is None
+
+
+class StaffMember(Base):
+    """Somebody of a shop's staff, by their number at Shopify. No name and no address: Shopify knows those."""
+
+    __tablename__ = "staff_members"
+    __table_args__ = (
+        UniqueConstraint("shop_id", "id"),
+        UniqueConstraint("shop_id", "shopify_user_id"),
+        CheckConstraint("(scopes IS NULL) = (scopes_read_at IS NULL)", "scopes"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    shopify_user_id: Mapped[int]
+    scopes: Mapped[list[str] | None] = mapped_column(ARRAY(Text))  # what Shopify lets them do through the app
+    scopes_read_at: Mapped[datetime | None]
+    first_seen_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]

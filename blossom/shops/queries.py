@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
+from datetime import datetime
+
+from sqlalchemy import or_, select
 
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
-from blossom.shops.models import ApiKey, Shop
+from blossom.shops.models import ApiKey, Installation, Shop, StaffMember
 
 
 def get_shop(shop_id: int) -> Shop:
@@ -17,7 +19,7 @@ def get_shop(shop_id: int) -> Shop:
     return shop
 
 
-def find_by_domain(domain: str) -> Shop | None:
+def by_domain(domain: str) -> Shop | None:
     """The shop at a myshopify domain: the one question that comes before a shop's id is known."""
     return session.scalars(select(Shop).where(Shop.domain == domain)).one_or_none()
 
@@ -25,3 +27,51 @@ def find_by_domain(domain: str) -> Shop | None:
 def api_keys(shop_id: int) -> list[ApiKey]:
     """The shop's API keys, revoked ones too, the newest first."""
     return list(session.scalars(select(ApiKey).where(ApiKey.shop_id == shop_id).order_by(ApiKey.id.desc())))
+
+
+def installation(shop_id: int) -> Installation | None:
+    """The shop's access to Shopify; None for a shop that never had one."""
+    return session.scalars(select(Installation).where(Installation.shop_id == shop_id)).one_or_none()
+
+
+def staff_member(shop_id: int, shopify_user_id: int) -> StaffMember | None:
+    """Whom Shopify knows by that number, if they were here before."""
+    return session.scalars(
+        select(StaffMember).where(StaffMember.shop_id == shop_id, StaffMember.shopify_user_id == shopify_user_id)
+    ).one_or_none()
+
+
+def expiring_access(now: datetime, before: datetime) -> list[int]:
+    """The shops whose refresh token ends before that time, and those whose access was lost with one that is not yet
+    over; the most urgent first."""
+    ends_at = Installation.refresh_expires_at
+    return list(
+        session.scalars(
+            select(Installation.shop_id)
+            .join(Shop, Shop.id == Installation.shop_id)
+            .where(
+                Installation.refresh_token_sealed.is_not(None),
+                Shop.uninstalled_at.is_(None),
+                ends_at > now,
+                or_(ends_at < before, Installation.access_lost_at.is_not(None)),
+            )
+            .order_by(ends_at)
+        )
+    )
+
+
+def undescribed() -> list[int]:
+    """Shops with access of which Shopify has not told us name, zone and country yet."""
+    return list(
+        session.scalars(
+            select(Installation.shop_id)
+            .join(Shop, Shop.id == Installation.shop_id)
+            .where(
+                Installation.described_at.is_(None),
+                Installation.access_token_sealed.is_not(None),
+                Installation.access_lost_at.is_(None),
+                Shop.uninstalled_at.is_(None),
+            )
+            .order_by(Installation.shop_id)
+        )
+    )

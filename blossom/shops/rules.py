@@ -61,6 +61,12 @@ def quiet_hours_fault(starts: time, ends: time) -> str | None:
     return "must differ from the beginning of the quiet hours" if starts == ends else None
 
 
+def usual_sender(name: str) -> str:
+    """A sender that can stand for a shop of this name until the merchant chooses one."""
+    sender = re.sub(r"[^A-Za-z0-9]", "", name)[:11]
+    return sender if sender_fault(sender) is None else "Blossom"
+
+
 def _length_fault(low: int, high: int) -> Callable[[str], str | None]:
     def check(value: str) -> str | None:
         if not low <= len(value.strip()) or len(value) > high or "\0" in value:

@@ -40,6 +40,7 @@ FORMS = "Forms have no database"
 FLASK = "Flask only in views, api and where the app is put together"
 ENTRANCES = "Views, api and jobs are imported only by app and worker"
 MITTO = "Only messaging calls Mitto"
+SHOPIFY = "Only shops makes clients of Shopify"
 SANDBOX_IN = "Nothing imports the sandbox"
 SANDBOX_OUT = "The sandbox knows no domain"
 CYCLES = "No cycles"
@@ -61,7 +62,8 @@ PLANTS = [
     Plant(ENTRANCES, "cli.py", "from blossom.messaging import jobs"),
     Plant(ENTRANCES, "schedule.py", "from blossom.campaigns import api"),
     Plant(MITTO, "campaigns/service/sending.py", "from blossom.mitto import client"),
-    Plant(MITTO, "inbound/service.py", "from blossom.mitto.client import MittoClient"),
+    Plant(MITTO, "inbound/service/texts.py", "from blossom.mitto.client import MittoClient"),
+    Plant(SHOPIFY, "contacts/service/importing.py", "from blossom.shopify.client import ShopifyClient"),
     Plant(SANDBOX_IN, "cli.py", "from blossom.sandbox import customers"),
     Plant(SANDBOX_OUT, "sandbox/mitto/ids.py", "from blossom.mitto import errors"),
     Plant(CYCLES, "mitto/payloads/fields.py", "from blossom.mitto.payloads import sending"),

@@ -25,6 +25,7 @@ WITHOUT_SHOP = {
 SHOP_MAY_BE_UNKNOWN = {
     "price_lists": "NULL: the installation's own",
     "receipts": "whose it is, is found out when it is applied",
+    "shopify_webhooks": "NULL: for a shop that is not here",
 }
 
 NOT_TIED_TO_A_SHOP = {
@@ -51,6 +52,7 @@ NO_FOREIGN_KEY = {
     ("messages", "dispatch_id"): "as NOT_TIED_TO_A_SHOP says",
     ("messages", "provider_message_id"): "the provider's",
     ("messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
+    ("staff_members", "shopify_user_id"): "Shopify's",
     ("provider_messages", "message_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "provider_message_id"): "the provider's",
     ("receipts", "message_id"): "found when it is applied",
@@ -59,6 +61,8 @@ NO_FOREIGN_KEY = {
     ("receipts", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("shop_keys", "master_key_id"): "of the environment",
+    ("shopify_webhooks", "event_id"): "Shopify's",
+    ("shopify_webhooks", "webhook_id"): "Shopify's",
     ("shops", "traffic_account_id"): "the provider's",
     ("wallet_entries", "dispatch_id"): "messaging stands above the wallet, and the ledger outlives what it paid for",
 }
@@ -224,19 +228,29 @@ WITHOUT_SHOP_FIRST = {
         "due_campaigns": "the clock's: of all shops, told with each",
         "unsettled_dispatches": "the clock's: of all shops, told with each",
     },
+    "consent": {
+        "texted_requests": "the clock's: of all shops, told with each",
+        "unsettled_requests": "the clock's: of all shops, told with each",
+    },
+    "customers": {
+        "owed_imports": "the clock's: of all shops, told with each",
+    },
     "inbound": {
         "acquaintances": "asks many shops at once which of them knows the sender; each answer names its shop",
         "addressees": "which shops a text may be for: before any is known",
         "all_shops": "which shops a text may be for: before any is known",
         "shop_id_of": "how the shop is found",
         "unhandled": "the clock's: of all shops, told with each",
+        "waiting_webhooks": "the operator's: of the whole installation",
     },
     "messaging": {
         "queue_stats": "the operator's: of the whole installation",
         "sum_up": "reads the people of a statement that carries it",
     },
     "shops": {
-        "find_by_domain": "how the shop is found",
+        "by_domain": "how the shop is found",
+        "expiring_access": "the clock's: of all shops, told with each",
+        "undescribed": "the clock's: of all shops, told with each",
     },
     "wallet": {
         "price_list": "a list may be the installation's own, without shop",

@@ -49,7 +49,10 @@ NEVER, PENDING, IN, OUT = State.NEVER_SUBSCRIBED, State.PENDING, State.OPTED_IN,
         (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.KEYWORD, Refusal.ALREADY),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.KEYWORD, IN),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.CHECKOUT, IN),
-        (OUT, Source.KEYWORD, Deed.ASK, Source.STOREFRONT, PENDING),
+        (OUT, Source.KEYWORD, Deed.ASK, Source.STOREFRONT, Refusal.OPTED_OUT_STANDS),
+        (PENDING, Source.STOREFRONT, Deed.LAPSE, Source.STOREFRONT, NEVER),
+        (IN, Source.STOREFRONT, Deed.LAPSE, Source.STOREFRONT, Refusal.ALREADY),
+        (OUT, Source.KEYWORD, Deed.LAPSE, Source.STOREFRONT, Refusal.ALREADY),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.IMPORT, Refusal.OPTED_OUT_STANDS),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.SHOPIFY, Refusal.OPTED_OUT_STANDS),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.API, Refusal.OPTED_OUT_STANDS),
@@ -175,7 +178,8 @@ def test_a_sentence_is_no_keyword(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "keyword"),
-    [("START", Keyword.START), ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
+    [("START", Keyword.START), ("Έναρξη", Keyword.START),
+     ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
      ("INFO?", Keyword.HELP)],
 )  # fmt: skip
 def test_start_and_help_are_heard_too(text: str, keyword: Keyword) -> None:

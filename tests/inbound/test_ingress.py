@@ -25,6 +25,7 @@ from blossom.messaging.service import receiving
 from blossom.mitto import signature
 from blossom.mitto.payloads import Receipt
 from blossom.platform import db, logs, queue
+from blossom.platform.nudging import Nudge
 from tests.factories.messaging import create_batch, create_dispatch, create_message
 from tests.factories.shops import create_shop
 from tests.faults.processes import until
@@ -291,7 +292,7 @@ def test_killed_right_after_the_commit_the_sweep_finds_what_was_stored(committed
 # --- the nudge ------------------------------------------------------------------------------------------------------
 
 
-def test_many_webhooks_are_few_nudges_and_the_last_one_is_followed_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_webhooks_are_few_nudges_and_the_last_one_is_followed_by_one() -> None:
     given: list[int] = []
     brought = itertools.count(1)
     newest = 0
@@ -302,8 +303,7 @@ def test_many_webhooks_are_few_nudges_and_the_last_one_is_followed_by_one(monkey
         if len(given) == 1:
             raise ZeroDivisionError  # it goes on after whatever happens
 
-    monkeypatch.setattr(receiving, "nudge_workers", nudged)
-    nudge = receiving._Nudge()
+    nudge = Nudge(nudged, name="test-nudge", seconds=receiving.NUDGE_SECONDS)
     while newest < 300:
         newest = next(brought)
         nudge.give()

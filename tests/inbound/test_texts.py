@@ -11,6 +11,7 @@ from sqlalchemy import text
 from blossom.audit import queries as trail
 from blossom.consent import queries as consents
 from blossom.consent.rules import Source, State
+from blossom.contacts import queries as contacts
 from blossom.inbound import queries
 from blossom.messaging import service as messaging
 from blossom.mitto import signature
@@ -160,6 +161,28 @@ def test_start_opts_in_again(mitto: Mitto, personas: Personas, word: str) -> Non
     mitto.post("inbound", [a_text(contact.phone, "STOP"), a_text(contact.phone, word)])
     assert state(personas.ours, contact.phone) is State.OPTED_IN
     assert [e.action for e in trail.entries(personas.ours.id)] == ["consent.opted_in", "consent.opted_out"]
+
+
+@pytest.mark.parametrize("word", ["START", "Έναρξη"])
+def test_a_new_number_that_says_start_becomes_a_contact_who_is_texted(
+    mitto: Mitto, personas: Personas, word: str
+) -> None:
+    create_wallet(personas.ours.id)
+    mitto.post("inbound", [a_text("+306984303406", word), a_text("+306984303407", "hello")])
+    plan = messaging.DispatchPlan(
+        shop_id=personas.ours.id, audience=Audience(everybody=True), source="Hi. Reply STOP to opt out", sender="Ours"
+    )
+    dispatch = messaging.start_dispatch(plan)
+    messaging.prepare_dispatch(personas.ours.id, dispatch.id)
+
+    recipients = db.session.scalars(
+        text("SELECT phone_hash FROM messages WHERE dispatch_id = :id"), {"id": dispatch.id}
+    )
+    contact = contacts.contact_by_phone(personas.ours.id, "+306984303406")
+    assert contact is not None
+    assert [bytes(phone_hash) for phone_hash in recipients] == [contact.phone_hash]
+    assert contacts.contact_by_phone(personas.ours.id, "+306984303407") is None
+    assert contacts.contact_by_phone(personas.theirs.id, "+306984303406") is None
 
 
 def test_a_start_that_was_said_before_the_stop_but_comes_after_it_changes_nothing(

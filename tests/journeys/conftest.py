@@ -20,6 +20,8 @@ QUIET = (
     "--disable-sync",
     "--disable-quic",
     "--no-first-run",
+    # Hosts of stand-ins: `admin.shopify.test` frames `app.test`, as different sites do.
+    "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
 
 

@@ -21,7 +21,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import Engine, MetaData, event, text
+from sqlalchemy import Engine, MetaData, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from blossom import tables
@@ -252,7 +252,8 @@ def test_a_migration_gives_up_on_a_table_in_use_instead_of_stopping_the_texting(
     event.remove(db.engine(), "before_cursor_execute", ask)
 
     with db.engine().connect() as other, other.begin():
-        other.execute(text(f"LOCK TABLE {', '.join(sorted(set(tables.metadata.tables)))}"))
+        there = set(inspect(other).get_table_names()) & set(tables.metadata.tables)  # the last step may bring some
+        other.execute(text(f"LOCK TABLE {', '.join(sorted(there))}"))
         with pytest.raises(OperationalError, match="lock timeout"):
             upgrade()
     assert version() == [revisions()[-2]]

@@ -48,6 +48,12 @@ READ: list[tuple[str, str, str, Any]] = [
     ("MITTO_WEBHOOK_TOKEN", "one", "mitto_webhook_tokens", ("one",)),
     ("MITTO_TEXTS_PER_SECOND", "0", "mitto_texts_per_second", 0),
     ("SHOP_TEXTS_PER_SECOND", "7", "shop_texts_per_second", 7),
+    ("SHOPIFY_API_VERSION", "2027-01", "shopify_api_version", "2027-01"),
+    ("SHOPIFY_SCOPES", "read_orders, write_customers", "shopify_scopes", ("read_orders", "write_customers")),
+    ("SHOPIFY_SHOP_URL", "http://127.0.0.1:9/shops/{shop}", "shopify_shop_url", "http://127.0.0.1:9/shops/{shop}"),
+    ("SHOPIFY_ADMIN_URL", "http://admin.shopify.test:9/", "shopify_admin_url", "http://admin.shopify.test:9"),
+    ("SHOPIFY_APP_BRIDGE_URL", "http://127.0.0.1:9/a.js", "shopify_app_bridge_url", "http://127.0.0.1:9/a.js"),
+    ("SHOPIFY_TIMEOUT_SECONDS", "2", "shopify_timeout_seconds", 2.0),
     ("BLOSSOM_LANE_SECONDS", "0.5", "lane_seconds", 0.5),
     ("BLOSSOM_LANES", "3", "lanes", 3),
     ("BLOSSOM_LANE_THREADS", "4", "lane_threads", 4),
@@ -81,6 +87,16 @@ REFUSED = [
     ("MITTO_TIMEOUT_SECONDS", "soon"),
     ("MITTO_TEXTS_PER_SECOND", "-1"),
     ("SHOP_TEXTS_PER_SECOND", "1.5"),
+    ("SHOPIFY_API_VERSION", "2026-11"),
+    ("SHOPIFY_API_VERSION", "unstable"),
+    ("SHOPIFY_SHOP_URL", "https://example.com"),
+    ("SHOPIFY_SHOP_URL", "https://{shop}.{shop}"),
+    ("SHOPIFY_SHOP_URL", "https://{shop}/{port}"),
+    ("SHOPIFY_SHOP_URL", "{shop}"),
+    ("SHOPIFY_ADMIN_URL", "admin.shopify.com"),
+    ("SHOPIFY_APP_BRIDGE_URL", "//cdn.shopify.com/a.js"),
+    ("SHOPIFY_TIMEOUT_SECONDS", "0"),
+    ("SHOPIFY_API_KEY", "a key"),
     ("BLOSSOM_LANE_SECONDS", "3600"),
     ("BLOSSOM_LANES", "0"),
     ("BLOSSOM_LANE_THREADS", "0"),
@@ -91,6 +107,10 @@ REFUSED = [
     ("BLOSSOM_MESSAGE_VALIDITY_HOURS", "0"),
     ("BLOSSOM_MAX_BACKOFF_SECONDS", "0"),
 ]
+
+
+READ_TOGETHER = {"SHOPIFY_API_KEY": "client-id", "SHOPIFY_API_SECRET": "new, old"}
+"""One alone is a contradiction."""
 
 
 def faults_of(environ: dict[str, str]) -> list[str]:
@@ -119,13 +139,32 @@ def test_reads(variable: str, raw: str, field: str, value: Any) -> None:
 
 
 def test_every_setting_is_tried_above() -> None:
-    assert {field for _, _, field, _ in READ} == {field.name for field in fields(Config)}
+    together = {"shopify_api_key", "shopify_api_secrets"}
+    assert {field for _, _, field, _ in READ} | together == {field.name for field in fields(Config)}
     assert all(value != getattr(Config(), field) for _, _, field, value in READ)
 
 
 @pytest.mark.parametrize(("variable", "raw"), REFUSED)
 def test_refuses_and_names_the_variable(variable: str, raw: str) -> None:
     faults = faults_of({variable: raw})
+    assert [fault.partition(":")[0] for fault in faults] == [variable]
+
+
+def test_reads_the_client_id_and_the_secrets_of_shopify() -> None:
+    settings = Config.from_environment(READ_TOGETHER)
+    assert (settings.shopify_api_key, settings.shopify_api_secrets) == ("client-id", ("new", "old"))
+
+
+@pytest.mark.parametrize("variable", READ_TOGETHER)
+def test_shopify_is_configured_or_it_is_not(variable: str) -> None:
+    assert "set both" in faults_of({variable: READ_TOGETHER[variable]})[0]
+
+
+@pytest.mark.parametrize("variable", ["BLOSSOM_URL", "SHOPIFY_SHOP_URL", "SHOPIFY_ADMIN_URL", "SHOPIFY_APP_BRIDGE_URL"])
+def test_production_takes_tokens_over_https_only(variable: str) -> None:
+    environ = {**PRODUCTION, **READ_TOGETHER, "BLOSSOM_URL": "https://blossom.example"}
+    assert Config.from_environment(environ)
+    faults = faults_of({**environ, variable: "http://x.example/{shop}" if "SHOP_" in variable else "http://x.example"})
     assert [fault.partition(":")[0] for fault in faults] == [variable]
 
 
@@ -163,8 +202,9 @@ def test_a_lease_must_outlive_the_slowest_call() -> None:
 
 
 def test_shows_no_secret() -> None:
-    shown = repr(Config.from_environment({**PRODUCTION, "MITTO_WEBHOOK_TOKEN": "hook-token"}))
-    for secret in ("pw@", "mitto-key", "hmac-secret", "hook-token", key(1), repr(b"\1" * 32)):
+    environ = {**PRODUCTION, **READ_TOGETHER, "BLOSSOM_URL": "https://b.example", "MITTO_WEBHOOK_TOKEN": "hook-token"}
+    shown = repr(Config.from_environment({**environ, "SHOPIFY_API_SECRET": "shpss_hush"}))
+    for secret in ("pw@", "mitto-key", "hmac-secret", "hook-token", "shpss_hush", key(1), repr(b"\1" * 32)):
         assert secret not in shown
 
 

@@ -11,11 +11,10 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from blossom.mitto import wire
 from blossom.mitto.client import MittoClient
 from blossom.mitto.errors import FAULTS, SendError, SendErrorKind
 from blossom.mitto.payloads import Accepted, OutgoingText, PayloadError, Refusal, Refused, bulk_body
-from blossom.platform import clock
+from blossom.platform import clock, wire
 from blossom.sandbox.mitto.process import StandIn
 from tests.providers import recorded as replay
 from tests.providers.conftest import ACCOUNT, TEXTS, Naps
@@ -101,7 +100,7 @@ def test_a_connection_that_has_idled_too_long_is_not_trusted(
     client = connect(recorded.url)
     client.send_bulk(TEXTS, ACCOUNT)
     later = time.monotonic() + wire.MAX_IDLE + 1
-    monkeypatch.setattr("blossom.mitto.wire.time.monotonic", lambda: later)
+    monkeypatch.setattr("blossom.platform.wire.time.monotonic", lambda: later)
     client.send_bulk(TEXTS, ACCOUNT)
     assert recorded.connections == 2
 

@@ -28,7 +28,7 @@ def test_a_new_shop_has_its_keys_and_careful_settings(session: Session) -> None:
     assert (shop.daily_cap, shop.weekly_cap) == (1, 3)
     cipher = crypto.for_shop(shop.id)
     assert cipher.open(cipher.seal("+306912345678", "phone"), "phone") == "+306912345678"
-    assert queries.find_by_domain("new.myshopify.com") is shop
+    assert queries.by_domain("new.myshopify.com") is shop
 
 
 def test_a_shop_that_cannot_be_is_refused_with_all_that_is_wrong(app: Flask) -> None:

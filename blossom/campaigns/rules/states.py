@@ -18,6 +18,18 @@ class CampaignState(StrEnum):
     CANCELLED = "cancelled"
 
 
+STATE_WORDS = {
+    CampaignState.DRAFT: "Draft",
+    CampaignState.SCHEDULED: "Scheduled",
+    CampaignState.SENDING: "Sending",
+    CampaignState.PAUSED: "Paused",
+    CampaignState.COMPLETED: "Completed",
+    CampaignState.FAILED: "Failed",
+    CampaignState.CANCELLED: "Cancelled",
+}
+"""What a merchant reads for each state that a campaign is read with."""
+
+
 class Priority(StrEnum):
     HIGH = "high"
     NORMAL = "normal"

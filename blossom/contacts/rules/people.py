@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blossom.contacts.errors import PhoneRefused
@@ -72,7 +72,7 @@ def read_person(cells: Sequence[str], line: int, reading: Reading) -> Listed | R
     if isinstance(read, Refused):
         return read
     phone, consent = read
-    first_name, last_name = _name(get("first_name")), _name(get("last_name"))
+    first_name, last_name = one_line(get("first_name")), one_line(get("last_name"))
     for field, name in (("first_name", first_name), ("last_name", last_name)):
         if name is not None and len(name) > NAME_LIMIT:
             text = f"The name has {len(name)} characters; at most {NAME_LIMIT} can be right."
@@ -81,7 +81,7 @@ def read_person(cells: Sequence[str], line: int, reading: Reading) -> Listed | R
     zone, is_own = zones.zone_of(
         own=own_zone, country=country, province=get("province"), phone=phone, shop_zone=reading.shop_zone
     )
-    email, locale = _email(get("email")), _match(_LOCALE, get("locale"))
+    email, locale = email_of(get("email")), locale_of(get("locale"))
     spent, orders = _minor(get("total_spent")), _count(get("orders_count"))
     customer_id = _customer_id(get("customer_id"))
     person = Person(
@@ -151,7 +151,7 @@ def _header(reading: Reading, field: str) -> str | None:
     return None if index is None else reading.headers[index]
 
 
-def _name(cell: str) -> str | None:
+def one_line(cell: str) -> str | None:
     """One line, composed, without control and other invisible characters (joiners of emoji and of scripts stay)."""
     text = _SPACE.sub(" ", cell).strip()
     if not text.isascii():
@@ -161,8 +161,14 @@ def _name(cell: str) -> str | None:
     return text or None
 
 
-def _email(cell: str) -> str | None:
+def email_of(cell: str) -> str | None:
+    """The address, if it looks like one."""
     return _match(_EMAIL, cell.strip().lstrip("'"))
+
+
+def locale_of(cell: str) -> str | None:
+    """The locale, if it looks like one."""
+    return _match(_LOCALE, cell)
 
 
 def _match(pattern: re.Pattern[str], cell: str) -> str | None:
@@ -171,9 +177,12 @@ def _match(pattern: re.Pattern[str], cell: str) -> str | None:
 
 
 def _tags(cell: str) -> tuple[str, ...]:
-    if not cell:
-        return ()
-    tags = (_name(part) for part in cell.split(","))
+    return clean_tags(cell.split(",")) if cell else ()
+
+
+def clean_tags(given: Iterable[str]) -> tuple[str, ...]:
+    """Each once, in their order, those of a tag's length; so many as a customer may have."""
+    tags = map(one_line, given)
     return tuple(dict.fromkeys(tag for tag in tags if tag is not None and len(tag) <= NAME_LIMIT))[:TAGS_LIMIT]
 
 

@@ -1,8 +1,23 @@
-"""The use cases that write: saving people in bulk, and importing them from files of any size."""
+"""The use cases that write: saving people in bulk, importing them from files of any size, following Shopify's."""
 
 from __future__ import annotations
 
 from blossom.contacts.service.importing import CHUNK_ROWS, FileCheck, OnProgress, check_file, import_csv
 from blossom.contacts.service.saving import Outcome, Saved, save_people
+from blossom.contacts.service.syncing import Removed, Synced, erase_person, remove_customer, save_customers
 
-__all__ = ["CHUNK_ROWS", "FileCheck", "OnProgress", "Outcome", "Saved", "check_file", "import_csv", "save_people"]
+__all__ = [
+    "CHUNK_ROWS",
+    "FileCheck",
+    "OnProgress",
+    "Outcome",
+    "Removed",
+    "Saved",
+    "Synced",
+    "check_file",
+    "erase_person",
+    "import_csv",
+    "remove_customer",
+    "save_customers",
+    "save_people",
+]

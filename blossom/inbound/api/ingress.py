@@ -30,7 +30,7 @@ log = structlog.get_logger()
 PATH = "/webhooks/mitto/dlr"
 
 
-class _Headers:
+class Headers:
     """A request's headers by their names, as `signature` asks for them."""
 
     __slots__ = ("_environ",)
@@ -69,7 +69,7 @@ class ReceiptsIngress:
         except Exception as fault:
             environ[routes.FAULT] = fault
             return self._next(environ, start_response)
-        headers, body = _answer(environ, len(receipts), accepted, began_at)
+        headers, body = _acknowledged(environ, len(receipts), accepted, began_at)
         start_response("200 OK", headers)
         return [body]
 
@@ -86,7 +86,7 @@ class ReceiptsIngress:
         except Exception:  # whoever's fault it is: each is called for, and meets its own
             return [None] * len(environs)
         return [
-            None if receipts is None else _answer(environ, len(receipts), next(accepted), began_at)
+            None if receipts is None else _acknowledged(environ, len(receipts), next(accepted), began_at)
             for environ, receipts in zip(environs, brought, strict=True)
         ]
 
@@ -95,10 +95,15 @@ def _may_be_answered(environ: WSGIEnvironment) -> bool:
     return environ["PATH_INFO"] == PATH and environ["REQUEST_METHOD"] == "POST" and not environ.get("QUERY_STRING")
 
 
-def _answer(environ: WSGIEnvironment, brought: int, accepted: int, began_at: float) -> Answer:
-    """What is said of stored receipts, which is also logged."""
-    request_id = logs.begin(environ.get("HTTP_X_REQUEST_ID"))
+def _acknowledged(environ: WSGIEnvironment, brought: int, accepted: int, began_at: float) -> Answer:
+    """What is said of stored receipts."""
     body = orjson.dumps({"ok": True, "accepted": accepted, "repeated": brought - accepted, "refused": []})
+    return answer(environ, PATH, body, began_at)
+
+
+def answer(environ: WSGIEnvironment, path: str, body: bytes, began_at: float) -> Answer:
+    """A 200 as the app would give it, and the app's line in the log."""
+    request_id = logs.begin(environ.get("HTTP_X_REQUEST_ID"))
     headers = [
         ("Content-Type", "application/json"),
         ("Content-Length", str(len(body))),
@@ -106,15 +111,15 @@ def _answer(environ: WSGIEnvironment, brought: int, accepted: int, began_at: flo
         ("X-Request-Id", request_id),
     ]
     milliseconds = round((time.perf_counter() - began_at) * 1000, 1)
-    log.info("request", method="POST", route=PATH, status=200, milliseconds=milliseconds)
+    log.info("request", method="POST", route=path, status=200, milliseconds=milliseconds)
     return headers, body
 
 
-def _whole_body(environ: WSGIEnvironment) -> bytes | None:
+def whole_body(environ: WSGIEnvironment, max_bytes: int) -> bytes | None:
     """The body, left in its place for whoever comes next; None if it has no size or a forbidden one (then nothing
     was read), or was cut off: the route refuses it."""
     size = environ.get("CONTENT_LENGTH") or ""
-    if not (size.isascii() and size.isdigit()) or int(size) > routes.MAX_BODY_BYTES:
+    if not (size.isascii() and size.isdigit()) or int(size) > max_bytes:
         return None
     body: bytes = environ["wsgi.input"].read(int(size))
     environ["wsgi.input"] = BytesIO(body)
@@ -123,13 +128,13 @@ def _whole_body(environ: WSGIEnvironment) -> bytes | None:
 
 def _receipts(environ: WSGIEnvironment) -> list[Receipt] | None:
     """The receipts of a whole and proven body that can be read to the last one; else None."""
-    body = _whole_body(environ)
+    body = whole_body(environ, routes.MAX_BODY_BYTES)
     if body is None:
         return None
     settings = config.current()
     if not signature.is_authentic(
         body,
-        _Headers(environ),
+        Headers(environ),
         None,
         hmac_secrets=settings.mitto_hmac_secrets,
         tokens=settings.mitto_webhook_tokens,

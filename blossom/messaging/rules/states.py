@@ -8,13 +8,19 @@ from enum import StrEnum
 
 
 class DispatchKind(StrEnum):
-    """What a dispatch is for. `STOP_REPLY`, the confirmation of a STOP, is the one text that goes to the opted out."""
+    """What a dispatch is for. Two go to the opted out as well: `STOP_REPLY`, which confirms a STOP, and `CONFIRMATION`,
+    which asks the owner of a number that somebody typed into a form whether they want texts again."""
 
     CAMPAIGN = "campaign"
     TEST = "test"
     AUTOMATION = "automation"
     REPLY = "reply"  # the answer to a text that somebody sent us
     STOP_REPLY = "stop_reply"
+    CONFIRMATION = "confirmation"
+
+
+TO_THE_OPTED_OUT = frozenset({DispatchKind.STOP_REPLY, DispatchKind.CONFIRMATION})
+"""Kinds that are texted whatever the consent; who starts one has asked consent whether it may be."""
 
 
 MARKETING_KINDS = frozenset({DispatchKind.CAMPAIGN, DispatchKind.AUTOMATION})
@@ -60,6 +66,7 @@ PRIORITIES = {"high": 0, "normal": 1, "low": 2}
 RANKS = {
     DispatchKind.STOP_REPLY: 0,
     DispatchKind.REPLY: 0,
+    DispatchKind.CONFIRMATION: 0,
     DispatchKind.AUTOMATION: 1,
     DispatchKind.TEST: 1,
     DispatchKind.CAMPAIGN: 2,

@@ -22,7 +22,7 @@ from blossom.messaging.service.reconciliation import (
     refresh_unanswered,
     sweep,
 )
-from blossom.messaging.service.replies import send_reply
+from blossom.messaging.service.replies import forget_reply, send_confirmation, send_reply
 from blossom.messaging.service.retries import RetryOutcome, retry_failed, retry_unconfirmed
 from blossom.messaging.service.snapshot import prepare_dispatch
 from blossom.messaging.service.trials import Trial, send_test
@@ -41,6 +41,7 @@ __all__ = [
     "close_messages",
     "fail_dispatch",
     "finish_if_done",
+    "forget_reply",
     "pause_dispatch",
     "prepare_dispatch",
     "reconcile",
@@ -50,6 +51,7 @@ __all__ = [
     "retry_failed",
     "retry_unconfirmed",
     "run_lane",
+    "send_confirmation",
     "send_reply",
     "send_test",
     "start_dispatch",

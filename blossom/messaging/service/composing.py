@@ -21,7 +21,7 @@ from blossom.message_templates.rules.values import full_name
 from blossom.messaging.rules import caps, manifest
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_until
-from blossom.messaging.rules.states import MARKETING_KINDS, DispatchKind, SkipReason
+from blossom.messaging.rules.states import MARKETING_KINDS, TO_THE_OPTED_OUT, DispatchKind, SkipReason
 from blossom.messaging.service.claiming import Claim
 from blossom.platform import config, crypto
 from blossom.platform.crypto import SealedValueError, ShopCipher
@@ -276,7 +276,7 @@ class _Refused(dict[str | None, SkipReason | None]):
     def __missing__(self, stored: str | None) -> SkipReason | None:
         state = consent.State(stored or consent.State.NEVER_SUBSCRIBED)
         purpose = consent.Purpose.MARKETING if self._kind in MARKETING_KINDS else consent.Purpose.TRANSACTIONAL
-        allowed = self._kind is DispatchKind.STOP_REPLY or consent.may_text(state, purpose)[0]
+        allowed = self._kind in TO_THE_OPTED_OUT or consent.may_text(state, purpose)[0]
         opted_out = state is consent.State.OPTED_OUT
         self[stored] = None if allowed else SkipReason.OPTED_OUT if opted_out else SkipReason.NOT_OPTED_IN
         return self[stored]

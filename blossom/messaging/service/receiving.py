@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
 import psycopg
-import structlog
 
 from blossom.messaging.errors import NotStored
 from blossom.mitto import payloads
 from blossom.platform import clock, db, queue
 from blossom.platform.combining import Combiner, WaitedTooLong
 from blossom.platform.db import session
-
-log = structlog.get_logger()
+from blossom.platform.nudging import Nudge
 
 LARGE = 200
 """A webhook with more receipts is stored by itself: those with few should not wait for it."""
@@ -147,38 +144,12 @@ _small = Combiner[_Rows, int](_insert, faults_of_one=(psycopg.DataError, psycopg
 _large = Combiner[_Rows, int](_insert, at_once=2, most=1)
 
 
-class _Nudge:
-    """Wakes a worker after a webhook's receipts were committed: from a thread of its own, so that no webhook waits for
-    Redis, and not for each one. Lost with the process, it is the sweep that finds the rows."""
-
-    def __init__(self) -> None:
-        self._wanted = threading.Event()
-        self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def give(self) -> None:
-        self._wanted.set()
-        if self._thread is None:
-            with self._starting:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="receipts-nudge", daemon=True)
-                    self._thread.start()
-
-    def _run(self) -> None:
-        pause = threading.Event()  # never set: a wait that ends by itself
-        while self._wanted.wait():
-            self._wanted.clear()
-            try:
-                nudge_workers()
-            except Exception:  # whatever it is, the next webhooks' workers are to be woken too
-                log.exception("receipts.not_nudged")
-            pause.wait(NUDGE_SECONDS)
-
-
 def nudge_workers() -> None:
     """Have stored receipts applied soon. Never raises for Redis."""
     queue.enqueue("messaging.apply_receipts", queue="receipts", at_most=2)
     queue.flush()
 
 
-_nudge = _Nudge()
+# From a thread of its own, after a webhook's receipts were committed. Lost with the process, it is the sweep that finds
+# the rows.
+_nudge = Nudge(nudge_workers, name="receipts-nudge", seconds=NUDGE_SECONDS)

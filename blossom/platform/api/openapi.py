@@ -46,7 +46,7 @@ def document(routes: Sequence[Route], prefixes: Sequence[str]) -> dict[str, Any]
                 "apiKey": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key of the shop. Scopes:\n"
+                    "description": "An API key of the shop, or a session token of App Bridge's. Scopes:\n"
                     + "\n".join(f"- `{scope}`: {meaning}" for scope, meaning in SCOPES.items()),
                 }
             },

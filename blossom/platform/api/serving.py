@@ -88,7 +88,7 @@ def _admit(scope: str, authenticate: Authenticate) -> Principal:
         raise Unauthorized()
     caller = authenticate(credential.strip()) if kind.lower() == "bearer" else None
     if caller is None:
-        raise Unauthorized("This API key is unknown, or was revoked.")
+        raise Unauthorized("This API key or session token is unknown, has expired, or was revoked.")
     g.principal = caller
     limiting.count_call(caller.actor)
     caller.require(scope)

@@ -1,0 +1,35 @@
+"""Consent that changed here, and that Shopify is to be told of: noted with the change, told by `customers`."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import text
+
+from blossom.platform import bulk, queue
+from blossom.platform.db import session
+
+
+def owe(shop_id: int, phone_hashes: Collection[bytes], now: datetime) -> None:
+    """Note, within the change's transaction, that the state of these phones is to be told to Shopify, and nudge who
+    tells it. A shop that never had the app in Shopify owes nothing."""
+    if not phone_hashes:
+        return
+    values = {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes)), "now": now}
+    if session.execute(_OWE, values).first() is not None:
+        queue.enqueue("customers.push_consent", queue="questions", unless_waiting=True)
+
+
+# A new change is tried at once, however often the one before had failed; a worker who has the phone finishes first.
+_OWE = text(
+    """
+    INSERT INTO consent_pushes (shop_id, phone_hash, revision, tries, owed_since, next_try_at)
+    SELECT :shop, phone_hash, 1, 0, :now, :now FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash)
+    WHERE EXISTS (SELECT FROM installations WHERE shop_id = :shop)
+    ORDER BY phone_hash
+    ON CONFLICT (shop_id, phone_hash) DO UPDATE SET revision = consent_pushes.revision + 1, tries = 0, fault = NULL,
+        refusal_sealed = NULL, owed_since = excluded.owed_since, next_try_at = excluded.next_try_at
+    RETURNING shop_id
+    """
+)

@@ -1,0 +1,116 @@
+"""Contacts that follow Shopify's customers: saved as they are there now, and removed when they are gone there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from blossom.contacts.rules.customers import Customer
+from blossom.contacts.service.saving import FIELDS, Outcome, save_people
+from blossom.platform import bulk
+from blossom.platform.db import lock_for_transaction, session
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """A customer's contact. `outcome` None: what we have is newer than what was given."""
+
+    contact_id: int
+    phone_hash: bytes
+    outcome: Outcome | None
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A contact that is gone. Its phone's consent is not: that goes by the phone."""
+
+    contact_id: int
+    phone_hash: bytes | None
+
+
+def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[Synced | None]:
+    """Create or update the contact of each customer, within the caller's transaction; results in the same order.
+
+    What was read earlier than what a contact holds changes nothing. A customer without a phone that can be texted has
+    no contact (None); one that a sync gave a phone loses it, one that came by a file keeps that.
+    No customer may stand twice in `customers`.
+    """
+    lock_for_transaction("contacts.save", shop_id)
+    held = {row.customer_id: row for row in session.execute(_HELD, _ids(shop_id, customers))}
+    fresh = [each for each in customers if not _is_older(each, held.get(each.id))]
+    people = [each.person for each in fresh if each.person is not None]
+    saved = {
+        person.shopify_customer_id: Synced(each.contact_id, each.phone_hash, each.outcome)
+        for person, each in zip(people, save_people(shop_id, people, FIELDS), strict=True)
+    }
+    session.execute(_FORGET_PHONES, _ids(shop_id, [each for each in fresh if each.person is None]))
+    moments = [{"customer_id": each.id, "updated_at": each.updated_at} for each in fresh]
+    session.execute(_NOTE, {"shop": shop_id, "rows": bulk.json_rows(moments)})
+    taken = {each.id for each in fresh}
+    return [saved.get(each.id) if each.id in taken else _kept(held[each.id]) for each in customers]
+
+
+def remove_customer(shop_id: int, customer_id: int) -> Removed | None:
+    """Delete the contact of a customer who is gone; None if there is none. The opt-out stays, by its phone's hash."""
+    row = session.execute(_REMOVE, {"shop": shop_id, "customer": customer_id}).one_or_none()
+    return None if row is None else Removed(row.id, row.phone_hash)
+
+
+def erase_person(shop_id: int, *, customer_id: int | None, phone_hash: bytes | None) -> list[Removed]:
+    """Delete the contacts of a person who is to be forgotten: the customer's, and the phone's unless that is another
+    customer's by now. What they said about being texted stays, by the hash alone."""
+    values = {"shop": shop_id, "customer": customer_id, "phone_hash": phone_hash}
+    return [Removed(row.id, row.phone_hash) for row in session.execute(_ERASE, values)]
+
+
+def _ids(shop_id: int, customers: Sequence[Customer]) -> dict[str, object]:
+    return {"shop": shop_id, "ids": bulk.bigint_array(each.id for each in customers)}
+
+
+def _is_older(customer: Customer, held: Row[Any] | None) -> bool:
+    if held is None or held.shopify_updated_at is None:
+        return False
+    return bool(customer.updated_at < held.shopify_updated_at)
+
+
+def _kept(held: Row[Any]) -> Synced | None:
+    return None if held.phone_hash is None else Synced(held.id, held.phone_hash, None)
+
+
+_HELD = text(
+    """
+    SELECT known.* FROM unnest(CAST(:ids AS bigint[])) AS given(id) CROSS JOIN LATERAL (
+        SELECT id, shopify_customer_id AS customer_id, phone_hash, shopify_updated_at FROM contacts
+        WHERE shop_id = :shop AND shopify_customer_id = given.id FOR UPDATE
+    ) AS known
+    """
+)
+_FORGET_PHONES = text(
+    """
+    UPDATE contacts SET phone_sealed = NULL, phone_hash = NULL, phone_country = NULL, fingerprint = NULL
+    WHERE shop_id = :shop AND shopify_customer_id = ANY(CAST(:ids AS bigint[])) AND shopify_updated_at IS NOT NULL
+    """
+)
+_NOTE = text(
+    """
+    UPDATE contacts SET shopify_updated_at = given.updated_at
+    FROM json_to_recordset(CAST(:rows AS json)) AS given(customer_id bigint, updated_at timestamptz)
+    WHERE contacts.shop_id = :shop AND contacts.shopify_customer_id = given.customer_id
+      AND contacts.shopify_updated_at IS DISTINCT FROM given.updated_at
+    """
+)
+_REMOVE = text(
+    "DELETE FROM contacts WHERE shop_id = :shop AND shopify_customer_id = :customer RETURNING id, phone_hash"
+)
+_ERASE = text(
+    """
+    DELETE FROM contacts WHERE shop_id = :shop AND (
+        shopify_customer_id = :customer
+        OR phone_hash = :phone_hash AND (shopify_customer_id IS NULL OR shopify_customer_id = :customer)
+    )
+    RETURNING id, phone_hash
+    """
+)

@@ -1,0 +1,26 @@
+"""Jobs that keep customers and contacts in step. Rows say what is owed, so each may run twice, late, or not at all."""
+
+from __future__ import annotations
+
+from blossom.customers import service as customers
+from blossom.platform import queue
+from blossom.platform.db import transaction
+
+
+@queue.job("customers.ask_import")
+def ask_import(shop_id: int) -> None:
+    with transaction():
+        customers.ask_import(shop_id)
+
+
+@queue.job("customers.run_imports")
+def run_imports() -> None:
+    """Go on with imports; those that a shop's coming owes are asked for first, had the job of its install been lost."""
+    customers.ask_for_owed()
+    customers.run_imports()
+
+
+@queue.job("customers.push_consent")
+def push_consent() -> None:
+    """Tell Shopify of consent that changed here."""
+    customers.run_pushes()

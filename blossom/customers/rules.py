@@ -1,0 +1,155 @@
+"""The states of an import of Shopify's customers, when a step is tried again, and what a chunk holds. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from blossom.contacts.rules.customers import Customer
+
+
+class ImportState(StrEnum):
+    ASKED = "asked"  # Shopify is to be asked for the export
+    EXPORTING = "exporting"  # it makes the file
+    READING = "reading"  # we read it
+    COMPLETED = "completed"
+    FAILED = "failed"  # given up; `fault` says why, and another may be asked for
+
+
+OPEN_STATES = (ImportState.ASKED, ImportState.EXPORTING, ImportState.READING)
+
+IN_HAND = timedelta(minutes=3)
+"""How long a worker has an import to itself; each chunk counts it anew. One that was killed is followed by another."""
+
+_SECONDS = (5, 15, 30, 60, 300, 900, 1800, 3600, 7200, 14400)
+MOST_TRIES = len(_SECONDS)
+
+MOST_EXPORTS = 5
+"""So many files that came to nothing, or were gone before they were read, are enough for one import."""
+
+
+def retry_after(tries: int) -> timedelta:
+    """How long to wait after so many failures in a row (from 1 on)."""
+    return timedelta(seconds=_SECONDS[min(tries, MOST_TRIES) - 1])
+
+
+def poll_after(running: timedelta) -> timedelta:
+    """How long to leave an export alone that has been running for so long: its end is told by a webhook, too."""
+    return min(max(running / 10, timedelta(seconds=1)), timedelta(seconds=30))
+
+
+REFUSED_UNREADABLE = "unreadable"  # a line that is no customer
+REFUSED_TWICE = "customer_doubled"  # named twice: the latest word counts
+REFUSED_DOUBLED = "phone_doubled"  # the number is another customer's, who came first
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """So many lines, read. `refused`: customers without a usable phone, and why, counted."""
+
+    lines: int
+    customers: Sequence[Customer]
+    without_phone: int
+    refused: Mapping[str, int]
+
+
+def chunk_of(lines: Sequence[bytes], read: Callable[[bytes], Customer | None]) -> Chunk:
+    """Take lines apart. Each customer once (the latest word counts), and each phone."""
+    refused: Counter[str] = Counter()
+    latest: dict[int, Customer] = {}
+    for line in lines:
+        customer = read(line)
+        if customer is None:
+            refused[REFUSED_UNREADABLE] += 1
+        elif (before := latest.get(customer.id)) is None:
+            latest[customer.id] = customer
+        else:
+            refused[REFUSED_TWICE] += 1
+            latest[customer.id] = max(before, customer, key=lambda each: each.updated_at)
+    kept, without_phone = [], 0
+    phones: set[str] = set()
+    for customer in latest.values():
+        if customer.person is not None and customer.person.phone.e164 in phones:
+            refused[REFUSED_DOUBLED] += 1
+            continue
+        if customer.person is not None:
+            phones.add(customer.person.phone.e164)
+        elif customer.refused is not None:
+            refused[customer.refused] += 1
+        else:
+            without_phone += 1
+        kept.append(customer)
+    return Chunk(len(lines), kept, without_phone, dict(refused))
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an import is. `lines_total` is Shopify's count, None before it has one.
+
+    Each line read is one of created, updated, unchanged, older (we had a newer word by a webhook), without_phone, or
+    refused (`refused_by_code` says why; nobody's number is in it).
+    """
+
+    import_id: int
+    state: ImportState
+    lines_total: int | None
+    lines_read: int
+    created: int
+    updated: int
+    unchanged: int
+    older: int
+    without_phone: int
+    refused: int
+    asked_at: datetime
+    finished_at: datetime | None
+    fault: str | None
+    refused_by_code: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+    @property
+    def nobody_is_seen(self) -> bool:
+        """Not one phone in a whole list: Shopify hides them until it has approved the app for protected data."""
+        return self.lines_read > 0 and self.without_phone == self.lines_read
+
+
+@dataclass(frozen=True)
+class Told:
+    """How a phone's consent was settled with Shopify: its word for what it holds now (None: it was told nothing), and
+    why that is not ours."""
+
+    state: str | None
+    fault: str | None
+
+
+LATER_THERE = "later_there"
+"""Shopify keeps the later of two words, and its own is: an opt-in there after the opt-out here, which stands here."""
+
+
+def is_later_opt_out(ours: str, at: datetime, said: Mapping[str, Any]) -> bool:
+    """Whether Shopify says that a person opted out after they had agreed here at `at`."""
+    if ours != "SUBSCRIBED" or said.get("state") != "UNSUBSCRIBED" or not said.get("updatedAt"):
+        return False
+    return datetime.fromisoformat(said["updatedAt"]) > at
+
+
+class PushState(StrEnum):
+    OWED = "owed"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Push:
+    """How far Shopify knows of a phone's consent, for the contact's page. `words` say why it doesn't, or not yet."""
+
+    state: PushState
+    since: datetime  # owed since, or settled at
+    tries: int
+    words: str | None

@@ -1,0 +1,15 @@
+"""The use cases that keep customers and contacts in step."""
+
+from __future__ import annotations
+
+from blossom.customers.service.importing import (
+    ask_for_owed,
+    ask_import,
+    export_ended,
+    import_now,
+    note_gone,
+    run_imports,
+)
+from blossom.customers.service.pushing import run_pushes
+
+__all__ = ["ask_for_owed", "ask_import", "export_ended", "import_now", "note_gone", "run_imports", "run_pushes"]

@@ -1,0 +1,231 @@
+"""Telling Shopify what a phone's consent is here: each phone that owes it (`consent.service.owing`), until it is done.
+
+    take    a phone, for `rules.IN_HAND`; nobody else has it meanwhile
+    look    at the customer with this number, with no transaction held: what is said there already needs no telling,
+            and a later opt-out there is heard, not overwritten
+    tell    the state as it is now, with the time of the change: of two words Shopify keeps the later one
+    settle  the revision that was taken; another change since is owed still
+
+Any step may be repeated: the mutation is idempotent, and a customer is looked for before one is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from sqlalchemy import text
+
+from blossom.consent import queries as consents
+from blossom.consent.rules import Standing, State
+from blossom.consent.service import syncing as consent
+from blossom.contacts import queries as contacts
+from blossom.contacts.rules import customers as customer_rules
+from blossom.customers import rules
+from blossom.customers.rules import Told
+from blossom.platform import clock, crypto, queue, stopping
+from blossom.platform.db import session, transaction
+from blossom.platform.errors import BlossomError
+from blossom.shopify.errors import ShopifyError, ShopifyErrorScope
+from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
+
+if TYPE_CHECKING:
+    from blossom.shopify.client import ShopifyClient
+
+log = structlog.get_logger()
+
+AT_A_TIME_SECONDS = 20.0
+"""A job hands its worker back after this; what is left is the next one's."""
+
+_REFUSAL_LIMIT = 300
+
+
+@dataclass(frozen=True)
+class _Word:
+    """What is to be told: plain values, read in one short transaction. `state` is Shopify's word."""
+
+    phone: str
+    state: str
+    level: str
+    at: datetime  # to the second, as Shopify keeps it
+    person: Mapping[str, str | None]
+
+    @property
+    def variables(self) -> dict[str, str | None]:
+        level = self.level if self.state == "SUBSCRIBED" else None
+        return {
+            "marketingState": self.state,
+            "marketingOptInLevel": level,
+            "consentUpdatedAt": self.at.isoformat().replace("+00:00", "Z"),
+        }
+
+
+def run_pushes() -> int:
+    """Tell what is owed, until nothing is due, or the time is up; how many phones were taken. Manages its
+    transactions."""
+    ends_at = time.monotonic() + AT_A_TIME_SECONDS
+    taken = 0
+    while time.monotonic() < ends_at and not stopping.requested():
+        now = clock.now()
+        with transaction():
+            row = session.execute(_TAKE, {"now": now, "until": now + rules.IN_HAND}).one_or_none()
+        if row is None:
+            return taken
+        taken += 1
+        _push(row)
+    with transaction():
+        queue.enqueue("customers.push_consent", queue="questions", unless_waiting=True)
+    return taken
+
+
+def _push(row: Any) -> None:
+    """One try, whose end is written down whatever it is."""
+    try:
+        with contextlib.closing(shop_service.client(row.shop_id)) as client:
+            told = _tell(row, client)
+    except ShopifyError as error:
+        if error.code == "refused":
+            words = "; ".join(each.message for each in error.user_errors)[:_REFUSAL_LIMIT]
+            _settle(row, Told(None, error.code), refusal=words)
+            log.info("consent.push_refused", shop_id=row.shop_id, fields=[each.path for each in error.user_errors])
+        else:
+            _put_off(row, error.code, error.retry_after, whole_shop=error.scope is not ShopifyErrorScope.CALL)
+    except Exception as error:
+        log.exception("consent.push_stumbled", shop_id=row.shop_id)
+        _put_off(row, error.code if isinstance(error, BlossomError) else type(error).__name__)
+    else:
+        _settle(row, told)
+
+
+def _tell(row: Any, client: ShopifyClient) -> Told:
+    with transaction():
+        word = _word_of(row.shop_id, row.phone_hash)
+    if word is None:
+        return Told(None, None)
+    facts = client.run("customer_by_phone", phone=word.phone)["customerByIdentifier"]
+    if facts is None:
+        return _tell_of_new(word, client)
+    number = facts.get("defaultPhoneNumber") or {}
+    said = number.get("smsMarketingConsent") or {}
+    if number.get("phoneNumber") == word.phone:
+        if said.get("state") == word.state:
+            return Told(word.state, None)
+        if rules.is_later_opt_out(word.state, word.at, said):
+            _hear(row.shop_id, facts)
+            return Told(said["state"], None)
+    answer = client.run("customer_sms_marketing_consent_update", customerId=facts["id"], **word.variables)
+    customer = answer["customerSmsMarketingConsentUpdate"]["customer"] or {}
+    holds = ((customer.get("defaultPhoneNumber") or {}).get("smsMarketingConsent") or {}).get("state")
+    return Told(holds, None if holds == word.state else rules.LATER_THERE)
+
+
+def _tell_of_new(word: _Word, client: ShopifyClient) -> Told:
+    """Somebody whom Shopify doesn't know. Only who agreed becomes a customer: nobody there texts the others."""
+    if word.state != "SUBSCRIBED":
+        return Told(None, None)
+    client.run("customer_create", phone=word.phone, **word.person, **word.variables)
+    return Told(word.state, None)
+
+
+def _word_of(shop_id: int, phone_hash: bytes) -> _Word | None:
+    """None: there is nothing to tell. Who was asked, or never agreed, is nothing that Shopify can be told; without a
+    contact the number is not known."""
+    contact = contacts.contact_by_phone_hash(shop_id, phone_hash)
+    standing = consents.standing_of(shop_id, phone_hash)
+    state = _WORDS.get(standing.state)
+    if contact is None or contact.phone is None or state is None or standing.changed_at is None:
+        return None
+    return _Word(
+        phone=contact.phone,
+        state=state,
+        level=_level(shop_id, phone_hash, standing),
+        at=standing.changed_at.replace(microsecond=0),
+        person={
+            "firstName": contact.first_name,
+            "lastName": contact.last_name,
+            "email": contact.email,
+            "locale": contact.locale,
+        },
+    )
+
+
+def _level(shop_id: int, phone_hash: bytes, standing: Standing) -> str:
+    agreed = standing.state is State.OPTED_IN and consents.events(shop_id, phone_hash)[-1].details
+    return "CONFIRMED_OPT_IN" if agreed and agreed.get("double_opt_in") else "SINGLE_OPT_IN"
+
+
+def _hear(shop_id: int, facts: Mapping[str, Any]) -> None:
+    with transaction():
+        shop = shops.get_shop(shop_id)
+        customer = customer_rules.read_customer(facts, default_country=shop.default_country, shop_zone=shop.timezone)
+        if customer is not None:
+            consent.save_customers(shop_id, [customer])
+
+
+def _settle(row: Any, told: Told, *, refusal: str | None = None) -> None:
+    with transaction():
+        sealed = None if not refusal else crypto.for_shop(row.shop_id).seal(refusal, "refusal")
+        values = {"told": told.state, "fault": told.fault, "refusal": sealed, "now": clock.now()}
+        session.execute(_SETTLE, {**_mine(row), **values})
+
+
+def _put_off(row: Any, fault: str, retry_after: float | None = None, *, whole_shop: bool = False) -> None:
+    now = clock.now()
+    later = now + max(rules.retry_after(row.tries), timedelta(seconds=retry_after or 0))
+    log.warning("consent.push_put_off", shop_id=row.shop_id, fault=fault, tries=row.tries)
+    with transaction():
+        session.execute(_PUT_OFF, {**_mine(row), "fault": fault, "later": later})
+        if whole_shop:  # so would its others fail, and other shops' wait
+            session.execute(_PUT_OFF_SHOP, {"shop": row.shop_id, "now": now, "later": later})
+
+
+def _mine(row: Any) -> dict[str, Any]:
+    return {
+        "shop": row.shop_id,
+        "phone_hash": row.phone_hash,
+        "revision": row.revision,
+        "in_hand_until": row.in_hand_until,
+    }
+
+
+_WORDS = {State.OPTED_IN: "SUBSCRIBED", State.OPTED_OUT: "UNSUBSCRIBED"}
+
+_TAKE = text(
+    """
+    UPDATE consent_pushes SET tries = tries + 1, in_hand_until = :until
+    WHERE (shop_id, phone_hash) = (
+        SELECT p.shop_id, p.phone_hash FROM consent_pushes p
+        JOIN shops s ON s.id = p.shop_id JOIN installations i ON i.shop_id = p.shop_id
+        WHERE p.next_try_at <= :now AND (p.in_hand_until IS NULL OR p.in_hand_until <= :now)
+          AND s.uninstalled_at IS NULL AND i.access_token_sealed IS NOT NULL AND i.access_lost_at IS NULL
+        ORDER BY p.next_try_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED
+    )
+    RETURNING shop_id, phone_hash, revision, tries, in_hand_until
+    """
+)
+_SETTLE = text(
+    """
+    UPDATE consent_pushes SET told = :told, fault = :fault, refusal_sealed = :refusal, settled_at = :now,
+        in_hand_until = NULL, next_try_at = CASE WHEN revision = :revision THEN NULL ELSE next_try_at END
+    WHERE shop_id = :shop AND phone_hash = :phone_hash AND in_hand_until = :in_hand_until
+    """
+)
+_PUT_OFF = text(
+    """
+    UPDATE consent_pushes SET fault = :fault, in_hand_until = NULL,
+        next_try_at = CASE WHEN revision = :revision THEN :later ELSE next_try_at END
+    WHERE shop_id = :shop AND phone_hash = :phone_hash AND in_hand_until = :in_hand_until
+    """
+)
+_PUT_OFF_SHOP = text(
+    """
+    UPDATE consent_pushes SET next_try_at = :later
+    WHERE shop_id = :shop AND next_try_at <= :now AND in_hand_until IS NULL
+    """
+)

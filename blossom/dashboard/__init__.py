@@ -1,0 +1,1 @@
+"""The merchant's home page and the shop's settings, in the admin's frame."""

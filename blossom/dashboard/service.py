@@ -1,0 +1,21 @@
+"""What a merchant changes on these pages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from blossom.audit import service as audit
+from blossom.shops import queries as shops
+from blossom.shops import service as shops_service
+from blossom.shops.models import Shop
+
+
+def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Shop:
+    """Change the shop's settings, all or none, and write down who changed which. Raises as `shops.update_settings`."""
+    shop = shops.get_shop(shop_id)
+    changed = sorted(name for name, value in changes.items() if getattr(shop, name) != value)
+    shop = shops_service.update_settings(shop_id, **changes)
+    if changed:
+        audit.record(shop_id, "shops.settings_changed", actor=actor, details={"settings": changed})
+    return shop

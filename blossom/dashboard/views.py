@@ -1,0 +1,77 @@
+"""`/`: what the shop has and does. `/settings`: how it texts. Both in the admin's frame only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, request
+
+from blossom.campaigns.rules.states import STATE_WORDS
+from blossom.dashboard import forms, queries, service
+from blossom.platform import htmx, pages
+from blossom.platform.access import Principal
+from blossom.platform.errors import InvalidInput, NotFound
+from blossom.shops import queries as shops
+from blossom.shops.models import Shop
+
+views = Blueprint("dashboard", __name__)
+
+_LONGEST_ID = 18  # digits; always fits a bigint
+
+
+@views.get("/")
+def home() -> Response:
+    caller = _caller("campaigns:read")
+    shown = queries.home(caller.shop_id, before_id=_before(request.args.get("before")))
+    return htmx.page_or_partial("dashboard/home.html", "dashboard/_home.html", home=shown, states=STATE_WORDS)
+
+
+@views.get("/settings")
+def settings() -> Response:
+    caller = _caller("shop:read")
+    shop = shops.get_shop(caller.shop_id)
+    return _form(caller, shop, forms.as_typed(_stored(shop)), {})
+
+
+@views.post("/settings")
+def save_settings() -> Response:
+    """The form again: with a toast once it is saved, or (422) with what is wrong beside what was typed."""
+    caller = _caller("shop:write")
+    given = forms.read(request.form)
+    if given.faults:
+        return _form(caller, shops.get_shop(caller.shop_id), given.typed, given.faults)
+    try:
+        shop = service.save_settings(caller.shop_id, given.changes, actor=caller.actor)
+    except InvalidInput as refused:
+        return _form(caller, shops.get_shop(caller.shop_id), given.typed, refused.details["fields"])
+    answer = _form(caller, shop, forms.as_typed(_stored(shop)), {})
+    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": "Settings saved"}}).decode()
+    return answer
+
+
+def _caller(scope: str) -> Principal:
+    caller = pages.caller(request.path.strip("/"))
+    caller.require(scope)
+    return caller
+
+
+def _form(caller: Principal, shop: Shop, typed: Mapping[str, str], faults: Mapping[str, str]) -> Response:
+    context: dict[str, Any] = {"shop": shop, "typed": typed, "faults": faults}
+    context["may_write"] = "shop:write" in caller.scopes
+    response = htmx.page_or_partial("dashboard/settings.html", "dashboard/_settings.html", **context)
+    response.status_code = 422 if faults else 200
+    return response
+
+
+def _stored(shop: Shop) -> dict[str, Any]:
+    return {name: getattr(shop, name) for name in (*forms.TEXTS, *forms.TIMES, *forms.CAPS, "quiet_hours_on")}
+
+
+def _before(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not given.isascii() or not given.isdigit() or not 0 < len(given) <= _LONGEST_ID:
+        raise NotFound("page")
+    return int(given)

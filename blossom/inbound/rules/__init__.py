@@ -1,0 +1,1 @@
+"""Pure rules: `texts` that people send, `webhooks` of Shopify."""

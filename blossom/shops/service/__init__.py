@@ -1,0 +1,36 @@
+"""The use cases of the tenant: its settings and keys (flushed; who calls commits), and its access to Shopify, which
+manages its own transactions wherever Shopify is called."""
+
+from blossom.shops.service.access import client, renew_expiring
+from blossom.shops.service.installing import Installed, describe, describe_new, install, install_by_code
+from blossom.shops.service.leaving import note_scopes, uninstall
+from blossom.shops.service.settings import (
+    LAST_USED_EVERY,
+    authenticate_api_key,
+    create_api_key,
+    create_shop,
+    revoke_api_key,
+    update_settings,
+)
+from blossom.shops.service.staff import note_staff, read_rights, rights_are_old
+
+__all__ = [
+    "LAST_USED_EVERY",
+    "Installed",
+    "authenticate_api_key",
+    "client",
+    "create_api_key",
+    "create_shop",
+    "describe",
+    "describe_new",
+    "install",
+    "install_by_code",
+    "note_scopes",
+    "note_staff",
+    "read_rights",
+    "renew_expiring",
+    "revoke_api_key",
+    "rights_are_old",
+    "uninstall",
+    "update_settings",
+]

@@ -1,0 +1,60 @@
+"""What Shopify tells of an installation by webhook. Flushed; who calls commits. Each may come late, twice, or after
+what it is older than."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select
+
+from blossom.platform import clock
+from blossom.platform.db import session
+from blossom.shops import queries
+from blossom.shops.models import Installation
+from blossom.shops.service import claiming
+
+log = structlog.get_logger()
+
+
+def uninstall(shop_id: int, *, triggered_at: datetime | None = None) -> bool:
+    """The app was taken out of the shop: its tokens go, its data stays. Whether that was news.
+
+    `triggered_at`: when, by Shopify's clock. A shop that was given tokens after that has come back, and stays. Raises
+    `NotFound`.
+    """
+    installation = _locked(shop_id)
+    shop = queries.get_shop(shop_id)
+    if shop.uninstalled_at is not None:
+        return False
+    if installation is not None:
+        if triggered_at and installation.granted_at and installation.granted_at > triggered_at:
+            log.info("shops.uninstall_is_past", shop_id=shop_id)
+            return False
+        claiming.drop(installation)
+    shop.uninstalled_at = clock.now()
+    session.flush()
+    log.info("shops.uninstalled", shop_id=shop_id)
+    return True
+
+
+def note_scopes(shop_id: int, scopes: Iterable[str], *, changed_at: datetime) -> bool:
+    """The merchant has granted these scopes, and no others; whether that was news. An older word is passed over.
+
+    The token in hand was given for the former ones, so it is renewed before its next use.
+    """
+    installation = _locked(shop_id)
+    if installation is None or (installation.scopes_changed_at and installation.scopes_changed_at > changed_at):
+        return False
+    granted = sorted(set(scopes))
+    news = granted != sorted(installation.scopes)
+    if news and installation.refresh_token_sealed is not None:
+        installation.access_expires_at = min(installation.access_expires_at or changed_at, clock.now())
+    installation.scopes, installation.scopes_changed_at = granted, changed_at
+    session.flush()
+    return news
+
+
+def _locked(shop_id: int) -> Installation | None:
+    return session.scalars(select(Installation).where(Installation.shop_id == shop_id).with_for_update()).one_or_none()

@@ -1,0 +1,52 @@
+// Inside the Shopify admin: what App Bridge tells us, and what a person hears when a fetch was refused.
+(() => {
+  // What speaks of one request only stays in no address, no history and no Referer (admin/rules.py:PASSING).
+  const PASSING = ['id_token', 'hmac', 'timestamp', 'session', 'signature', 'bounced'];
+
+  const bare = new URL(location.href);
+  PASSING.forEach((name) => bare.searchParams.delete(name));
+  if (bare.href !== location.href) history.replaceState(history.state, '', bare.href);
+
+  // A click in the admin's menu: the page is fetched, so that it carries the session, and nothing is loaded anew.
+  document.addEventListener('shopify:navigate', (event) => {
+    const address = event.target.getAttribute('href');
+    if (!address) return;
+    event.preventDefault(); // else it would be followed a second time, by a load
+    htmx.ajax('GET', address, {target: 'body', swap: 'innerHTML', push: 'true'});
+  });
+
+  const say = (words) => {
+    const place = document.getElementById('trouble');
+    if (!place) return;
+    place.textContent = words;
+    place.className = words ? 'notice' : '';
+    if (words) place.scrollIntoView({block: 'nearest'});
+  };
+
+  // What was typed is still unsaved: App Bridge, which hid its save bar when the form was sent, shows it again.
+  const stillUnsaved = (form) => {
+    if (form?.matches?.('form[data-save-bar]')) form.dispatchEvent(new Event('input', {bubbles: true}));
+  };
+
+  document.addEventListener('htmx:before:request', () => say(''));
+  document.addEventListener('htmx:response:error', (event) => {
+    const {response: {status}, sourceElement} = event.detail.ctx;
+    if (status === 401 || status >= 500) stillUnsaved(sourceElement);
+    if (status === 401) {
+      say('Your Shopify session could not be renewed. Nothing you typed is lost: try again.');
+    } else if (status >= 500) {
+      say('That did not work: our server is in trouble. Nothing you typed is lost: try again in a moment.');
+    }
+  });
+  document.addEventListener('htmx:error', (event) => {
+    if (!event.detail.ctx?.response) say('We could not be reached. Nothing you typed is lost: try again.');
+  });
+
+  // A form that came back with faults: to the first of them, as a person would look for it.
+  document.addEventListener('htmx:after:swap', (event) => {
+    if (event.detail.ctx.response?.status === 422) document.querySelector('[aria-invalid="true"]')?.focus();
+  });
+
+  // The server's word that something was done (HX-Trigger: {"toast": {"words": …}}).
+  document.addEventListener('toast', (event) => { window.shopify?.toast?.show(event.detail.words); });
+})();

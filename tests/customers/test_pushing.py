@@ -1,0 +1,258 @@
+"""Consent that changed here, told to the stand-in's Shopify until it is done. What the stand-in holds is the judge."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from blossom.consent import queries as consents
+from blossom.consent import service as consent
+from blossom.consent.models import ConsentPush
+from blossom.consent.rules import Source, State
+from blossom.consent.service import syncing
+from blossom.contacts import queries as contact_queries
+from blossom.contacts import service as contacts
+from blossom.contacts.rules import Person, normalise_phone
+from blossom.contacts.rules.customers import read_customer
+from blossom.customers import jobs, queries, service
+from blossom.customers.rules import Push, PushState
+from blossom.customers.service import pushing
+from blossom.platform import clock, crypto, queue
+from blossom.platform.db import session, transaction
+from blossom.shopify.client import ShopifyClient
+from blossom.shops import service as shop_service
+from tests.customers.conftest import PHONE, Shop
+from tests.shops.conftest import OURS
+
+UPDATE, CREATE, LOOK = "CustomerSmsMarketingConsentUpdate", "CustomerCreate", "CustomerByPhone"
+
+
+def changes(shop: Shop, deed: Any, source: Source = Source.STOREFRONT, **proof: Any) -> None:
+    """The person of PHONE changes their mind here, being a contact by then."""
+    with transaction():
+        person = Person(phone=normalise_phone(PHONE, "GR"), first_name="Eleni", zone="Europe/Athens")
+        (saved,) = contacts.save_people(shop.id, [person], given=())
+        deed(shop.id, saved.phone_hash, source=source, contact_id=saved.contact_id, **proof)
+
+
+def push(shop: Shop) -> Push:
+    with transaction():
+        found = queries.push_of(shop.id, crypto.for_shop(shop.id).lookup(PHONE))
+        assert found is not None
+        return found
+
+
+def try_again() -> None:
+    """Let the time come of what was put off, or in a dead worker's hands."""
+    values = {"next_try_at": clock.now() - timedelta(hours=1), "in_hand_until": None}
+    with transaction():
+        session.execute(update(ConsentPush).where(ConsentPush.next_try_at.is_not(None)).values(values))
+    service.run_pushes()
+
+
+def there(shop: Shop) -> list[tuple[str | None, str, str]]:
+    """Each customer at Shopify: first name, consent, level."""
+    found = shop.shopify.shop(OURS)["customers"].values()
+    return [(each["first_name"], each["consent"]["state"], each["consent"]["level"]) for each in found]
+
+
+def story(shop: Shop) -> list[tuple[str, str]]:
+    with transaction():
+        events = consents.events(shop.id, crypto.for_shop(shop.id).lookup(PHONE))
+        return [(each.to_state, each.source) for each in events]
+
+
+def test_a_customer_s_new_consent_is_told_by_a_job_of_after_the_commit(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    assert "customers.push_consent" in [str(job.description) for job in queue.rq_queue("questions").jobs]
+    assert push(shop).state is PushState.OWED
+    jobs.push_consent()
+    assert there(shop) == [("Eleni", "SUBSCRIBED", "SINGLE_OPT_IN")]
+    assert (push(shop).state, push(shop).words) == (PushState.DONE, None)
+
+
+def test_a_change_that_is_rolled_back_owes_nothing(shop: Shop) -> None:
+    with contextlib.suppress(ZeroDivisionError), transaction():
+        consent.opt_in(shop.id, crypto.for_shop(shop.id).lookup(PHONE), source=Source.STOREFRONT)
+        raise ZeroDivisionError
+    assert service.run_pushes() == 0
+
+
+def test_an_opt_in_that_was_confirmed_is_told_as_confirmed(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in, details={"double_opt_in": True})
+    service.run_pushes()
+    assert there(shop) == [("Eleni", "SUBSCRIBED", "CONFIRMED_OPT_IN")]
+
+
+def test_two_changes_in_a_row_tell_the_last_state_only(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    changes(shop, consent.opt_out, Source.KEYWORD)
+    service.run_pushes()
+    assert [each[1] for each in there(shop)] == ["UNSUBSCRIBED"]
+    assert shop.connected.calls(UPDATE) == 1
+
+
+def test_a_change_during_the_call_is_told_after_it(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    tell = pushing._tell
+
+    def tell_while_they_opt_out(row: Any, client: Any) -> Any:
+        told = tell(row, client)
+        if row.revision == 1:
+            with clock.frozen_at(clock.now() + timedelta(seconds=2)):
+                changes(shop, consent.opt_out, Source.KEYWORD)
+        return told
+
+    monkeypatch.setattr(pushing, "_tell", tell_while_they_opt_out)
+    service.run_pushes()
+    try_again()
+    assert [each[1] for each in there(shop)] == ["UNSUBSCRIBED"]
+    assert push(shop).state is PushState.DONE
+
+
+def test_no_transaction_is_held_during_a_call(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[bool] = []
+    run = ShopifyClient.run
+
+    def look(client: ShopifyClient, operation: str, **variables: Any) -> dict[str, Any]:
+        held.append(session().in_transaction())
+        return run(client, operation, **variables)
+
+    monkeypatch.setattr(ShopifyClient, "run", look)
+    changes(shop, consent.opt_in)
+    service.run_pushes()
+    assert held == [False, False]
+
+
+def test_a_new_person_becomes_a_customer_once_though_the_answer_got_lost(shop: Shop) -> None:
+    changes(shop, consent.opt_in)
+    shop.shopify.fail({"kind": "timeout", "area": "graphql", "operation": CREATE, "next": 1, "done": True})
+    service.run_pushes()
+    owed = push(shop)
+    assert (owed.state, owed.tries) == (PushState.OWED, 1)
+    try_again()
+    assert there(shop) == [("Eleni", "SUBSCRIBED", "SINGLE_OPT_IN")]
+    assert (push(shop).state, shop.connected.calls(CREATE)) == (PushState.DONE, 1)
+
+
+def test_somebody_unknown_who_opted_out_is_not_made_a_customer(shop: Shop) -> None:
+    changes(shop, consent.opt_out, Source.KEYWORD)
+    service.run_pushes()
+    assert there(shop) == []
+    assert push(shop).state is PushState.DONE
+
+
+def test_what_fails_is_tried_again_with_growing_delay_until_it_is_done(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
+    delays = []
+    for _ in range(2):
+        try_again()
+        with transaction():
+            row = session.query(ConsentPush).one()
+            assert row.next_try_at is not None
+            delays.append(row.next_try_at - clock.now())
+    assert timedelta(seconds=3) < delays[0] < delays[1]
+    assert service.run_pushes() == 0
+    shop.shopify.fail()
+    try_again()
+    assert [each[1] for each in there(shop)] == ["SUBSCRIBED"]
+
+
+def test_what_shopify_refuses_is_kept_with_its_words_and_not_tried_again(shop: Shop) -> None:
+    shop.add(first_name="Other", email="eleni@example.com")
+    changes(shop, consent.opt_in)
+    with transaction():
+        contact = contact_queries.contact_by_phone(shop.id, PHONE)
+        assert contact is not None
+        contact.email, contact.email_hash = "eleni@example.com", b"hash"
+    service.run_pushes()
+    try_again()
+    refused = push(shop)
+    assert refused.state is PushState.REFUSED
+    assert "Email has already been taken" in str(refused.words)
+    assert shop.connected.calls(CREATE) == 1
+
+
+def test_a_later_opt_out_at_shopify_is_heard_instead_of_overwritten(shop: Shop) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    later = (clock.now() + timedelta(seconds=30)).isoformat()
+    shop.act(customer, "consent", fields={"state": "UNSUBSCRIBED", "updated_at": later})
+    service.run_pushes()
+    assert [each[1] for each in there(shop)] == ["UNSUBSCRIBED"]
+    assert shop.state() is State.OPTED_OUT
+    assert push(shop).state is PushState.DONE
+
+
+def test_an_opt_out_here_stands_though_shopify_keeps_a_later_opt_in_and_the_contact_says_so(shop: Shop) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_out, Source.KEYWORD)
+    later = (clock.now() + timedelta(seconds=30)).isoformat()
+    shop.act(customer, "consent", fields={"state": "SUBSCRIBED", "updated_at": later})
+    service.run_pushes()
+    assert shop.state() is State.OPTED_OUT
+    refused = push(shop)
+    assert refused.state is PushState.REFUSED
+    assert "later word" in str(refused.words)
+
+
+def test_the_echo_of_our_own_word_changes_nothing_and_owes_nothing(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    for deed, source in ((consent.opt_in, Source.STOREFRONT), (consent.opt_out, Source.KEYWORD)):
+        changes(shop, deed, source)
+        service.run_pushes()
+        before = story(shop)
+        facts = shop_service.client(shop.id).run("customer_by_phone", phone=PHONE)["customerByIdentifier"]
+        customer = read_customer(facts, default_country="GR", shop_zone="Europe/Athens")
+        assert customer is not None
+        with transaction():
+            syncing.save_customers(shop.id, [customer])
+        assert story(shop) == before
+        assert service.run_pushes() == 0
+
+
+def test_what_shopify_itself_told_is_not_told_back(shop: Shop) -> None:
+    changes(shop, consent.opt_in, Source.SHOPIFY)
+    assert service.run_pushes() == 0
+
+
+def test_without_access_nothing_is_tried_and_a_shop_that_refuses_is_left_alone_for_a_while(shop: Shop) -> None:
+    changes(shop, consent.opt_in)
+    with transaction():
+        consent.opt_out(shop.id, b"another phone, no contact", source=Source.KEYWORD)
+    shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
+    assert service.run_pushes() == 1
+    assert service.run_pushes() == 0
+    assert (push(shop).state, push(shop).words is None) == (PushState.OWED, False)
+    with transaction():
+        shop_service.uninstall(shop.id)
+    try_again()
+    assert (push(shop).tries, shop.connected.calls(LOOK)) == (1, 1)
+
+
+def test_a_worker_that_died_leaves_its_phone_to_the_next_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise KilledError
+
+    changes(shop, consent.opt_in)
+    with monkeypatch.context() as dying:
+        dying.setattr(pushing, "_settle", die)
+        with pytest.raises(KilledError):
+            service.run_pushes()
+    assert service.run_pushes() == 0  # in the dead one's hands, for a while
+    try_again()
+    assert push(shop).state is PushState.DONE
+    assert (shop.connected.calls(CREATE), shop.connected.calls(UPDATE)) == (1, 0)

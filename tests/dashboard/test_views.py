@@ -1,0 +1,136 @@
+"""The home page shows figures that are true, the settings change what texts are sent by."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+
+import pytest
+
+from blossom.audit.models import AuditEntry
+from blossom.dashboard import queries
+from blossom.platform.db import session
+from blossom.shops.models import Shop
+from tests.admin.conftest import Visitor
+from tests.factories.campaigns import add_messages, create_campaign, create_completed, create_sending, make_ready
+from tests.factories.contacts import create_contact
+
+GOOD = {
+    "sender": "BlueShop",
+    "contact_line": "help@blue.example",
+    "opt_out_text": "STOP to end",
+    "quiet_hours_on": "on",
+    "quiet_from": "21:30",
+    "quiet_until": "08:00",
+    "daily_cap": "2",
+    "weekly_cap": "",
+}
+
+
+def figures(html: str) -> dict[str, str]:
+    return dict(re.findall(r'data-figure="(\w+)">([^<]*)<', html))
+
+
+def rows(html: str) -> list[list[str]]:
+    """Name, state and figures of each campaign, in order."""
+    table = re.findall(r'<tr id="campaign-\d+-row">(.*?)</tr>', html, re.DOTALL)
+    return [[cell.strip() for cell in re.sub(r"<[^>]*>", "\n", row).split("\n") if cell.strip()] for row in table]
+
+
+class TestHome:
+    def test_counts_what_the_shop_has(self, visitor: Visitor, ours: Shop, theirs: Shop) -> None:
+        make_ready(ours, subscribers=3, credits=1234)
+        create_contact(theirs)
+        create_campaign(ours)
+        html = visitor.document("/").get_data(as_text=True)
+        assert figures(html) == {"contacts": "3", "credits": "1,234", "reserved": "0", "campaigns": "1"}
+
+    def test_lists_campaigns_with_their_states_the_newest_first(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        create_campaign(ours, name="Draft <b>")
+        add_messages(create_completed(ours, name="Done"), delivered=5, failed=2)
+        create_sending(ours, name="Going")
+        html = visitor.document("/").get_data(as_text=True)
+        assert rows(html) == [
+            ["Going", "Sending", "0", "0"],
+            ["Done", "Completed", "7", "5"],
+            ["Draft &lt;b&gt;", "Draft", "0", "0"],
+        ]
+
+    def test_leads_on_to_older_ones(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(queries, "CAMPAIGNS_SHOWN", 2)
+        for name in ("one", "two", "three"):
+            create_campaign(ours, name=name)
+        html = visitor.document("/").get_data(as_text=True)
+        assert [row[0] for row in rows(html)] == ["three", "two"]
+        (older,) = re.findall(r'href="(/\?before=\d+)"', html)
+        last = visitor.fetch(older).get_data(as_text=True)
+        assert [row[0] for row in rows(last)] == ["one"]
+        assert "before=" not in last
+
+    def test_says_how_to_begin_where_there_is_no_campaign(self, visitor: Visitor) -> None:
+        assert "No campaign yet." in visitor.document("/").get_data(as_text=True)
+
+    @pytest.mark.parametrize("before", ["", "x", "-1", "1.5", "٣", "9" * 40])
+    def test_knows_no_odd_page(self, visitor: Visitor, before: str) -> None:
+        assert visitor.fetch(f"/?before={before}").status_code == 404
+
+    def test_htmx_gets_the_part_alone(self, visitor: Visitor) -> None:
+        html = visitor.fetch("/", headers={"HX-Request-Type": "partial"}).get_data(as_text=True).strip()
+        assert html.startswith('<div class="stack" id="home">')
+
+
+class TestSettings:
+    def test_shows_what_is_stored(self, visitor: Visitor, ours: Shop) -> None:
+        ours.sender, ours.quiet_from, ours.daily_cap = "Blue", time(22, 15), 7
+        html = visitor.document("/settings").get_data(as_text=True)
+        for name, value in (("sender", "Blue"), ("quiet_from", "22:15"), ("daily_cap", "7"), ("weekly_cap", "")):
+            assert re.search(rf'name="{name}" type="\w+" value="{value}"', html), name
+
+    def test_are_saved_together_and_a_toast_says_so(self, visitor: Visitor, ours: Shop) -> None:
+        response = visitor.fetch("/settings", method="POST", data=GOOD)
+        assert response.status_code == 200
+        assert response.headers["HX-Trigger"] == '{"toast":{"words":"Settings saved"}}'
+        assert (ours.sender, ours.contact_line, ours.opt_out_text) == ("BlueShop", "help@blue.example", "STOP to end")
+        assert (ours.quiet_hours_on, ours.quiet_from, ours.quiet_until) == (True, time(21, 30), time(8, 0))
+        assert (ours.daily_cap, ours.weekly_cap) == (2, None)
+
+    def test_who_changed_which_is_written_down(self, visitor: Visitor, ours: Shop) -> None:
+        for _ in range(2):  # the second time nothing changes
+            visitor.fetch("/settings", method="POST", data={**GOOD, "contact_line": ours.contact_line})
+        (entry,) = session.query(AuditEntry).filter_by(shop_id=ours.id, action="shops.settings_changed")
+        assert entry.actor.startswith("staff:")
+        assert "sender" in entry.details["settings"]
+        assert "contact_line" not in entry.details["settings"]
+
+    def test_an_unticked_box_switches_quiet_hours_off(self, visitor: Visitor, ours: Shop) -> None:
+        ours.quiet_hours_on = True
+        given = {name: value for name, value in GOOD.items() if name != "quiet_hours_on"}
+        assert visitor.fetch("/settings", method="POST", data=given).status_code == 200
+        assert ours.quiet_hours_on is False
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("sender", "no good!"), ("sender", ""), ("sender", "ä" * 400), ("opt_out_text", ""),
+            ("contact_line", "x" * 101),
+            ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"), ("quiet_until", "21:30"),
+            ("daily_cap", "0"), ("daily_cap", "-1"), ("daily_cap", "1e3"), ("weekly_cap", "9999"), ("sender", "a\0b"),
+        ],
+    )  # fmt: skip
+    def test_nothing_is_saved_when_one_is_wrong_and_what_was_typed_stays(
+        self, visitor: Visitor, ours: Shop, field: str, value: str
+    ) -> None:
+        response = visitor.fetch("/settings", method="POST", data={**GOOD, field: value})
+        assert response.status_code == 422
+        html = response.get_data(as_text=True)
+        assert f'id="{field}-fault"' in html
+        assert html.count("aria-invalid") == 1
+        typed = "help@blue.example" if field != "contact_line" else "BlueShop"
+        assert f'value="{typed}"' in html
+        assert (ours.sender, ours.quiet_from) == ("Ours", time(20, 0))
+
+    def test_a_form_that_is_none_changes_nothing(self, visitor: Visitor, ours: Shop) -> None:
+        for options in ({"data": b"\xff\xfe"}, {"json": {"sender": "Blue"}}, {"data": {}}):
+            assert visitor.fetch("/settings", method="POST", **options).status_code == 422
+        assert ours.sender == "Ours"
