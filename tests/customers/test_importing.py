@@ -132,6 +132,17 @@ def test_a_file_that_is_gone_is_made_anew_and_read_from_its_first_line(
     assert shop.connected.calls(BEGUN) == 2
 
 
+@pytest.mark.parametrize("stand_in", [CROWD], indirect=True)
+def test_a_turn_that_has_lasted_long_enough_leaves_the_rest_to_the_next(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "AT_A_TIME_SECONDS", 0.01)
+    shop.ask()
+    done = shop.finish()
+    assert (done.state, done.lines_read, done.created) == (ImportState.COMPLETED, CROWD, 2_250)
+    assert shop.connected.calls("download") == 3
+
+
 @pytest.mark.parametrize("stand_in", [20_000], indirect=True)
 def test_a_process_that_is_killed_is_followed_by_another(shop: Shop) -> None:
     command = ("shop", "sync", OURS)
