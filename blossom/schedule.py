@@ -25,6 +25,8 @@ JOBS = (
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),
     Periodic("shops.describe_new", timedelta(minutes=5), queue="slow"),
+    # Each shop in its own night.
+    Periodic("customers.compare", timedelta(minutes=10), queue="slow"),
     Periodic("shops.renew_expiring", timedelta(days=1), queue="slow"),
     Periodic("inbound.prune_webhooks", timedelta(hours=1), queue="slow"),
 )

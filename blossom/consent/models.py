@@ -148,12 +148,15 @@ class ConsentPush(Base):
 
     __tablename__ = "consent_pushes"
     __table_args__ = (
+        UniqueConstraint("shop_id", "id"),
+        UniqueConstraint("shop_id", "phone_hash"),
         Index("ix_consent_pushes_owed", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
         CheckConstraint("next_try_at IS NOT NULL OR settled_at IS NOT NULL", "settled"),
     )
 
-    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), primary_key=True)
-    phone_hash: Mapped[bytes] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    phone_hash: Mapped[bytes]
     revision: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
     tries: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))  # for this revision
     owed_since: Mapped[datetime]

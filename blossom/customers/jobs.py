@@ -24,3 +24,9 @@ def run_imports() -> None:
 def push_consent() -> None:
     """Tell Shopify of consent that changed here."""
     customers.run_pushes()
+
+
+@queue.job("customers.compare")
+def compare() -> None:
+    """Find what webhooks have missed, in the shops whose night it is."""
+    customers.compare_due()

@@ -62,9 +62,30 @@ class CustomerImport(Base):
 
 
 class CustomerGone(Base):
-    """A customer who went while an import was open, and whom its file may still name. Emptied when the import ends."""
+    """A customer who went while an import or a comparison was reading, and whom it may still name; until it ends."""
 
     __tablename__ = "customers_gone"
 
     shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), primary_key=True)
     customer: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  # the number at Shopify
+
+
+class CustomerComparison(Base):
+    """How far a shop's contacts are known to be in step, and when they are compared next; from its first import on.
+
+    `in_step_until` grows with each page's commit: whatever changed at Shopify before it has been looked at.
+    """
+
+    __tablename__ = "customer_comparisons"
+    __table_args__ = (Index("ix_customer_comparisons_due", "next_try_at"),)
+
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"), primary_key=True)
+    in_step_until: Mapped[datetime]
+    next_try_at: Mapped[datetime]
+    in_hand_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    looked_at: Mapped[int] = _count()  # customers, by the last comparison or the one that runs
+    found: Mapped[int] = _count()  # of them, those whose contact was not as it should have been
+    tries: Mapped[int] = _count()
+    turn: Mapped[int] = _count()
+    fault: Mapped[str | None] = mapped_column(Text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import exists, or_, select
 
 from blossom.consent.models import ConsentPush
-from blossom.customers.models import CustomerImport
+from blossom.customers.models import CustomerComparison, CustomerImport
 from blossom.customers.rules import LATER_THERE, OPEN_STATES, ImportState, Progress, Push, PushState
 from blossom.platform.db import session
 from blossom.shopify.errors import FAULTS
@@ -44,6 +44,12 @@ def latest_import(shop_id: int) -> Progress | None:
 def has_open_import(shop_id: int) -> bool:
     open_one = exists().where(CustomerImport.shop_id == shop_id, CustomerImport.state.in_(OPEN_STATES))
     return bool(session.scalar(select(open_one)))
+
+
+def is_comparing(shop_id: int) -> bool:
+    """Whether a comparison is in some worker's hands, or was when it died."""
+    in_hand = exists().where(CustomerComparison.shop_id == shop_id, CustomerComparison.in_hand_until.is_not(None))
+    return bool(session.scalar(select(in_hand)))
 
 
 def owed_imports(limit: int = 100) -> list[int]:

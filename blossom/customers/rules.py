@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from datetime import time as dt_time
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
 
 from blossom.contacts.rules.customers import Customer
+
+T = TypeVar("T")
 
 
 class ImportState(StrEnum):
@@ -57,8 +61,8 @@ class Chunk:
     refused: Mapping[str, int]
 
 
-def chunk_of(lines: Sequence[bytes], read: Callable[[bytes], Customer | None]) -> Chunk:
-    """Take lines apart. Each customer once (the latest word counts), and each phone."""
+def chunk_of(lines: Sequence[T], read: Callable[[T], Customer | None]) -> Chunk:
+    """Take lines (or what a page holds) apart. Each customer once (the latest word counts), and each phone."""
     refused: Counter[str] = Counter()
     latest: dict[int, Customer] = {}
     for line in lines:
@@ -153,3 +157,18 @@ class Push:
     since: datetime  # owed since, or settled at
     tries: int
     words: str | None
+
+
+_NIGHT = dt_time(3, 30)
+"""When little changes, in the shop's own zone."""
+
+
+def next_night(now: datetime, zone: str) -> datetime:
+    """The next time that it is night in the shop."""
+    local = now.astimezone(ZoneInfo(zone))
+    day = local.date() if local.time() < _NIGHT else local.date() + timedelta(days=1)
+    return datetime.combine(day, _NIGHT, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+
+
+LOOK_BACK = timedelta(minutes=10)
+"""A comparison begins so long before what was looked at last: Shopify's clock, and its search, may lag."""

@@ -60,9 +60,21 @@ def upgrade() -> None:
     )
 
     op.create_table(
-        "consent_pushes",
+        "customer_comparisons",
         sa.Column("shop_id", sa.BigInteger, sa.ForeignKey("shops.id"), primary_key=True),
-        sa.Column("phone_hash", sa.LargeBinary, primary_key=True),
+        _moment("in_step_until", nullable=False),
+        _moment("next_try_at", nullable=False),
+        _moment("in_hand_until"),
+        _moment("finished_at"),
+        *map(_count, ("looked_at", "found", "tries", "turn")),
+        sa.Column("fault", sa.Text),
+    )
+    op.create_index("ix_customer_comparisons_due", "customer_comparisons", ["next_try_at"])
+    op.create_table(
+        "consent_pushes",
+        sa.Column("id", sa.BigInteger, sa.Identity(), primary_key=True),
+        sa.Column("shop_id", sa.BigInteger, sa.ForeignKey("shops.id"), nullable=False),
+        sa.Column("phone_hash", sa.LargeBinary, nullable=False),
         _count("revision"),
         _count("tries"),
         _moment("owed_since", nullable=False),
@@ -72,6 +84,8 @@ def upgrade() -> None:
         sa.Column("told", sa.Text),
         sa.Column("fault", sa.Text),
         sa.Column("refusal_sealed", sa.LargeBinary),
+        sa.UniqueConstraint("shop_id", "id"),
+        sa.UniqueConstraint("shop_id", "phone_hash"),
         sa.CheckConstraint("next_try_at IS NOT NULL OR settled_at IS NOT NULL", "settled"),
     )
     op.create_index(
@@ -84,5 +98,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("consent_pushes")
+    op.drop_table("customer_comparisons")
     op.drop_table("customers_gone")
     op.drop_table("customer_imports")

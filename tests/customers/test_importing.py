@@ -10,7 +10,7 @@ from sqlalchemy import select
 from blossom.consent import service as consent
 from blossom.consent.rules import Source, State
 from blossom.contacts import service as contacts
-from blossom.customers import jobs, service
+from blossom.customers import jobs, rules, service
 from blossom.customers.models import CustomerGone, CustomerImport
 from blossom.customers.rules import ImportState, Progress
 from blossom.customers.service import importing
@@ -132,6 +132,17 @@ def test_a_file_that_is_gone_is_made_anew_and_read_from_its_first_line(
     assert shop.connected.calls(BEGUN) == 2
 
 
+@pytest.mark.parametrize("stand_in", [CROWD], indirect=True)
+def test_a_turn_that_has_lasted_long_enough_leaves_the_rest_to_the_next(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "AT_A_TIME_SECONDS", 0.01)
+    shop.ask()
+    done = shop.finish()
+    assert (done.state, done.lines_read, done.created) == (ImportState.COMPLETED, CROWD, 2_250)
+    assert shop.connected.calls("download") == 3
+
+
 @pytest.mark.parametrize("stand_in", [20_000], indirect=True)
 def test_a_process_that_is_killed_is_followed_by_another(shop: Shop) -> None:
     command = ("shop", "sync", OURS)
@@ -150,21 +161,28 @@ def test_a_process_that_is_killed_is_followed_by_another(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize("stand_in", [CROWD], indirect=True)
-def test_a_worker_that_was_thought_dead_writes_nothing_more(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = importing._store
-    slept: list[int] = []
+def test_a_worker_that_was_thought_dead_writes_nothing_more(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    chunk_of = rules.chunk_of
+    others: list[int] = []
 
-    def store_after_another_came(run: Any, *given: Any) -> None:
-        if run.lines_read == 0 and not slept:
-            slept.append(run.id)
-            shop.finish()
-        store(run, *given)
+    def chunk_while_another_comes(lines: Any, read: Any) -> Any:
+        chunk = chunk_of(lines, read)
+        if not others:
+            others.append(1)
+            with monkeypatch.context() as dying:
+                die_after(1, dying)
+                with pytest.raises(KilledError):
+                    shop.step()
+        return chunk
 
-    monkeypatch.setattr(importing, "_store", store_after_another_came)
+    monkeypatch.setattr(rules, "chunk_of", chunk_while_another_comes)
     shop.ask()
     done = shop.finish()
-    assert slept
+    assert others == [1]
     assert (done.state, done.lines_read, done.created) == (ImportState.COMPLETED, CROWD, 2_250)
+    assert "customers.import_taken_over" in caplog.text
 
 
 def test_an_export_whose_answer_got_lost_is_found_again(shop: Shop) -> None:

@@ -76,12 +76,12 @@ def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
     if not steps:
         return []
     now = clock.now()
-    standings = _lock(shop_id, {step.phone_hash for step in steps})
+    standings = lock_standings(shop_id, {step.phone_hash for step in steps})
     changes, events = _walk(standings, steps, now)
     lost = _insert_new(shop_id, [last for last in _last(events) if last["phone_hash"] not in standings])
     if lost:
         # Somebody else gave these phones their first event meanwhile: start from what they wrote.
-        standings |= _lock(shop_id, lost)
+        standings |= lock_standings(shop_id, lost)
         changes, events = _walk(standings, steps, now)
     _update(shop_id, [last for last in _last(events) if last["phone_hash"] in standings])
     _insert_events(shop_id, events)
@@ -130,7 +130,8 @@ def _walk(
     return changes, events
 
 
-def _lock(shop_id: int, phone_hashes: set[bytes]) -> dict[bytes, Standing]:
+def lock_standings(shop_id: int, phone_hashes: set[bytes]) -> dict[bytes, Standing]:
+    """Where these phones stand, of those that have a row; locked until the transaction ends, in the order of hashes."""
     rows = session.execute(_LOCK, {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes))})
     return {r.phone_hash: Standing(State(r.state), Source(r.source), r.changed_at) for r in rows}
 

@@ -9,14 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import text
-
 from blossom.consent import rules
 from blossom.consent.rules import Deed, Source, Standing, State
-from blossom.consent.service.changes import Change, Step, apply
+from blossom.consent.service.changes import Change, Step, apply, lock_standings
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer, SmsConsent
-from blossom.platform.db import session
 
 _DEEDS = {
     "SUBSCRIBED": (Deed.OPT_IN,),
@@ -35,10 +32,18 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
     """Save the contacts of these customers and what Shopify says of their consent, within the caller's transaction.
     Any number of times: only what changes is an event. The contract of `contacts.save_customers`."""
     saved = contacts.save_customers(shop_id, customers)
-    steps: list[Step] = []
-    for customer, each in zip(customers, saved, strict=True):
-        if each is not None and each.outcome is not None and customer.consent is not None:
-            steps += _steps(shop_id, each, customer.consent)
+    said = [
+        (each, customer.consent)
+        for customer, each in zip(customers, saved, strict=True)
+        if each is not None and each.outcome is not None and customer.consent is not None
+    ]
+    # Locked all at once, in one order, so that two callers never wait for each other in a circle.
+    standings = lock_standings(shop_id, {each.phone_hash for each, _ in said})
+    steps = [
+        _step(each.phone_hash, deed, consent, each.contact_id)
+        for each, consent in said
+        for deed in _deeds(standings.get(each.phone_hash, Standing()), consent)
+    ]
     apply(shop_id, steps)
     return saved
 
@@ -46,7 +51,8 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
 def hear_opt_out(shop_id: int, phone_hash: bytes, said: SmsConsent) -> Change | None:
     """Shopify tells that this phone opted out, whatever it says by now: so it comes to the same, whether we asked
     before, between or after several changes. None: the person has opted in here since."""
-    if not _deeds(_standing(shop_id, phone_hash), said):
+    standing = lock_standings(shop_id, {phone_hash}).get(phone_hash, Standing())
+    if not _deeds(standing, said):
         return None
     return apply(shop_id, [_step(phone_hash, Deed.OPT_OUT, said)])[0]
 
@@ -54,11 +60,6 @@ def hear_opt_out(shop_id: int, phone_hash: bytes, said: SmsConsent) -> Change | 
 def forget_list(shop_id: int, phone_hash: bytes) -> Change:
     """The customer is gone at Shopify: an opt-in that only a list had proven goes, too."""
     return apply(shop_id, [Step(phone_hash, Deed.RETRACT, Source.SHOPIFY)])[0]
-
-
-def _steps(shop_id: int, saved: contacts.Synced, said: SmsConsent) -> list[Step]:
-    deeds = _deeds(_standing(shop_id, saved.phone_hash), said)
-    return [_step(saved.phone_hash, deed, said, saved.contact_id) for deed in deeds]
 
 
 def _step(phone_hash: bytes, deed: Deed, said: SmsConsent, contact_id: int | None = None) -> Step:
@@ -89,16 +90,3 @@ def _told_otherwise_since(standing: Standing, said: SmsConsent) -> bool:
     if standing.source not in rules.BY_THE_PERSON or standing.changed_at is None or said.updated_at is None:
         return False
     return standing.changed_at >= said.updated_at + _A_SECOND
-
-
-def _standing(shop_id: int, phone_hash: bytes) -> Standing:
-    """Locked, if there is one, so that nobody opts in between this look and the step."""
-    row = session.execute(_STANDING, {"shop": shop_id, "phone_hash": phone_hash}).one_or_none()
-    return Standing() if row is None else Standing(State(row.state), Source(row.source), row.changed_at)
-
-
-_STANDING = text(
-    """
-    SELECT state, source, changed_at FROM consents WHERE shop_id = :shop AND phone_hash = :phone_hash FOR UPDATE
-    """
-)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blossom.customers.service.comparing import compare_due
 from blossom.customers.service.importing import (
     ask_for_owed,
     ask_import,
@@ -12,4 +13,13 @@ from blossom.customers.service.importing import (
 )
 from blossom.customers.service.pushing import run_pushes
 
-__all__ = ["ask_for_owed", "ask_import", "export_ended", "import_now", "note_gone", "run_imports", "run_pushes"]
+__all__ = [
+    "ask_for_owed",
+    "ask_import",
+    "compare_due",
+    "export_ended",
+    "import_now",
+    "note_gone",
+    "run_imports",
+    "run_pushes",
+]

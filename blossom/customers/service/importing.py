@@ -31,6 +31,7 @@ from blossom.customers import queries, rules
 from blossom.customers.errors import TakenOver
 from blossom.customers.models import CustomerGone, CustomerImport
 from blossom.customers.rules import Chunk, ImportState, Progress
+from blossom.customers.service import comparing
 from blossom.platform import clock, queue, stopping
 from blossom.platform.db import lock_for_transaction, rows_changed, session, transaction
 from blossom.platform.errors import BlossomError
@@ -85,9 +86,9 @@ def export_ended(shop_id: int, operation: str) -> bool:
 
 
 def note_gone(shop_id: int, customer_id: int) -> None:
-    """A customer is gone, in the transaction that removes their contact: an open import's file may still name them."""
+    """A customer is gone, in the transaction that removes their contact: what is being read may still name them."""
     lock_for_transaction("contacts.save", shop_id)
-    if queries.has_open_import(shop_id):
+    if queries.has_open_import(shop_id) or queries.is_comparing(shop_id):
         session.execute(_NOTE_GONE, {"shop": shop_id, "customer": customer_id})
 
 
@@ -300,6 +301,8 @@ def _end(run: Any, state: ImportState, fault: str | None) -> None:
         lock_for_transaction("contacts.save", run.shop_id)
         _set(run, state=state.value, fault=fault, finished_at=clock.now(), next_try_at=None, in_hand_until=None)
         session.execute(delete(CustomerGone).where(CustomerGone.shop_id == run.shop_id))
+        if state is ImportState.COMPLETED:
+            comparing.begin_comparing(run.shop_id, run.export_began_at)
 
 
 def _release(run: Any, next_try_at: datetime, **values: Any) -> None:
