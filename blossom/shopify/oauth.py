@@ -32,7 +32,7 @@ refreshed again."""
 _REFUSALS = {
     "invalid_subject_token": "grant_refused",
     "invalid_request": "grant_refused",
-    "invalid_grant": "refresh_refused",
+    "invalid_grant": "grant_refused",
     "invalid_client": "app_refused",
     "unauthorized_client": "app_refused",
     "unsupported_grant_type": "app_refused",
@@ -69,8 +69,17 @@ def exchange(shop: str, id_token: str, *, online: bool = False) -> Tokens:
 
 
 def refresh(shop: str, refresh_token: str) -> Tokens:
-    """The next pair. Raises `ShopifyError`: `refresh_refused` when only a merchant's visit can help."""
-    return _ask(shop, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+    """The next pair. Raises `ShopifyError`: `refresh_refused` when only a merchant's visit can help.
+
+    Shopify says `invalid_request` with a 401 of a token that is over, used up or revoked ("This request requires an
+    active refresh_token"); OAuth's own word is `invalid_grant`. Either is about the grant, not about the app.
+    """
+    try:
+        return _ask(shop, {"grant_type": "refresh_token", "refresh_token": refresh_token})
+    except ShopifyError as error:
+        if error.code == "grant_refused":
+            raise ShopifyError("refresh_refused", http_status=error.http_status) from None
+        raise
 
 
 def redeem_code(shop: str, code: str) -> Tokens:

@@ -32,6 +32,8 @@ ONLINE = {
     "associated_user_scope": "read_orders",
     "associated_user": {"id": 902541635, "first_name": "Olga", "email": "olga@example.com", "account_owner": True},
 }
+REFRESH_REFUSED = {"error": "invalid_request", "error_description": "This request requires an active refresh_token"}
+"""Shopify's word for a refresh token that is used up, over, or of an installation that ended; it comes with a 401."""
 
 
 def asked(provider: RecordedProvider) -> dict[str, Any]:
@@ -101,8 +103,8 @@ def test_a_token_whose_end_is_not_told_does_not_live_for_ever(recorded: Recorded
 @pytest.mark.parametrize(
     ("document", "status", "code"),
     [
-        ({"error": "invalid_subject_token"}, 400, "grant_refused"),
-        ({"error": "invalid_request"}, 400, "grant_refused"),
+        (REFRESH_REFUSED, 401, "refresh_refused"),
+        ({"error": "invalid_subject_token"}, 400, "refresh_refused"),
         ({"error": "invalid_grant", "error_description": "revoked"}, 400, "refresh_refused"),
         ({"error": "invalid_client"}, 401, "app_refused"),
         ({"error": "something_new"}, 400, "app_refused"),
@@ -127,6 +129,15 @@ def test_each_refusal_has_its_name(recorded: RecordedProvider, document: object,
         oauth.refresh(OURS, "shprt_old")
     assert (caught.value.code, caught.value.http_status) == (code, status)
     assert len(recorded.requests) == 1
+
+
+@pytest.mark.parametrize("error", ["invalid_subject_token", "invalid_request", "invalid_grant"])
+def test_a_refused_session_or_code_is_not_taken_for_a_refused_refresh(recorded: RecordedProvider, error: str) -> None:
+    recorded.script(answer({"error": error}, 400), answer({"error": error}, 400))
+    for call in (oauth.exchange, oauth.redeem_code):
+        with pytest.raises(ShopifyError) as caught:
+            call(OURS, "given")
+        assert caught.value.code == "grant_refused"
 
 
 def test_an_answer_that_does_not_come_is_told_from_a_call_that_did_not_go(

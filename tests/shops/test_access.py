@@ -19,7 +19,7 @@ from blossom.shopify.errors import ShopifyError
 from blossom.shopify.oauth import Tokens
 from blossom.shops import queries, service
 from blossom.shops.service import access, claiming
-from tests.shops.conftest import EXCHANGE, Connected
+from tests.shops.conftest import EXCHANGE, OURS, Connected
 
 
 def let_expire(connected: Connected, seconds: float = 3601) -> None:
@@ -225,6 +225,20 @@ def test_where_shopify_keeps_no_used_token_a_merchants_visit_mends_it(
     assert not connected.installation().has_access
     connected.install()
     assert connected.installation().has_access
+    assert name_of_shop(shop_id) == "Ours of Athens"
+
+
+def test_an_installation_that_ended_unheard_is_mended_by_the_next_visit(connected: Connected) -> None:
+    """The app was taken out and put in again, and the webhook that told of it never came: both tokens are dead."""
+    shop_id = connected.install().shop_id
+    connected.shopify.behave_webhooks(lost=1.0)
+    connected.shopify.uninstall(OURS)
+    connected.shopify.install(OURS)
+    with pytest.raises(ShopifyError) as caught:
+        name_of_shop(shop_id)
+    assert caught.value.code == "access_lost"
+    assert not connected.installation().has_access, "or a visit would find nothing to mend"
+    connected.install()
     assert name_of_shop(shop_id) == "Ours of Athens"
 
 

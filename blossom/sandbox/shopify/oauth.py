@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import orjson
 from flask import Blueprint, Response, g, redirect, request
 
-from blossom.sandbox.shopify import faults, signing
+from blossom.sandbox.shopify import faults, signing, tokens
 from blossom.sandbox.shopify.state import Installation, Shop, Staff, State
 from blossom.sandbox.shopify.tokens import AccessToken, RefusedTokenError
 
@@ -37,7 +37,7 @@ def blueprint(state: State) -> Blueprint:
                 return _json(_granted(state, shop, _given()))
             except RefusedTokenError as error:
                 g.code = error.code
-                return _json({"error": error.code, "error_description": str(error)}, 400)
+                return _json({"error": error.code, "error_description": str(error)}, error.status)
 
     @routes.get("/authorize")
     def authorize(domain: str) -> Any:
@@ -87,14 +87,15 @@ def _granted(state: State, shop: Shop, given: dict[str, Any]) -> dict[str, Any]:
     if grant == EXCHANGE:
         return _exchanged(state, shop, given)
     if grant == "refresh_token":
-        installed = _installed(shop, "invalid_grant")
+        if shop.installation is None:
+            raise tokens.refused_refresh()
         return _answer(
             state,
             shop,
             state.tokens.refresh(
                 shop.domain,
                 str(given.get("refresh_token")),
-                installed.scopes,
+                shop.installation.scopes,
                 state.now(),
                 retries=app.refresh_retries,
             ),

@@ -17,11 +17,17 @@ CODE_LIFE = timedelta(minutes=1)
 
 
 class RefusedTokenError(Exception):
-    """`code` is OAuth's word for why, the message Shopify's."""
+    """`code` is OAuth's word for why, the message Shopify's, `status` the answer's."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.code = code
+        self.status = status
+
+
+def refused_refresh() -> RefusedTokenError:
+    """What Shopify says of every refresh token that it doesn't take: a 401, and not OAuth's own word for it."""
+    return RefusedTokenError("invalid_request", "This request requires an active refresh_token", 401)
 
 
 @dataclass
@@ -84,7 +90,7 @@ class Tokens:
         """
         given = self._refresh.get(value)
         if given is None or given.shop != shop or given.expires_at <= now:
-            raise RefusedTokenError("invalid_grant", "Token has been expired or revoked.")
+            raise refused_refresh()
         if given.used_at is None:
             given.used_at = now
             given.replacement = self._issue(shop, scopes, now, expiring=True)
@@ -92,7 +98,7 @@ class Tokens:
             return given.replacement
         again = given.replacement
         if not retries or again is None or now - given.used_at > RETRY_LIFE:
-            raise RefusedTokenError("invalid_grant", "Token has been expired or revoked.")
+            raise refused_refresh()
         again.expires_at = now + ACCESS_LIFE
         return again
 

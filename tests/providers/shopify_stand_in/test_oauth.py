@@ -151,7 +151,7 @@ def test_a_refresh_token_is_good_once_and_gives_a_new_pair(shopify: Shopify) -> 
     assert second["access_token"] != first["access_token"]
     assert _works(shopify, second["access_token"])
     again = shopify.oauth(REFRESH | {"refresh_token": first["refresh_token"]})
-    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+    assert (again.status_code, again.json()["error"]) == (401, "invalid_request")
     third = shopify.oauth(REFRESH | {"refresh_token": second["refresh_token"]})
     assert third.status_code == 200
 
@@ -165,32 +165,32 @@ def test_with_retries_a_lost_answer_is_given_again_until_its_pair_is_used(shopif
     assert (again["access_token"], again["refresh_token"]) == (second["access_token"], second["refresh_token"])
     assert again["expires_in"] == HOUR
     assert shopify.oauth(REFRESH | {"refresh_token": second["refresh_token"]}).status_code == 200
-    assert shopify.oauth(REFRESH | {"refresh_token": first["refresh_token"]}).status_code == 400
+    assert shopify.oauth(REFRESH | {"refresh_token": first["refresh_token"]}).status_code == 401
 
 
 def test_a_refresh_token_ends_after_ninety_days(shopify: Shopify) -> None:
     token = shopify.exchange().json()["refresh_token"]
     shopify.stand_in.advance(90 * DAY)
-    assert shopify.oauth(REFRESH | {"refresh_token": token}).json()["error"] == "invalid_grant"
+    assert shopify.oauth(REFRESH | {"refresh_token": token}).status_code == 401
 
 
 def test_a_refresh_token_is_its_shops_own(shopify: Shopify) -> None:
     token = shopify.exchange(OURS).json()["refresh_token"]
-    assert shopify.oauth(REFRESH | {"refresh_token": token}, THEIRS).status_code == 400
+    assert shopify.oauth(REFRESH | {"refresh_token": token}, THEIRS).status_code == 401
     assert shopify.oauth(REFRESH | {"refresh_token": token}, OURS).status_code == 200
 
 
 def test_a_new_exchange_takes_the_place_of_the_pair_before(shopify: Shopify) -> None:
     first = shopify.exchange().json()
     shopify.exchange()
-    assert shopify.oauth(REFRESH | {"refresh_token": first["refresh_token"]}).status_code == 400
+    assert shopify.oauth(REFRESH | {"refresh_token": first["refresh_token"]}).status_code == 401
 
 
 def test_an_uninstall_ends_all_tokens_of_the_shop_and_no_others(shopify: Shopify) -> None:
     ours, theirs = shopify.exchange(OURS).json(), shopify.token(THEIRS)
     shopify.stand_in.uninstall(OURS)
     assert not _works(shopify, ours["access_token"])
-    assert shopify.oauth(REFRESH | {"refresh_token": ours["refresh_token"]}).status_code == 400
+    assert shopify.oauth(REFRESH | {"refresh_token": ours["refresh_token"]}).status_code == 401
     assert shopify.exchange(OURS).status_code == 400
     assert _works(shopify, theirs, THEIRS)
     shopify.stand_in.install(OURS)
