@@ -39,6 +39,7 @@ class Consent(Base):
         ),
         # For the ON DELETE SET NULL, which would otherwise read the whole table for each contact that goes.
         Index(None, "shop_id", "contact_id"),
+        Index("ix_consents_state", "shop_id", "state", "changed_at", "phone_hash"),  # a list of people by state
         CheckConstraint(_one_of("state", rules.State), "state"),
         CheckConstraint(_one_of("source", rules.Source), "source"),
     )
