@@ -96,9 +96,15 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
     An opt-out is honoured whenever it is heard of, whatever its date: texting one person too few is the right mistake.
     An opt-in after an opt-out counts only if the person gave it, and gave it later. Being asked is no consent: anybody
     can type a number into a form, so an opt-out stands until its phone's owner has confirmed.
+
+    A STOP by a text after another opt-out is one more, since it weighs more: what was asked or agreed to before it
+    (a confirmation's link, a START that is heard late) counts no more, and no form asks again.
     """
     if event.deed is Deed.OPT_OUT:
-        return Refusal.ALREADY if standing.state is State.OPTED_OUT else State.OPTED_OUT
+        if standing.state is not State.OPTED_OUT:
+            return State.OPTED_OUT
+        said_later = standing.changed_at is None or event.occurred_at > standing.changed_at
+        return State.OPTED_OUT if event.source is Source.KEYWORD and said_later else Refusal.ALREADY
     if event.deed is Deed.RETRACT:
         if standing.state not in (State.OPTED_IN, State.PENDING):
             return Refusal.ALREADY

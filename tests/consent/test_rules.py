@@ -46,7 +46,10 @@ NEVER, PENDING, IN, OUT = State.NEVER_SUBSCRIBED, State.PENDING, State.OPTED_IN,
         (IN, Source.KEYWORD, Deed.RETRACT, Source.IMPORT, Refusal.PROVEN_ELSEWHERE),
         (IN, Source.IMPORT, Deed.RETRACT, Source.IMPORT, NEVER),
         (IN, Source.SHOPIFY, Deed.RETRACT, Source.IMPORT, NEVER),
-        (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.KEYWORD, Refusal.ALREADY),
+        (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.KEYWORD, OUT),
+        (OUT, Source.STOREFRONT, Deed.OPT_OUT, Source.KEYWORD, OUT),
+        (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.STOREFRONT, Refusal.ALREADY),
+        (OUT, Source.KEYWORD, Deed.OPT_OUT, Source.SHOPIFY, Refusal.ALREADY),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.KEYWORD, IN),
         (OUT, Source.KEYWORD, Deed.OPT_IN, Source.CHECKOUT, IN),
         (OUT, Source.KEYWORD, Deed.ASK, Source.STOREFRONT, Refusal.OPTED_OUT_STANDS),
@@ -75,6 +78,12 @@ def test_an_opt_in_from_before_the_opt_out_does_not_undo_it() -> None:
 
 def test_an_opt_out_is_honoured_however_late_we_hear_of_it() -> None:
     assert transition(Standing(IN, Source.CHECKOUT, NOW), Event(Deed.OPT_OUT, Source.KEYWORD, EARLIER)) is OUT
+
+
+def test_a_stop_that_is_older_than_the_opt_out_changes_nothing() -> None:
+    assert transition(Standing(OUT, Source.STOREFRONT, NOW), Event(Deed.OPT_OUT, Source.KEYWORD, EARLIER)) is (
+        Refusal.ALREADY
+    )
 
 
 @given(

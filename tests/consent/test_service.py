@@ -6,7 +6,7 @@ import csv
 import io
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, BinaryIO
 
 import pytest
@@ -22,7 +22,7 @@ from blossom.consent import service as consent
 from blossom.consent.rules import BY_THE_PERSON, Deed, Keyword, Refusal, Source, State
 from blossom.consent.service import Step
 from blossom.contacts.rules import Attestation, ImportReport
-from blossom.platform import crypto
+from blossom.platform import clock, crypto
 from blossom.platform.db import transaction
 from tests.factories.consent import create_subscriber
 from tests.factories.contacts import create_contact
@@ -94,6 +94,20 @@ def test_a_keyword_changes_consent(personas: Personas, keyword: Keyword, state: 
 def test_help_changes_nothing(personas: Personas) -> None:
     assert consent.record_keyword(personas.ours.id, ELENI, Keyword.HELP) is None
     assert queries.events(personas.ours.id, ELENI) == []
+
+
+def test_a_start_that_is_heard_late_does_not_undo_the_stop_after_it(personas: Personas) -> None:
+    ours, now = personas.ours.id, clock.now()
+
+    def said(hours_ago: int, deed: Deed, source: Source) -> None:
+        step = Step(ELENI, deed, source, occurred_at=now - timedelta(hours=hours_ago))
+        consent.apply(ours, [step])
+
+    said(100, Deed.OPT_OUT, Source.STOREFRONT)
+    said(1, Deed.OPT_OUT, Source.KEYWORD)
+    said(2, Deed.OPT_IN, Source.KEYWORD)
+
+    assert queries.state_of(ours, ELENI) is State.OPTED_OUT
 
 
 @pytest.mark.parametrize(

@@ -385,5 +385,6 @@ def test_only_what_calls_for_an_answer_gets_a_job(mitto: Mitto, personas: Person
 def test_an_opt_out_that_was_there_already_is_said_so_in_the_trail(mitto: Mitto, personas: Personas) -> None:
     contact = create_subscriber(personas.ours)
     opt_out(contact)
-    mitto.post("inbound", a_text(contact.phone, "STOP"))
+    an_hour_ago = (clock.now() - timedelta(hours=1)).isoformat()
+    mitto.post("inbound", a_text(contact.phone, "STOP", receivedAt=an_hour_ago))
     assert trail.entries(personas.ours.id)[0].details == {"changed": False, "why": "already"}

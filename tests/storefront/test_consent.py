@@ -15,7 +15,7 @@ from sqlalchemy import event, func, select
 from blossom.audit import queries as trail
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
-from blossom.consent.rules import Outcome, Purpose, Source, State
+from blossom.consent.rules import Keyword, Outcome, Purpose, Source, State
 from blossom.contacts import queries as contacts
 from blossom.messaging.models import Dispatch, Message
 from blossom.platform import clock, crypto, db, queue
@@ -249,6 +249,22 @@ def test_who_left_by_a_link_comes_back_by_confirming_only_and_even_without_doubl
 
     shopper.post(f"confirm/{shopper.code()}")
     assert shopper.state() is State.OPTED_IN
+
+
+def test_who_answers_the_question_with_stop_is_not_asked_again_and_its_link_is_dead(shopper: Shopper) -> None:
+    _left_by_link(shopper)
+    shopper.send()
+    work()
+    code, later = shopper.code(), clock.now() + timedelta(days=2)
+    consent.record_keyword(shopper.shop_id, shopper.phone_hash(), Keyword.STOP)
+
+    assert shopper.post(f"confirm/{code}").status_code == 404
+    assert shopper.state() is State.OPTED_OUT
+    with clock.frozen_at(later):
+        shopper.send()
+        work()
+    assert len(shopper.texts()) == 1
+    assert requests()[-1].outcome == Outcome.OPTED_OUT_STANDS
 
 
 def test_one_number_is_not_asked_again_and_again(shopper: Shopper) -> None:
