@@ -20,12 +20,15 @@ log = structlog.get_logger()
 
 
 def allows(counts: Mapping[str, int]) -> bool:
-    """Count one visit under each name; whether all are within their limit (name → visits a minute)."""
+    """Count one visit under each name, in their order; whether all are within their limit (name → visits a minute).
+
+    A visit that is over one limit is not counted under the names after it: who is refused by their own address, which
+    comes first, uses up nothing that others share.
+    """
     try:
         storage = RedisStorage("redis://", connection_pool=queue.connection().connection_pool, key_prefix="visits")
         limiter = SlidingWindowCounterRateLimiter(storage)
-        within = [limiter.hit(RateLimitItemPerMinute(most), name) for name, most in counts.items()]
+        return all(limiter.hit(RateLimitItemPerMinute(most), name) for name, most in counts.items())
     except redis.RedisError as error:
         log.warning("visits.not_counted", error=type(error).__name__)
         return True
-    return all(within)

@@ -36,6 +36,14 @@ def client_address(forwarded_for: str | None) -> str | None:
         return None
 
 
+def counted_as(address: str) -> str:
+    """Whose visits these are: the address's, or its network's (/64) for IPv6, where one line has all of it."""
+    ip = ipaddress.ip_address(address)
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    return str(ip.ipv4_mapped or ipaddress.IPv6Network((ip.packed, 64), strict=False))
+
+
 def harmless_in_liquid(html: str) -> str:
     """HTML that says the same to a browser and nothing to Liquid: braces as character references.
 

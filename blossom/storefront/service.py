@@ -78,15 +78,16 @@ def form_of(visitor: Visitor, token: str) -> FormFacts | None:
 
 def may_send_form(visitor: Visitor) -> bool:
     """Whether this address, and this shop's form, are within their limits."""
-    return visits.allows(
-        {f"form:{visitor.shop.id}": SHOP_FORMS_A_MINUTE}
-        | ({f"form:{visitor.shop.id}:{visitor.ip}": FORMS_A_MINUTE} if visitor.ip else {})
-    )
+    return visits.allows(_by_address("form", visitor, FORMS_A_MINUTE) | {f"form:{visitor.shop.id}": SHOP_FORMS_A_MINUTE})
 
 
 def may_use_code(visitor: Visitor) -> bool:
     """Whether this address is within its limit. There is none for the shop: an opt-out is never refused for others."""
-    return visits.allows({f"code:{visitor.shop.id}:{visitor.ip}": CODES_A_MINUTE}) if visitor.ip else True
+    return visits.allows(_by_address("code", visitor, CODES_A_MINUTE))
+
+
+def _by_address(kind: str, visitor: Visitor, most: int) -> dict[str, int]:
+    return {f"{kind}:{visitor.shop.id}:{rules.counted_as(visitor.ip)}": most} if visitor.ip else {}
 
 
 def opt_out_path(visitor: Visitor, phone_hash: bytes) -> str:

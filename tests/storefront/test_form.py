@@ -15,6 +15,7 @@ from werkzeug.test import TestResponse
 from blossom.consent import service as consent
 from blossom.consent.rules import State
 from blossom.platform import clock, config, db, queue
+from blossom.storefront import service as storefront
 from tests.factories.shops import create_shop
 from tests.storefront.conftest import SHE_TYPES, Shopper, requests, token_in, work
 
@@ -156,6 +157,22 @@ def test_who_sends_too_many_forms_waits_and_loses_nothing(shopper: Shopper) -> N
     assert 'value="6912345611"' in answers[-1].text
     other = replace(shopper, headers={"X-Forwarded-For": "192.0.2.8"})
     assert other.send().status_code == 200
+
+
+def test_who_sends_too_many_forms_takes_nothing_from_the_shops_other_visitors(
+    shopper: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storefront, "SHOP_FORMS_A_MINUTE", 12)
+    for n in range(14):
+        shopper.send(f"69123456{n:02d}")
+
+    assert replace(shopper, headers={"X-Forwarded-For": "192.0.2.8"}).send().status_code == 200
+
+
+def test_one_line_has_one_limit_however_many_addresses_it_has(shopper: Shopper) -> None:
+    lines = [replace(shopper, headers={"X-Forwarded-For": f"2001:db8::{n:x}"}) for n in range(11)]
+
+    assert [line.send().status_code for line in lines] == [200] * 10 + [429]
 
 
 def test_without_redis_the_pages_go_on(shopper: Shopper) -> None:
