@@ -125,6 +125,12 @@ def _scopes(settings: Config, document: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding("access scopes", remedy.format(", ".join(sorted(scopes))))
     if wanted == in_file:
         yield Finding("access scopes")
+    unheard = {scope for scope in webhooks.NEEDED_SCOPE.values() if scope is not None} - in_file
+    yield _told(
+        "scopes of the webhooks' topics",
+        not unheard,
+        f"Add to access_scopes.scopes, or Shopify refuses their topics: {', '.join(sorted(unheard))}.",
+    )
 
 
 def _webhooks(settings: Config, document: Mapping[str, Any]) -> Iterator[Finding]:

@@ -54,6 +54,7 @@ class Config:
     shopify_scopes: tuple[str, ...] = (
         "read_customers",
         "write_customers",
+        "read_customer_merge",  # without it nobody tells us that two customers became one
         "read_orders",
         "read_fulfillments",
         "read_products",

@@ -35,6 +35,14 @@ def test_scopes_and_version_are_those_of_the_settings(configuration: dict[str, A
     assert configuration["embedded"] is True
 
 
+def test_each_topic_may_be_heard_with_the_scopes_that_are_asked_for(configuration: dict[str, Any]) -> None:
+    """Shopify refuses to deploy a subscription to a topic whose scope the app doesn't ask for."""
+    asked_for = set(configuration["access_scopes"]["scopes"].split(","))
+    unheard = {topic: scope for topic, scope in rules.NEEDED_SCOPE.items() if scope and scope not in asked_for}
+    assert unheard == {}
+    assert rules.NEEDED_SCOPE["customers/merge"] == "read_customer_merge"
+
+
 def test_every_address_is_one_of_the_app_s_own(configuration: dict[str, Any], app: Flask) -> None:
     base = configuration["application_url"]
     (redirect,) = configuration["auth"]["redirect_urls"]

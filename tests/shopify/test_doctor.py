@@ -66,6 +66,10 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda file: file["auth"].update(redirect_urls=7), "auth.redirect_urls"),
     (lambda file: file["app_proxy"].pop("subpath"), "app_proxy.prefix and subpath"),
     (lambda file: file["access_scopes"].update(scopes="read_orders,read_all_orders"), "access scopes"),
+    (
+        lambda file: file["access_scopes"].update(scopes="read_customers,read_orders"),
+        "scopes of the webhooks' topics",
+    ),
     (lambda file: file["webhooks"]["subscriptions"][0]["topics"].remove("app/uninstalled"), "webhooks' topics"),
     (lambda file: file["webhooks"]["subscriptions"][0].update(uri="https://elsewhere.example"), "webhooks' topics"),
     (lambda file: file["webhooks"]["subscriptions"].pop(), "webhooks' compliance_topics"),

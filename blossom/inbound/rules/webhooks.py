@@ -14,31 +14,33 @@ from blossom.shopify import domains
 
 HMAC_HEADER = "X-Shopify-Hmac-Sha256"
 
-SUBSCRIBED = frozenset(
-    {
-        "app/uninstalled",
-        "app/scopes_update",
-        "customers/create",
-        "customers/update",
-        "customers/delete",
-        "customers/merge",
-        "customers_marketing_consent/update",
-        "orders/create",
-        "orders/paid",
-        "orders/fulfilled",
-        "orders/cancelled",
-        "refunds/create",
-        "fulfillments/create",
-        "fulfillments/update",
-        "checkouts/create",
-        "checkouts/update",
-        "inventory_levels/update",
-        "products/update",
-        "bulk_operations/finish",
-        "app_subscriptions/update",
-        "app_purchases_one_time/update",
-    }
-)
+NEEDED_SCOPE: Mapping[str, str | None] = {
+    "app/uninstalled": None,
+    "app/scopes_update": None,
+    "customers/create": "read_customers",
+    "customers/update": "read_customers",
+    "customers/delete": "read_customers",
+    "customers/merge": "read_customer_merge",
+    "customers_marketing_consent/update": "read_customers",
+    "orders/create": "read_orders",
+    "orders/paid": "read_orders",
+    "orders/fulfilled": "read_orders",
+    "orders/cancelled": "read_orders",
+    "refunds/create": "read_orders",
+    "fulfillments/create": "read_fulfillments",
+    "fulfillments/update": "read_fulfillments",
+    "checkouts/create": "read_orders",
+    "checkouts/update": "read_orders",
+    "inventory_levels/update": "read_inventory",
+    "products/update": "read_products",
+    "bulk_operations/finish": None,
+    "app_subscriptions/update": None,
+    "app_purchases_one_time/update": None,
+}
+"""The topics that we want, and the scope without which Shopify takes no subscription to one and sends none (its
+reference of `WebhookSubscriptionTopic`)."""
+
+SUBSCRIBED = frozenset(NEEDED_SCOPE)
 """What `shopify.app.toml` subscribes to (a test holds the two together)."""
 
 COMPLIANCE = frozenset({"customers/data_request", "customers/redact", "shop/redact"})

@@ -27,6 +27,19 @@ if TYPE_CHECKING:
     from blossom.sandbox.shopify.state import Shop, State
 
 COMPLIANCE = ("customers/data_request", "customers/redact", "shop/redact")
+NEEDED_SCOPES = {
+    "customers/merge": "read_customer_merge",
+    "customers": "read_customers",
+    "customers_marketing_consent": "read_customers",
+    "orders": "read_orders",
+    "refunds": "read_orders",
+    "checkouts": "read_orders",
+    "fulfillments": "read_fulfillments",
+    "inventory_levels": "read_inventory",
+    "products": "read_products",
+}
+"""What a shop must have granted, by topic or by what stands before its slash; other topics need nothing."""
+
 SIGNATURES = ("", "wrong", "non_ascii", "missing")
 ORDERS = ("in_order", "reversed", "shuffled")
 
@@ -114,7 +127,8 @@ class Deliveries:
     def emit(
         self, shop: Shop, topic: str, document: dict[str, Any], *, signature: str = "", **fields: Any
     ) -> list[Delivery]:
-        """Send a webhook to the app, if it wants the topic and is installed (compliance topics come after that, too).
+        """Send a webhook to the app, if it wants the topic, is installed (compliance topics come after that, too), and
+        was granted the topic's scope.
 
         `signature`: one of SIGNATURES, for one that the app must refuse. `fields` replace those of `Delivery`, so that
         one can be sent again, or late. The deliveries: none, one, or with a double or a forgery two.
@@ -123,8 +137,7 @@ class Deliveries:
             raise ValueError(f"signature is one of {', '.join(each or repr('') for each in SIGNATURES)}")
         app = self._state.app
         asked_for = not app.webhook_topics or topic in app.webhook_topics or topic in COMPLIANCE
-        installed = shop.installation is not None or topic in (*COMPLIANCE, "app/uninstalled")
-        if not app.webhook_url or not asked_for or not installed:
+        if not app.webhook_url or not asked_for or not _may_be_sent(shop, topic):
             return []
         now = self._state.now()
         body = orjson.dumps(document)
@@ -236,6 +249,13 @@ class Deliveries:
         else:
             pause = RETRIES[tries - 1] * self.behaviour.retry_scale
             self._put(delivery, self._state.now() + timedelta(seconds=pause))
+
+
+def _may_be_sent(shop: Shop, topic: str) -> bool:
+    if topic in (*COMPLIANCE, "app/uninstalled"):
+        return True
+    scope = NEEDED_SCOPES.get(topic) or NEEDED_SCOPES.get(topic.partition("/")[0])
+    return shop.installation is not None and (scope is None or scope in shop.installation.scopes)
 
 
 def post(delivery: Delivery, secret: str, version: str) -> tuple[int, str]:

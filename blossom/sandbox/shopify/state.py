@@ -24,6 +24,17 @@ from blossom.sandbox.shopify.tokens import Tokens
 PROTECTED_DATA = ("customers", "name", "email", "phone", "address")
 """Protected customer data: level 1, and the fields of level 2. `App.protected_data` names what the app may see."""
 
+SCOPES = (
+    "read_customers",
+    "write_customers",
+    "read_customer_merge",
+    "read_orders",
+    "read_fulfillments",
+    "read_products",
+    "read_inventory",
+)
+"""What an app asks for that wants to hear of all that happens here."""
+
 _ID_TOKEN_SECONDS = 60
 
 
@@ -40,7 +51,7 @@ class App:
     secret: str = "stand-in-secret"  # noqa: S105  the stand-in's own
     handle: str = "blossom"
     name: str = "Blossom"
-    scopes: list[str] = field(default_factory=lambda: ["read_customers", "write_customers", "read_orders"])
+    scopes: list[str] = field(default_factory=lambda: list(SCOPES))
     api_version: str = "2026-10"
     app_url: str = ""
     redirect_urls: list[str] = field(default_factory=list)

@@ -114,14 +114,23 @@ def test_an_uninstall_is_told_and_then_only_the_redaction(shopify: Shopify, inbo
 
 
 def test_new_scopes_are_told(shopify: Shopify, inbox: Inbox) -> None:
+    shopify.stand_in.install(OURS, ["read_customers", "read_orders"])
+    _settled(shopify)
     shopify.stand_in.install(OURS, ["read_customers"])
     _settled(shopify)
-    told = json.loads(inbox.arrived[0].body)
-    assert inbox.topics() == ["app/scopes_update"]
-    assert (told["previous"], told["current"]) == (
-        ["read_customers", "read_orders", "write_customers"],
-        ["read_customers"],
-    )
+    assert inbox.topics() == ["app/scopes_update"] * 2
+    told = json.loads(inbox.arrived[1].body)
+    assert (told["previous"], told["current"]) == (["read_customers", "read_orders"], ["read_customers"])
+
+
+def test_what_a_shop_did_not_grant_is_not_told(shopify: Shopify, inbox: Inbox) -> None:
+    stand_in = shopify.stand_in
+    stand_in.install(OURS, ["read_customers"])
+    kept, gone = stand_in.add_customers(OURS, PERSON, {"email": "other@example.com"})
+    stand_in.act(OURS, kept["id"], "merge", other=gone["id"])
+    assert stand_in.send_webhook(OURS, "orders/create", {"id": 7}) == []
+    _settled(shopify)
+    assert sorted(inbox.topics()) == ["app/scopes_update", "customers/update"], "a merge has a scope of its own"
 
 
 # --- misbehaving --------------------------------------------------------------------------------------------------
