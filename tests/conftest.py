@@ -12,6 +12,7 @@ import os
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,10 +168,10 @@ def app(shared_app: Flask) -> Iterator[Flask]:
         queue.connection().flushdb()
 
 
-@pytest.fixture
-def committed_app(services: Services, template_database: str) -> Iterator[Flask]:
-    """The app on a fresh database of its own; commits are real and other connections see them."""
-    name = _copy(services, template_database)
+@contextmanager
+def fresh_app(services: Services, template: str) -> Iterator[Flask]:
+    """The app, inside its context, on a database of its own; commits are real and other connections see them."""
+    name = _copy(services, template)
     app = create_app(config_for(services, name))
     queue.connection().flushdb()
     with app.app_context():
@@ -180,6 +181,13 @@ def committed_app(services: Services, template_database: str) -> Iterator[Flask]
         db.engine().dispose()
     queue.connection().flushdb()
     services.drop(name)
+
+
+@pytest.fixture
+def committed_app(services: Services, template_database: str) -> Iterator[Flask]:
+    """A `fresh_app` of the one test's."""
+    with fresh_app(services, template_database) as app:
+        yield app
 
 
 @pytest.fixture

@@ -1,0 +1,131 @@
+"""Each route of the app with what somebody who came in for `ours` may try there on `theirs`, and what they must get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.inbound.conftest import shopify_headers
+
+PHONE = "+306977777777"
+"""Of a person of theirs."""
+
+FIGURES = ("/status", "/progress", "/stats")
+"""Of a campaign, in numbers only."""
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request and the status that it must get. Arguments in the path, and texts like `{template_id}` in query, body
+    and form, stand for things of theirs; those of ours begin with `our_`.
+
+    `signed`: as Shopify's proxy signs what comes from our storefront.
+    """
+
+    method: str
+    route: str
+    status: int
+    query: Values = field(default_factory=dict)
+    body: Any = None
+    form: Values | None = None
+    headers: Values = field(default_factory=dict)
+    arguments: Values = field(default_factory=dict)
+    signed: bool = False
+
+    @property
+    def is_page(self) -> bool:
+        """Whether a person looks at it in the admin's frame, or on the way there."""
+        return not self.route.startswith(("/api/", "/webhooks/", "/proxy/", "/healthz", "/readyz", "/static/"))
+
+    @property
+    def is_merchants(self) -> bool:
+        """Whether it needs a session of the admin's (or a key)."""
+        return self.route.startswith("/api/") or (self.is_page and not self.route.startswith(("/auth", "/session/")))
+
+
+SHOPIFY = shopify_headers(b"{}", "customers/update", Hmac_Sha256=None)
+CAMPAIGN, TEMPLATE = "/api/campaigns/<int:campaign_id>", "/api/templates/<int:template_id>"
+OURS, DRAFT = {"campaign_id": "{our_campaign_id}"}, {"campaign_id": "{our_draft_id}"}
+WRITTEN = {"name": "Ours too", "body": "Hello. Reply STOP to opt out"}
+THEIR_PEOPLE = {"segments": ["{segment_id}"]}
+SETTINGS = {"sender": "Ours", "contact_line": "us@ours.example", "opt_out_text": "STOP to end", "quiet_from": "21:00",
+            "quiet_until": "09:00", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
+
+TABLE = [
+    # Campaigns and templates: theirs are not there.
+    *[Ask("GET", f"{CAMPAIGN}{part}", 404) for part in ("", "/preview", "/recipients", *FIGURES)],
+    *[
+        Ask("POST", f"{CAMPAIGN}/{deed}", 404)
+        for deed in ("enqueue", "pause", "resume", "cancel", "duplicate", "retry-failed", "retry-unconfirmed")
+    ],
+    Ask("POST", f"{CAMPAIGN}/test-send", 404, body={"phones": ["+306912345678"]}),
+    Ask("PUT", CAMPAIGN, 404, body=WRITTEN),
+    Ask("DELETE", CAMPAIGN, 404),
+    Ask("PUT", f"{CAMPAIGN}/schedule", 404, body={"at": "2027-01-01T10:00:00"}),
+    Ask("DELETE", f"{CAMPAIGN}/schedule", 404),
+    Ask("GET", TEMPLATE, 404),
+    Ask("PUT", TEMPLATE, 404, body=WRITTEN),
+    Ask("DELETE", TEMPLATE, 404),
+    Ask("POST", f"{TEMPLATE}/duplicate", 404),
+    # Theirs, named beside what is ours.
+    Ask("POST", "/api/campaigns", 422, body={"name": "Ours", "audience": THEIR_PEOPLE}),
+    Ask("PUT", CAMPAIGN, 422, arguments=DRAFT, body={"audience": {"all": True, "exclude": ["{segment_id}"]}}),
+    Ask("POST", f"{CAMPAIGN}/retry-failed", 409, arguments=OURS, body={"messageIds": ["{message_id}"]}),
+    Ask("GET", f"{CAMPAIGN}/recipients", 200, arguments=OURS, query={"cursor": "{before_message}"}),
+    Ask("GET", "/api/campaigns/stats", 200, query={"ids": "{campaign_id}"}),
+    Ask("POST", "/api/mitto/refresh-status", 404, body={"providerMessageId": "{provider_id}"}),
+    Ask("POST", "/api/mitto/refresh-status-bulk", 404, body={"campaignId": "{campaign_id}"}),
+    Ask("GET", "/api/campaigns", 200, query={"cursor": "{after_campaign}", "withStats": "true"}),
+    Ask("GET", "/api/templates", 200, query={"cursor": "{after_template}"}),
+    # What names nothing is about ours.
+    Ask("GET", "/api/campaigns", 200, query={"pageSize": "100", "withStats": "true"}),
+    Ask("POST", "/api/campaigns", 201, body=WRITTEN),
+    Ask("GET", "/api/templates", 200, query={"pageSize": "100"}),
+    Ask("POST", "/api/templates", 409, body={**WRITTEN, "name": "Summer sale"}),  # a name that one of ours has
+    Ask("POST", "/api/templates/preview", 200, body={"body": "{{ shop_name }} {{ sender }}. Reply STOP"}),
+    Ask("GET", "/api/templates/variables", 200),
+    Ask("GET", "/api/campaigns/queue/stats", 403),  # the whole installation's, so no shop's
+    Ask("GET", "/api/openapi.json", 200),
+    # The merchant's pages.
+    Ask("GET", "/", 200),
+    Ask("GET", "/", 200, query={"before": "{after_campaign_id}"}),
+    Ask("GET", "/campaigns/<int:campaign_id>", 404),
+    Ask("GET", "/campaigns/<int:campaign_id>/events", 404),
+    Ask("GET", "/settings", 200),
+    Ask("POST", "/settings", 200, form=SETTINGS),
+    # The way in. Who holds a session of ours installs nothing for them.
+    Ask("GET", "/session/bounce", 400, query={"shopify-reload": "https://theirs.myshopify.com/"}),
+    Ask("GET", "/auth", 302, query={"shop": "ours.myshopify.com"}),
+    Ask("GET", "/auth/callback", 400, query={"shop": "theirs.myshopify.com", "code": "x", "hmac": "x", "state": "x"}),
+    # The shopper's pages: codes and forms of their shop at ours; and a merchant's session proves no shopper.
+    *[
+        Ask(method, route, 404, signed=True)
+        for route in ("/proxy/confirm/<code>", "/proxy/unsubscribe/<opt_out>")
+        for method in ("GET", "POST")
+    ],
+    Ask("GET", "/proxy/consent", 200, signed=True),
+    Ask("POST", "/proxy/consent", 422, signed=True,
+        form={"token": "{form_token}", "phone": "691 234 5678", "agreed": "yes", "country": "GR"}),
+    *[
+        Ask(method, route, 401)
+        for route in ("/proxy/confirm/<code>", "/proxy/unsubscribe/<opt_out>", "/proxy/consent")
+        for method in ("GET", "POST")
+    ],
+    # Programs of others: a merchant's session or key is no proof of theirs.
+    *[
+        Ask(method, f"/webhooks/mitto/{route}", 401, body=body)
+        for path, methods, body in (
+            ("dlr", ("GET", "POST"), {"messageId": "{provider_id}", "deliveryStatus": "Failure"}),
+            ("inbound", ("POST",), {"from": PHONE, "to": "Theirs", "text": "STOP"}),
+        )
+        for route in (path, f"{path}/<shop_domain>")
+        for method in methods
+    ],
+    Ask("POST", "/webhooks/shopify", 401, body={}, headers={**SHOPIFY, "X-Shopify-Shop-Domain": "{shop_domain}"}),
+    Ask("GET", "/healthz", 200),
+    Ask("GET", "/readyz", 200),
+    Ask("GET", "/static/<path:filename>", 404),
+]  # fmt: skip
