@@ -31,8 +31,8 @@ def now() -> int:
 GOOD: dict[str, Callable[[], str]] = {
     "as Shopify makes them": token,
     "signed with the secret of before": lambda: token(secret=OLD_SECRET),
-    "expired nine seconds ago": lambda: token(exp=now() - 9),
-    "of nine seconds from now": lambda: token(nbf=now() + 9, iat=now() + 9),
+    "expired a few seconds ago": lambda: token(exp=now() - 5),
+    "of a few seconds from now": lambda: token(nbf=now() + 9, iat=now() + 9),
 }
 
 WRONG: dict[str, Callable[[], str]] = {

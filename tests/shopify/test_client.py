@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from blossom.platform import wire
 from blossom.platform.config import Config
@@ -282,13 +283,12 @@ def test_without_a_way_to_renew_a_refused_token_is_the_end(recorded: RecordedPro
     assert failure(ShopifyClient(OURS, "token-1")).code == "access_lost"
 
 
-def test_another_version_than_asked_for_is_told_once(
-    client: ShopifyClient, recorded: RecordedProvider, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_version_than_asked_for_is_told_once(client: ShopifyClient, recorded: RecordedProvider) -> None:
     recorded.script(answer(SHOP, X_Shopify_API_Version="2027-01"))
-    client.run(QUERY)
-    client.run(QUERY)
-    assert capsys.readouterr().out.count("shopify.other_version") == 1
+    with capture_logs() as told:
+        client.run(QUERY)
+        client.run(QUERY)
+    assert [line["event"] for line in told] == ["shopify.other_version"]
 
 
 def test_errors_cross_process_borders() -> None:

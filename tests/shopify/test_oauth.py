@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from structlog.testing import capture_logs
 
 from blossom.platform import clock
 from blossom.platform.config import Config
@@ -161,12 +162,14 @@ def test_an_odd_life_is_an_untold_one(recorded: RecordedProvider, odd: dict[str,
         assert oauth.refresh(OURS, "shprt_old").expires_at == NOW + timedelta(minutes=30)
 
 
-def test_nothing_shows_a_token(recorded: RecordedProvider, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_shows_a_token(recorded: RecordedProvider, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
     recorded.script(answer(PAIR), answer({"error": "invalid_grant", "error_description": "shprt_old"}, 400))
-    shown = repr(oauth.refresh(OURS, "shprt_old"))
-    with pytest.raises(ShopifyError) as caught:
-        oauth.refresh(OURS, "shprt_old")
-    shown += f"{caught.value!r}{caught.value.as_json(None)}{capsys.readouterr()}"
+    with capture_logs() as told:
+        shown = repr(oauth.refresh(OURS, "shprt_old"))
+        with pytest.raises(ShopifyError) as caught:
+            oauth.refresh(OURS, "shprt_old")
+    shown += f"{caught.value!r}{caught.value.as_json(None)}{told}{caplog.text}"
     for secret in ("shpat_new", "shprt_new", "shprt_old", SECRET):
         assert secret not in shown
 
