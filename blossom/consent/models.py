@@ -110,6 +110,7 @@ class OptInRequest(Base):
         UniqueConstraint("shop_id", "code_hash"),
         ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
         Index(None, "shop_id", "phone_hash", "asked_at"),
+        Index("ix_opt_in_requests_asked_at", "shop_id", "asked_at", postgresql_where=text("asked_at IS NOT NULL")),
         Index("ix_opt_in_requests_new", "requested_at", postgresql_where=text("outcome IS NULL")),
         Index("ix_opt_in_requests_asked", "expires_at", postgresql_where=text("outcome = 'asked'")),
         Index("ix_opt_in_requests_settled", "requested_at", postgresql_where=text("outcome <> 'asked'")),

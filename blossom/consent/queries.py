@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, select, text
+from sqlalchemy import exists, func, select, text
 
 from blossom.consent import rules
 from blossom.consent.models import Consent, ConsentEvent, ConsentSettings, OptInRequest
@@ -168,6 +168,14 @@ def asked_at(shop_id: int, phone_hash: bytes, since: datetime) -> list[datetime]
         )
     )
     return [moment for moment in found if moment is not None]
+
+
+def asked_and_confirmed(shop_id: int, since: datetime) -> tuple[int, int]:
+    """How many confirmations the shop has asked for since then, and how many of them came."""
+    asked, confirmed = OptInRequest.asked_at > since, OptInRequest.confirmed_at.is_not(None)
+    counts = select(func.count(), func.count().filter(confirmed)).where(OptInRequest.shop_id == shop_id, asked)
+    row = session.execute(counts).one()
+    return row[0], row[1]
 
 
 def is_asked(shop_id: int, phone_hash: bytes, now: datetime) -> bool:

@@ -136,7 +136,8 @@ class Outcome(StrEnum):
     LAPSED = "lapsed"  # asked, and not confirmed in time
     ALREADY = "already"  # was opted in before
     OPTED_OUT_STANDS = "opted_out_stands"  # said STOP by a text: a START by a text undoes it, a form doesn't
-    ASKED_BEFORE = "asked_before"  # within the limits of ASK_AGAIN
+    ASKED_BEFORE = "asked_before"  # too often, or a moment ago: the limits of one phone
+    TOO_MANY_ASKED = "too_many_asked"  # the shop has asked too many who don't answer
     NO_CREDIT = "no_credit"
     NOT_TEXTABLE = "not_textable"
     TOO_LATE = "too_late"
@@ -157,14 +158,30 @@ SETTLE_WITHIN = timedelta(hours=1)
 KEPT_FOR = timedelta(days=30)
 """How long a settled form is kept: what it came to stands in the events, with its words and its address."""
 
-ASKS_A_DAY = 2
-"""Confirmations that one phone is asked for within 24 hours at most, whoever types it; one, if it is opted out."""
+ASKS_A_DAY, ASKS_A_MONTH = 2, 5
+"""Confirmations that one phone is asked for within 24 hours, and within 30 days, at most, whoever types it."""
+
+ASKS_OF_OPTED_OUT_A_MONTH = 2
+"""The same for a phone that is opted out; not both on one day."""
 
 ASK_AGAIN_AFTER = timedelta(minutes=5)
 
+A_DAY, A_MONTH = timedelta(days=1), timedelta(days=30)
+
+
+def may_ask_more(asked: int, confirmed: int) -> bool:
+    """Whether a shop that has `asked` so many phones within 24 hours, of which so many have `confirmed`, may ask one
+    more. Each costs the shop a text, and whoever types strangers' numbers pays nothing: addresses can be changed or
+    made up, so this holds when their limits don't. Real shoppers confirm more often than one in five."""
+    return asked < ASKED_IN_VAIN + 5 * confirmed
+
+
+ASKED_IN_VAIN = 500
+
 
 def next_step(standing: Standing, *, double_opt_in: bool, asked_at: Sequence[datetime], now: datetime) -> Outcome:
-    """What a form comes to: OPTED_IN or ASKED, or why neither. `asked_at`: when this phone was asked in the last day.
+    """What a form comes to: OPTED_IN or ASKED, or why neither. `asked_at`: when this phone was asked in the last
+    `A_MONTH`.
 
     Who is opted out has to confirm whatever the shop's setting, since a stranger could have typed the number.
     """
@@ -175,7 +192,9 @@ def next_step(standing: Standing, *, double_opt_in: bool, asked_at: Sequence[dat
         return Outcome.OPTED_OUT_STANDS
     if not (double_opt_in or opted_out):
         return Outcome.OPTED_IN
-    if len(asked_at) >= (1 if opted_out else ASKS_A_DAY) or any(now - at < ASK_AGAIN_AFTER for at in asked_at):
+    today = sum(now - at < A_DAY for at in asked_at)
+    a_day, a_month = (1, ASKS_OF_OPTED_OUT_A_MONTH) if opted_out else (ASKS_A_DAY, ASKS_A_MONTH)
+    if today >= a_day or len(asked_at) >= a_month or any(now - at < ASK_AGAIN_AFTER for at in asked_at):
         return Outcome.ASKED_BEFORE
     return Outcome.ASKED
 

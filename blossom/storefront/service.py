@@ -78,7 +78,9 @@ def form_of(visitor: Visitor, token: str) -> FormFacts | None:
 
 def may_send_form(visitor: Visitor) -> bool:
     """Whether this address, and this shop's form, are within their limits."""
-    return visits.allows(_by_address("form", visitor, FORMS_A_MINUTE) | {f"form:{visitor.shop.id}": SHOP_FORMS_A_MINUTE})
+    return visits.allows(
+        _by_address("form", visitor, FORMS_A_MINUTE) | {f"form:{visitor.shop.id}": SHOP_FORMS_A_MINUTE}
+    )
 
 
 def may_use_code(visitor: Visitor) -> bool:
@@ -115,7 +117,8 @@ def settle(shop_id: int, request_id: int) -> Outcome | None:
     """Find out what comes of a form, in the caller's transaction; the text that asks to confirm is sent from here."""
     outcome = consent.settle_request(shop_id, request_id, lambda asked: _ask(shop_id, asked))
     if outcome is not None:
-        log.info("storefront.settled", shop_id=shop_id, request_id=request_id, outcome=outcome.value)
+        tell = log.warning if outcome is Outcome.TOO_MANY_ASKED else log.info
+        tell("storefront.settled", shop_id=shop_id, request_id=request_id, outcome=outcome.value)
     return outcome
 
 

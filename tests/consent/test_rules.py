@@ -13,13 +13,16 @@ from blossom.consent.rules import (
     Deed,
     Event,
     Keyword,
+    Outcome,
     Purpose,
     Refusal,
     Source,
     Standing,
     State,
     classify_keyword,
+    may_ask_more,
     may_text,
+    next_step,
     transition,
 )
 
@@ -91,6 +94,37 @@ def test_a_stop_that_is_older_than_the_opt_out_changes_nothing() -> None:
 )
 def test_nobody_but_the_person_ends_an_opt_out(deed: Deed, source: Source, by: Source) -> None:
     assert isinstance(transition(Standing(OUT, by, EARLIER), Event(deed, source, NOW)), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("state", "asked_days_ago", "outcome"),
+    [
+        (NEVER, [], Outcome.ASKED),
+        (PENDING, [0.5], Outcome.ASKED),
+        (PENDING, [0.5, 0.9], Outcome.ASKED_BEFORE),
+        (PENDING, [0.001], Outcome.ASKED_BEFORE),
+        (NEVER, [2, 3, 5, 8], Outcome.ASKED),
+        (NEVER, [2, 3, 5, 8, 29], Outcome.ASKED_BEFORE),
+        (OUT, [], Outcome.ASKED),
+        (OUT, [0.5], Outcome.ASKED_BEFORE),
+        (OUT, [2], Outcome.ASKED),
+        (OUT, [2, 29], Outcome.ASKED_BEFORE),
+    ],
+)
+def test_how_often_a_number_that_anybody_may_type_is_asked(
+    state: State, asked_days_ago: list[float], outcome: Outcome
+) -> None:
+    asked_at = [NOW - timedelta(days=days) for days in asked_days_ago]
+    standing = Standing(state, Source.STOREFRONT, NOW - timedelta(days=40))
+    assert next_step(standing, double_opt_in=True, asked_at=asked_at, now=NOW) is outcome
+
+
+@pytest.mark.parametrize(
+    ("asked", "confirmed", "may"),
+    [(0, 0, True), (499, 0, True), (500, 0, False), (549, 10, True), (550, 10, False), (10_000, 5_000, True)],
+)
+def test_a_shop_asks_on_while_people_confirm(asked: int, confirmed: int, may: bool) -> None:
+    assert may_ask_more(asked, confirmed) is may
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from sqlalchemy import event, func, select
 
 from blossom.audit import queries as trail
 from blossom.consent import queries as consents
+from blossom.consent import rules
 from blossom.consent import service as consent
 from blossom.consent.rules import Keyword, Outcome, Purpose, Source, State
 from blossom.contacts import queries as contacts
@@ -283,6 +284,27 @@ def test_one_number_is_not_asked_again_and_again(shopper: Shopper) -> None:
         "asked_before",
     ]
     assert len(shopper.texts()) == 2
+
+
+def test_who_types_strangers_numbers_soon_costs_the_shop_nothing_more(
+    shopper: Shopper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "ASKED_IN_VAIN", 3)
+    consent.update_settings(shopper.shop_id, double_opt_in=True)
+    for n in range(6):
+        replace(shopper, headers={"X-Forwarded-For": f"192.0.2.{n}"}).send(f"691234560{n}")
+    work()
+    assert [request.outcome for request in requests()] == ["asked"] * 3 + ["too_many_asked"] * 3
+    assert len(shopper.texts()) == 3
+
+    shopper.post(f"confirm/{shopper.code()}")
+    shopper.send()
+    work()
+    assert requests()[-1].outcome == Outcome.ASKED, "a shop whose shoppers confirm may ask more"
+    with clock.frozen_at(clock.now() + timedelta(days=1)):
+        shopper.send("6912345699")
+        work()
+    assert requests()[-1].outcome == Outcome.ASKED
 
 
 def test_one_who_is_subscribed_is_not_texted_for_it(shopper: Shopper) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -193,7 +193,7 @@ def _settle(request: OptInRequest, ask: Ask, now: datetime) -> Outcome:
     step = rules.next_step(
         standing,
         double_opt_in=queries.settings(request.shop_id).double_opt_in,
-        asked_at=queries.asked_at(request.shop_id, request.phone_hash, now - timedelta(days=1)),
+        asked_at=queries.asked_at(request.shop_id, request.phone_hash, now - rules.A_MONTH),
         now=now,
     )
     if step is Outcome.OPTED_IN:
@@ -204,6 +204,8 @@ def _settle(request: OptInRequest, ask: Ask, now: datetime) -> Outcome:
         return step
     if now - request.requested_at > rules.SETTLE_WITHIN:
         return Outcome.TOO_LATE
+    if not rules.may_ask_more(*queries.asked_and_confirmed(request.shop_id, now - rules.A_DAY)):
+        return Outcome.TOO_MANY_ASKED
     return _ask(request, ask, now, opted_out=standing.state is State.OPTED_OUT)
 
 
