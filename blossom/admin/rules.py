@@ -11,6 +11,9 @@ from blossom.platform.access import SHOP_SCOPES
 
 BOUNCED = "bounced"
 """Query parameter of a page that the bounce page came back to: when it was sent there, in seconds since 1970."""
+RELOAD = "shopify-reload"
+"""Query parameter by which App Bridge, on whatever page it stands, loads the address named in it with a new session
+token. Of the bounce page alone, which looks at the address first."""
 PASSING = frozenset({"id_token", "hmac", "timestamp", "session", "signature", BOUNCED})
 """Query parameters that speak of one request only; they are no part of a page's address."""
 

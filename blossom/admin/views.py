@@ -33,6 +33,8 @@ def init(app: Flask, merchants: frozenset[str]) -> None:
         settings = config.current()
         if not settings.shopify_api_key or not pages.wanted():
             return None
+        if (request.blueprint in merchants or request.url_rule is None) and rules.RELOAD in request.args:
+            raise errors.NotFromShopify("it would send you on")  # with a session token, and not necessarily to us
         if request.blueprint in merchants:
             return _admit_fetch(settings) if _is_fetch() else _admit_document(settings)
         if request.url_rule is None:  # somebody followed a stale link in the frame: the page that says so stands in it
@@ -45,7 +47,7 @@ def bounce() -> Response:
     """A page with nothing but App Bridge, which loads the address in `shopify-reload` with a new session token."""
     settings = _settings()
     pages.stand_in(replace(_frame(settings, None), bridged=False))
-    given = request.args.getlist("shopify-reload")
+    given = request.args.getlist(rules.RELOAD)
     if len(given) != 1 or not rules.is_reload_address(given[0], settings.app_url):
         raise errors.NotFromShopify("it names no page of Blossom to come back to")
     pages.stand_in(_frame(settings, _shop_named()))
@@ -156,7 +158,7 @@ def _without_token(settings: Config, shop: str | None, *, came_with_one: bool) -
     known = [
         (name, value) for name, value in query if name == "shop" or (name == "host" and rules.looks_like_host(value))
     ]
-    reload = ("shopify-reload", rules.address(settings.app_url, request.path, again))
+    reload = (rules.RELOAD, rules.address(settings.app_url, request.path, again))
     return _unstored(redirect(rules.address("", "/session/bounce", [*known, reload])))
 
 

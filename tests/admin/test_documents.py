@@ -122,6 +122,14 @@ class TestTheWayThroughTheBouncePage:
         assert response.status_code == 400
         assert BRIDGE not in response.get_data(as_text=True), "App Bridge would follow it"
 
+    @pytest.mark.parametrize("proof", [{}, {"id_token": ""}], ids=["proven", "unproven"])
+    @pytest.mark.parametrize("path", ["/", "/settings", "/nowhere", "/campaigns/1"])
+    def test_is_the_only_page_that_sends_on(self, visitor: Visitor, path: str, proof: dict[str, str]) -> None:
+        """App Bridge loads what `shopify-reload` names, with a session token, on whatever page it stands."""
+        response = visitor.document(path, {"shopify-reload": "https://evil.example/", **proof})
+        assert response.status_code == 400
+        assert BRIDGE not in response.get_data(as_text=True)
+
     def test_leads_to_one_page(self, visitor: Visitor) -> None:
         twice = [("shopify-reload", f"{APP}/"), ("shopify-reload", f"{APP}/settings")]
         assert visitor.ask("GET", "/session/bounce", query_string=twice).status_code == 400
