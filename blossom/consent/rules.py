@@ -276,13 +276,20 @@ _COURTESY = frozenset({"please", "pls", "plz", "thanks", "thank", "you", "παρ
 def fold(text: str) -> str:
     """A text as keywords are compared: no case, accents, invisible characters or punctuation, single spaces.
 
-    Full-width letters and ligatures become plain ones (NFKC); the final sigma becomes a sigma.
+    Full-width letters and ligatures become plain ones (NFKC); the final sigma becomes a sigma. In a word with a Greek
+    letter, Latin ones that look Greek are: the alphabet of texts has Σ and Π, but no Τ and no Ο of its own, so that a
+    phone sends ΣΤΟΠ with a Latin T and O.
     """
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
     shown = "".join(
         " " if c.isspace() else c for c in decomposed if c.isspace() or unicodedata.category(c) not in _INVISIBLE
     )
-    return _NOT_A_WORD.sub(" ", shown.casefold().replace("ς", "σ")).strip()
+    words = _NOT_A_WORD.sub(" ", shown.casefold().replace("ς", "σ")).split()
+    return " ".join(word.translate(_LOOK_GREEK) if _GREEK.search(word) else word for word in words)
+
+
+_GREEK = re.compile("[α-ω]")
+_LOOK_GREEK = str.maketrans("abezhikmnoptxy", "αβεζηικμνορτχυ")
 
 
 def classify_keyword(text: str, extra_stop: Iterable[str] = ()) -> Keyword | None:
