@@ -1,7 +1,7 @@
 """The stand-in as a WSGI app: who answers which host.
 
     admin.*               the admin's page around the app   admin/
-    *.storefront.test     a shop's storefront, app proxy    storefront/
+    *.storefront.test     a shop's own site, app proxy      storefront/      (`state.Hosts`: `localhost` for `test`)
     any other host        the APIs: `/shops/<shop>/admin/oauth/…`, `/shops/<shop>/admin/api/<version>/graphql.json`,
                           `/bulk/<id>.jsonl`, and `/control/…`, by which tests and the demo steer the stand-in
 
@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Flask
 
 from blossom.sandbox.shopify import admin, control, graphql_api, oauth, storefront
+from blossom.sandbox.shopify.admin import charges
 from blossom.sandbox.shopify.state import State
+from blossom.sandbox.shopify.storefront import checkout
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-ADMIN: tuple[Callable[[State], Blueprint], ...] = (admin.blueprint,)
+ADMIN: tuple[Callable[[State], Blueprint], ...] = (admin.blueprint, charges.blueprint)
 """What answers `admin.*`."""
 
-STOREFRONT: tuple[Callable[[State], Blueprint], ...] = (storefront.blueprint,)
+STOREFRONT: tuple[Callable[[State], Blueprint], ...] = (storefront.blueprint, checkout.blueprint)
 """What answers `*.storefront.test`."""
 
 APIS: tuple[Callable[[State], Blueprint], ...] = (
@@ -44,7 +46,7 @@ def create_app(state: State) -> WSGIApplication:
         host = str(environ.get("HTTP_HOST", "")).partition(":")[0].lower()
         if host.startswith("admin."):
             return of_admin(environ, start_response)
-        if host.endswith(".storefront.test"):
+        if host.endswith(f".{state.hosts.storefronts}"):
             return of_storefront(environ, start_response)
         return apis(environ, start_response)
 

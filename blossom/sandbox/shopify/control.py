@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 import orjson
 from flask import Blueprint, Response, request
 
-from blossom.sandbox.shopify import bulk, orders, people
+from blossom.sandbox.shopify import billing, bulk, orders, people
 from blossom.sandbox.shopify.customers import Customer
 from blossom.sandbox.shopify.deliveries import Delivery
 from blossom.sandbox.shopify.faults import Fault, Faults
-from blossom.sandbox.shopify.state import Shop, Staff, State
+from blossom.sandbox.shopify.state import Hosts, Shop, Staff, State
 
 T = TypeVar("T")
 
@@ -164,6 +164,11 @@ def blueprint(state: State) -> Blueprint:
             return orders.refund(state, shop, document, int(given["amount"]))
         raise RefusedError(f"an order can't be asked to {do}")
 
+    @post("/charges")
+    def charge(given: dict[str, Any]) -> Any:
+        """`{"shop", "charge": fields}` (`billing.create`): the charge, with the `confirmation_url` for the merchant."""
+        return billing.create(state, _shop(state, given), given["charge"])
+
     @post("/shop-redact")
     def shop_redact(given: dict[str, Any]) -> Any:
         """What Shopify sends 48 hours after an uninstall."""
@@ -220,11 +225,12 @@ def blueprint(state: State) -> Blueprint:
 
 
 def set_up(state: State, document: dict[str, Any]) -> None:
-    """Bring in what a configuration names: `app` (fields of `state.App`) and `shops` (fields of `state.Shop`)."""
-    unknown = sorted(set(document) - {"app", "shops"})
+    """Bring in what a configuration names: `app`, `hosts` and `shops` (fields of `state.App`, `Hosts` and `Shop`)."""
+    unknown = sorted(set(document) - {"app", "hosts", "shops"})
     if unknown:
-        raise RefusedError(f"a configuration has app and shops, not {', '.join(unknown)}")
+        raise RefusedError(f"a configuration has app, hosts and shops, not {', '.join(unknown)}")
     state.app = _changed(state.app, document.get("app", {}))
+    state.hosts = _changed(Hosts(), document.get("hosts", {}))
     for fields in document.get("shops", []):
         _open(state, fields)
 

@@ -61,7 +61,7 @@ def begin_checkout(state: State, shop: Shop, given: Document, token: str | None 
             "phone": given.get("phone"),
             "country_code": given.get("country", shop.country),
         },
-        "abandoned_checkout_url": f"https://{shop.domain}/checkouts/{token}/recover",
+        "abandoned_checkout_url": f"{state.storefront_url(shop)}/checkouts/{token}/recover",
         "source_name": "web",
     }
     shop.checkouts[token] = document
@@ -216,7 +216,9 @@ def _shopper(state: State, shop: Shop, checkout: Document) -> Customer | None:
     for name in ("phone", "email"):
         person = shop.reached_by(name, checkout[name]) if checkout[name] else None
         if person is not None:
-            if checkout["buyer_accepts_sms_marketing"] and person.phone:
+            if checkout["phone"] and person.phone is None:  # known by the e-mail; nobody else has the number
+                people.update(state, shop, person, {"phone": checkout["phone"]})
+            if checkout["buyer_accepts_sms_marketing"] and checkout["phone"] and person.phone == checkout["phone"]:
                 people.set_consent(state, shop, person, {"state": "SUBSCRIBED", "collected_from": "SHOPIFY"})
             return person
     if not checkout["phone"] and not checkout["email"]:

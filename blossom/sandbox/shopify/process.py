@@ -45,7 +45,7 @@ class StandIn:
         command: Sequence[str] = (sys.executable, "-m", "blossom.sandbox.shopify"),
         **configuration: Any,
     ) -> StandIn:
-        """Start one with `app` and `shops` as `control.set_up` takes them, and wait until it listens.
+        """Start one with `app`, `hosts` and `shops` as `control.set_up` takes them, and wait until it listens.
 
         `with_parent`: it ends when this process does, however that ends.
         """
@@ -116,6 +116,10 @@ class StandIn:
         """`pay`, `cancel`, `fulfil` with `fields`, `ship` with `status`, `refund` with `amount`."""
         return self._object("POST", "orders/act", {"shop": shop, "id": id, "do": do, **given})
 
+    def charge(self, shop: str, **charge: Any) -> dict[str, Any]:
+        """A charge that the app asks for (`billing.create`); the merchant is sent to its `confirmation_url`."""
+        return self._object("POST", "charges", {"shop": shop, "charge": charge})
+
     def fail(self, *faults: dict[str, Any], seed: int = 1) -> None:
         """Let calls suffer these faults (`faults.Fault`), and no others."""
         self._ask("POST", "faults", {"faults": faults, "seed": seed})
@@ -161,7 +165,7 @@ class StandIn:
         self._ask("POST", "clock", {"advance": seconds})
 
     def reset(self, **configuration: Any) -> None:
-        """Forget all, and begin anew with `app` and `shops`."""
+        """Forget all, and begin anew with `app`, `hosts` and `shops`."""
         self._ask("POST", "reset", configuration)
 
     def stop(self) -> None:

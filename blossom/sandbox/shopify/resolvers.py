@@ -66,7 +66,7 @@ def _queries(state: State, shop: Shop) -> Mapping:
         return _page(views, given.get("first"), None)
 
     return {
-        "shop": _shop_view(shop),
+        "shop": _shop_view(state, shop),
         "currentAppInstallation": _installation_view(shop),
         "customer": customer,
         "customerByIdentifier": customer_by_identifier,
@@ -184,7 +184,7 @@ PROTECTED = {
 """Fields of Customer that want the app's approval, and which."""
 
 
-def _shop_view(shop: Shop) -> Mapping:
+def _shop_view(state: State, shop: Shop) -> Mapping:
     owner = shop.staff_member()
     return {
         "id": f"gid://shopify/Shop/{shop.id}",
@@ -192,7 +192,7 @@ def _shop_view(shop: Shop) -> Mapping:
         "contactEmail": shop.email,
         "shopOwnerName": f"{owner.first_name} {owner.last_name}",
         "myshopifyDomain": shop.domain,
-        "primaryDomain": {"url": f"https://{shop.domain}"},
+        "primaryDomain": {"url": state.storefront_url(shop)},
         "currencyCode": shop.currency,
         "ianaTimezone": shop.timezone,
         "marketingSmsConsentEnabledAtCheckout": shop.consent_at_checkout,

@@ -2,7 +2,7 @@
 
 Whoever reads or writes anything in here holds the lock; nobody holds it while waiting for the network. `State` has
 the clock, which can be moved, and the shops by their domain. Domains are `x.myshopify.com` throughout; only the
-browser's address of a storefront differs (`Shop.storefront_host`).
+browser's addresses of the admin and of storefronts differ (`Hosts`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from blossom.sandbox.shopify import payloads, signing
+from blossom.sandbox.shopify.billing import Charge
 from blossom.sandbox.shopify.bulk import BulkOperations
 from blossom.sandbox.shopify.cost import Bucket
 from blossom.sandbox.shopify.customers import Customer
@@ -65,6 +67,14 @@ class App:
     refresh_retries: bool = False
 
 
+@dataclass(frozen=True)
+class Hosts:
+    """Where a browser finds the admin, and below what the shops' own sites. Names below `localhost` need no resolver."""
+
+    admin: str = "admin.shopify.test"
+    storefronts: str = "storefront.test"
+
+
 @dataclass
 class Staff:
     """A person who works in the admin. `scopes`: None for all that the app has, else what the person may use."""
@@ -90,7 +100,7 @@ class Installation:
 @dataclass
 class Shop:
     """A store. `customers` by id, and `crowd` more in exports only (`customers.of_crowd`); `orders`, `checkouts`:
-    documents as webhooks carry them, by id and by token.
+    documents as webhooks carry them, by id and by token. `discounts`: code, in capitals → hundredths off an order.
     """
 
     id: int
@@ -105,11 +115,13 @@ class Shop:
     development: bool = True
     consent_at_checkout: bool = True
     crowd: int = 0
+    discounts: dict[str, int] = field(default_factory=dict)
     staff: list[Staff] = field(default_factory=list)
     installation: Installation | None = None
     customers: dict[int, Customer] = field(default_factory=dict)
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     checkouts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    charges: dict[int, Charge] = field(default_factory=dict)
     bucket: Bucket = field(init=False)
     _reached_by: dict[tuple[str, str], Customer] = field(default_factory=dict, init=False, repr=False)
 
@@ -120,11 +132,6 @@ class Shop:
     def handle(self) -> str:
         """`x` of `x.myshopify.com`."""
         return self.domain.partition(".")[0]
-
-    @property
-    def storefront_host(self) -> str:
-        """The Host at which a browser finds its storefront."""
-        return f"{self.handle}.storefront.test"
 
     def reached_by(self, name: str, value: str) -> Customer | None:
         """The customer with this `phone` or `email` (in any case)."""
@@ -153,6 +160,7 @@ class State:
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self.own_url = ""
+        self.hosts = Hosts()
         self._offset = timedelta()
         self._numbers = itertools.count(1)
         self.app = App()
@@ -167,6 +175,7 @@ class State:
         """Forget all: shops, tokens, faults, what was asked and posted. The clock goes right again."""
         with self.lock:
             self.app = App()
+            self.hosts = Hosts()
             self.shops.clear()
             self.tokens = Tokens()
             self.faults = Faults()
@@ -200,11 +209,22 @@ class State:
             self.shops[domain] = shop
             return shop
 
+    @property
+    def admin_url(self) -> str:
+        """Where a browser finds the admin."""
+        return f"http://{self.hosts.admin}:{urlsplit(self.own_url).port}"
+
+    def storefront_url(self, shop: Shop) -> str:
+        """Where a browser finds the shop's own site."""
+        return f"http://{shop.handle}.{self.hosts.storefronts}:{urlsplit(self.own_url).port}"
+
     def shop_at(self, host: str) -> Shop | None:
-        """The shop whose storefront, or domain, this Host names (a port is ignored)."""
+        """The shop whose own site this Host names (a port is ignored)."""
         name = host.partition(":")[0].lower()
         with self.lock:
-            return next((shop for shop in self.shops.values() if name in (shop.storefront_host, shop.domain)), None)
+            return next(
+                (shop for shop in self.shops.values() if name == f"{shop.handle}.{self.hosts.storefronts}"), None
+            )
 
     def install(self, shop: Shop, scopes: list[str] | None = None) -> Installation:
         """Put the app into the shop, or grant it other scopes (tokens get them when they are renewed). By default all

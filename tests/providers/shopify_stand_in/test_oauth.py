@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from blossom.sandbox.shopify import signing
+from blossom.sandbox.shopify.state import SCOPES
 from tests.providers.shopify_stand_in.conftest import (
     EXCHANGE,
     KEY,
@@ -35,7 +36,7 @@ def test_a_session_token_is_exchanged_for_an_expiring_pair(shopify: Shopify) -> 
     answer = shopify.exchange().json()
     assert answer["expires_in"] == HOUR
     assert answer["refresh_token_expires_in"] == 90 * DAY
-    assert answer["scope"] == "read_customers,read_orders,write_customers"
+    assert answer["scope"] == ",".join(sorted(SCOPES))
     assert _works(shopify, answer["access_token"])
 
 

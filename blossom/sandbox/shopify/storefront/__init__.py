@@ -7,14 +7,14 @@ Liquid by python-liquid, so a page whose typed words mean something to Liquid sh
 
 from __future__ import annotations
 
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import requests
 from flask import Blueprint, Response, request
 
 from blossom.sandbox.shopify import signing
 from blossom.sandbox.shopify.state import Shop, State
-from blossom.sandbox.shopify.storefront import theme
+from blossom.sandbox.shopify.storefront import checkout, theme
 
 _SECONDS = 5.0
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -33,7 +33,8 @@ def blueprint(state: State) -> Blueprint:
         shop = _shop(state)
         if shop is None:
             return _plain("There is no such shop.", 404)
-        return Response(theme.home(shop, _locale(shop), _prefix(state)), mimetype="text/html")
+        page = theme.home(shop, _locale(shop), _prefix(state))
+        return checkout.note_landing(Response(page, mimetype="text/html"))
 
     @routes.route("/<prefix>/<subpath>/<path:rest>", methods=_METHODS)
     def proxied(prefix: str, subpath: str, rest: str) -> Response:
@@ -56,7 +57,7 @@ def links(state: State) -> Blueprint:
         if shop is None or f"/{prefix}/{subpath}" != _prefix(state):
             return _plain("There is nothing at this address.", 404)
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
-        where = f"http://{shop.storefront_host}:{urlsplit(state.own_url).port}/{prefix}/{subpath}/{quote(rest)}{query}"
+        where = f"{state.storefront_url(shop)}/{prefix}/{subpath}/{quote(rest)}{query}"
         return Response(status=302, headers={"Location": where})
 
     return routes

@@ -10,7 +10,9 @@ from typing import Any
 
 import liquid
 
+from blossom.sandbox.shopify import payloads
 from blossom.sandbox.shopify.state import Shop
+from blossom.sandbox.shopify.storefront.catalogue import PRODUCTS
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _EXTENSION = Path(__file__).resolve().parents[4] / "extensions" / "consent-form"
@@ -24,7 +26,12 @@ class _Theme(liquid.Environment):
 
 def home(shop: Shop, locale: str, proxy_path: str) -> str:
     """The shop's home page."""
-    return _layout(shop, locale, _render(_template("index"), _facts(shop, locale)), proxy_path)
+    sold = [
+        {"handle": each.handle, "title": each.title, "about": each.about, "price": payloads.money(each.price)}
+        for each in PRODUCTS.values()
+    ]
+    facts = _facts(shop, locale) | {"products": sold}
+    return _layout(shop, locale, _render(_template("index"), facts), proxy_path)
 
 
 def page(shop: Shop, locale: str, fragment: str) -> str:
@@ -58,7 +65,7 @@ def _layout(shop: Shop, locale: str, content: str, proxy_path: str | None) -> st
 def _facts(shop: Shop, locale: str) -> dict[str, Any]:
     """The objects of Shopify's Liquid that the templates use, and one that must never be shown by an app's page."""
     return {
-        "shop": {"name": shop.name, "email": shop.email},
+        "shop": {"name": shop.name, "email": shop.email, "currency": shop.currency},
         "request": {"locale": {"iso_code": locale}},
         "localization": {"country": {"iso_code": shop.country}},
     }
