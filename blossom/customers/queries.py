@@ -85,7 +85,7 @@ def push_of(shop_id: int, phone_hash: bytes) -> Push | None:
     if row is None:
         return None
     if row.next_try_at is not None or row.settled_at is None:
-        return Push(PushState.OWED, row.owed_since, row.tries, _words(row))
+        return Push(PushState.OWED, row.owed_since, row.tries, _words(row), row.next_try_at)
     return Push(PushState.REFUSED if row.fault else PushState.DONE, row.settled_at, row.tries, _words(row))
 
 
@@ -93,7 +93,7 @@ def _words(row: ConsentPush) -> str | None:
     if row.fault is None:
         return None
     if row.fault == LATER_THERE:
-        return "Shopify holds a later word of this person, and keeps it. Blossom goes by the opt-out."
+        return "Shopify holds a later word of this person, and keeps it. Blossom goes by what it was told itself."
     fault = FAULTS.get(row.fault)
     words = fault.merchant_text if fault else "Something broke on our side. It is tried again by itself."
     return f"{words} {row.refusal}" if row.refusal else words

@@ -133,14 +133,12 @@ class Told:
 
 
 LATER_THERE = "later_there"
-"""Shopify keeps the later of two words, and its own is: an opt-in there after the opt-out here, which stands here."""
+"""Shopify keeps the later of two words, and its own is one that doesn't count here: an opt-in after an opt-out."""
 
 
-def is_later_opt_out(ours: str, at: datetime, said: Mapping[str, Any]) -> bool:
-    """Whether Shopify says that a person opted out after they had agreed here at `at`."""
-    if ours != "SUBSCRIBED" or said.get("state") != "UNSUBSCRIBED" or not said.get("updatedAt"):
-        return False
-    return datetime.fromisoformat(said["updatedAt"]) > at
+def is_later(at: datetime, said: Mapping[str, Any]) -> bool:
+    """Whether Shopify's word was given after ours of `at`."""
+    return bool(said.get("updatedAt")) and datetime.fromisoformat(said["updatedAt"]) > at
 
 
 class PushState(StrEnum):
@@ -157,6 +155,7 @@ class Push:
     since: datetime  # owed since, or settled at
     tries: int
     words: str | None
+    next_try_at: datetime | None = None  # of what is owed
 
 
 _NIGHT = dt_time(3, 30)

@@ -206,6 +206,43 @@ def test_an_opt_out_here_stands_though_shopify_keeps_a_later_opt_in_and_the_cont
     assert "later word" in str(refused.words)
 
 
+def test_who_confirmed_to_shopify_after_the_opt_out_is_heard_instead(shop: Shop) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_out, Source.KEYWORD)
+    later = (clock.now() + timedelta(minutes=5)).isoformat()
+    given = {"state": "SUBSCRIBED", "updated_at": later, "level": "CONFIRMED_OPT_IN", "collected_from": "SHOPIFY"}
+    shop.act(customer, "consent", fields=given)
+    service.run_pushes()
+    assert shop.state() is State.OPTED_IN
+    assert (push(shop).state, push(shop).words) == (PushState.DONE, None)
+
+
+def test_who_is_asked_to_confirm_is_pending_there_and_then_subscribed(shop: Shop) -> None:
+    shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.ask)
+    service.run_pushes()
+    assert there(shop) == [("Eleni", "PENDING", "CONFIRMED_OPT_IN")]
+    changes(shop, consent.opt_in, details={"double_opt_in": True})
+    service.run_pushes()
+    assert there(shop) == [("Eleni", "SUBSCRIBED", "CONFIRMED_OPT_IN")]
+
+
+@pytest.mark.parametrize(("said", "here"), [("SUBSCRIBED", State.PENDING), ("UNSUBSCRIBED", State.OPTED_OUT)])
+def test_being_asked_is_told_over_nothing_that_somebody_said(shop: Shop, said: str, here: State) -> None:
+    before = (clock.now() - timedelta(hours=1)).isoformat()
+    shop.add(first_name="Eleni", phone=PHONE, consent={"state": said, "updated_at": before})
+    changes(shop, consent.ask)
+    service.run_pushes()
+    assert [each[1] for each in there(shop)] == [said]
+    assert (shop.state(), push(shop).state) == (here, PushState.DONE)
+
+
+def test_who_is_asked_and_unknown_there_is_not_made_a_customer(shop: Shop) -> None:
+    changes(shop, consent.ask)
+    service.run_pushes()
+    assert (there(shop), push(shop).state) == ([], PushState.DONE)
+
+
 def test_the_echo_of_our_own_word_changes_nothing_and_owes_nothing(shop: Shop) -> None:
     shop.add(first_name="Eleni", phone=PHONE)
     for deed, source in ((consent.opt_in, Source.STOREFRONT), (consent.opt_out, Source.KEYWORD)):

@@ -91,7 +91,7 @@ def test_what_is_known_already_is_not_asked_about(merchant: Merchant) -> None:
 @pytest.mark.parametrize(
     ("said", "ours", "events"),
     [
-        ("SUBSCRIBED", State.OPTED_IN, [("opted_in", "shopify")]),
+        ("SUBSCRIBED", State.OPTED_IN, [("opted_in", "checkout")]),  # confirmed to Shopify itself: the person's own act
         ("UNSUBSCRIBED", State.OPTED_OUT, [("opted_out", "shopify")]),
         ("PENDING", State.PENDING, [("pending", "shopify")]),
     ],

@@ -42,6 +42,7 @@ class Step:
     user_agent: str | None = None
     actor: str | None = None  # who acted, when it was not the person
     details: Mapping[str, Any] = field(default_factory=dict)
+    known_to_shopify: bool = False  # it comes from there, so nobody has to be told
 
 
 def opt_in(shop_id: int, phone_hash: bytes, *, source: Source, **proof: Any) -> Change:
@@ -85,7 +86,7 @@ def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
         changes, events = _walk(standings, steps, now)
     _update(shop_id, [last for last in _last(events) if last["phone_hash"] in standings])
     _insert_events(shop_id, events)
-    owing.owe(shop_id, {e["phone_hash"] for e in events if e["source"] != Source.SHOPIFY.value}, now)
+    owing.owe(shop_id, {event["phone_hash"] for event in events if not event.pop("known_to_shopify")}, now)
     return changes
 
 
@@ -125,6 +126,7 @@ def _walk(
                 "user_agent": step.user_agent,
                 "actor": step.actor,
                 "details": dict(step.details),
+                "known_to_shopify": step.known_to_shopify or step.source is Source.SHOPIFY,
             }
         )
     return changes, events

@@ -21,6 +21,23 @@ def owe(shop_id: int, phone_hashes: Collection[bytes], now: datetime) -> None:
         queue.enqueue("customers.push_consent", queue="questions", unless_waiting=True)
 
 
+def owed_of(shop_id: int, phone_hashes: Collection[bytes]) -> set[bytes]:
+    """Which of these phones' states Shopify has not been told yet. To be asked with the phones locked
+    (`changes.lock_standings`), since their changes are what owes."""
+    if not phone_hashes:
+        return set()
+    return set(session.scalars(_OWED, {"shop": shop_id, "phone_hashes": bulk.bytea_array(phone_hashes)}))
+
+
+_OWED = text(
+    """
+    SELECT owed.phone_hash FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT phone_hash FROM consent_pushes
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash AND next_try_at IS NOT NULL OFFSET 0
+    ) AS owed
+    """
+)
+
 # A new change is tried at once, however often the one before had failed; a worker who has the phone finishes first.
 _OWE = text(
     """

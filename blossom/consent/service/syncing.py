@@ -1,7 +1,8 @@
 """Customers of Shopify with what it says of their consent.
 
-Shopify's word is a list's: it opts in whom we know nothing better of, takes back what only a list had said, and never
-undoes an opt-out of ours. Its opt-out holds, unless the person has told us otherwise since.
+Shopify's record is a list's: it opts in whom we know nothing better of, takes back what only it had said, and never
+undoes an opt-out of ours, unless the phone's owner has confirmed to Shopify since. Its opt-out holds, unless the person
+has told us otherwise since. All of it as a table: docs/consent.md; why: decision 0025.
 """
 
 from __future__ import annotations
@@ -11,21 +12,18 @@ from datetime import timedelta
 
 from blossom.consent import rules
 from blossom.consent.rules import Deed, Source, Standing, State
+from blossom.consent.service import owing
 from blossom.consent.service.changes import Change, Step, apply, lock_standings
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer, SmsConsent
 
-_DEEDS = {
-    "SUBSCRIBED": (Deed.OPT_IN,),
-    "UNSUBSCRIBED": (Deed.OPT_OUT,),
-    "PENDING": (Deed.ASK,),
-    "NEVER_SUBSCRIBED": (Deed.RETRACT,),
-    "NOT_SUBSCRIBED": (Deed.RETRACT,),  # as it was called before 2026-10
-}
-"""What each of Shopify's words does here. REDACTED says nothing: we may not see it."""
-
 _A_SECOND = timedelta(seconds=1)
 """Shopify tells times without fractions."""
+
+_CLOCKS_DIFFER = timedelta(minutes=2)
+"""Ours and Shopify's, at the most. Who opts in again that soon after an opt-out is left out: the right mistake."""
+
+_DOUBTFUL = ("PENDING", "NEVER_SUBSCRIBED", "NOT_SUBSCRIBED")  # NOT_: as it was called before 2026-10
 
 
 def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts.Synced | None]:
@@ -39,10 +37,12 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
     ]
     # Locked all at once, in one order, so that two callers never wait for each other in a circle.
     standings = lock_standings(shop_id, {each.phone_hash for each, _ in said})
+    doubted = {each.phone_hash for each, word in said if word.state in _DOUBTFUL and each.phone_hash in standings}
+    owed = owing.owed_of(shop_id, doubted)
     steps = [
-        _step(each.phone_hash, deed, consent, each.contact_id)
-        for each, consent in said
-        for deed in _deeds(standings.get(each.phone_hash, Standing()), consent)
+        _step(each.phone_hash, deed, word, each.contact_id)
+        for each, word in said
+        for deed in deeds_of(standings.get(each.phone_hash, Standing()), word, push_owed=each.phone_hash in owed)
     ]
     apply(shop_id, steps)
     return saved
@@ -52,7 +52,7 @@ def hear_opt_out(shop_id: int, phone_hash: bytes, said: SmsConsent) -> Change | 
     """Shopify tells that this phone opted out, whatever it says by now: so it comes to the same, whether we asked
     before, between or after several changes. None: the person has opted in here since."""
     standing = lock_standings(shop_id, {phone_hash}).get(phone_hash, Standing())
-    if not _deeds(standing, said):
+    if not deeds_of(standing, said, push_owed=False):
         return None
     return apply(shop_id, [_step(phone_hash, Deed.OPT_OUT, said)])[0]
 
@@ -62,31 +62,75 @@ def forget_list(shop_id: int, phone_hash: bytes) -> Change:
     return apply(shop_id, [Step(phone_hash, Deed.RETRACT, Source.SHOPIFY)])[0]
 
 
-def _step(phone_hash: bytes, deed: Deed, said: SmsConsent, contact_id: int | None = None) -> Step:
-    details = {"level": said.level, "collected_from": said.collected_from}
-    return Step(
-        phone_hash,
-        deed,
-        Source.SHOPIFY,
-        contact_id=contact_id,
-        occurred_at=said.updated_at,
-        details={name: value for name, value in details.items() if value},
-    )
-
-
-def _deeds(standing: Standing, said: SmsConsent) -> tuple[Deed, ...]:
-    deeds = _DEEDS.get(said.state, ())
-    if standing.state is not State.OPTED_IN:
-        return deeds
-    if Deed.OPT_OUT in deeds and _told_otherwise_since(standing, said):
-        return ()
-    if Deed.ASK in deeds and standing.source in rules.FROM_A_LIST:  # the list that said yes says "asked" now
-        return Deed.RETRACT, Deed.ASK
-    return deeds
+def deeds_of(standing: Standing, said: SmsConsent, *, push_owed: bool) -> tuple[Deed, ...]:
+    """What Shopify's word does to a phone that stands so. `push_owed`: our own word is still on its way there. Pure."""
+    match said.state:
+        case "UNSUBSCRIBED":
+            return () if _told_otherwise_since(standing, said) else (Deed.OPT_OUT,)
+        case "SUBSCRIBED":
+            out = standing.state is State.OPTED_OUT
+            return (Deed.OPT_IN,) if (_is_confirmed_since if out else _is_news)(standing, said) else ()
+        case "PENDING" if standing.state is State.OPTED_IN:
+            return (Deed.RETRACT, Deed.ASK) if _takes_back(standing, said, push_owed) else ()
+        case "PENDING":
+            return (Deed.ASK,) if _is_news(standing, said) else ()
+        case "NEVER_SUBSCRIBED" | "NOT_SUBSCRIBED":
+            return (Deed.RETRACT,) if _takes_back(standing, said, push_owed) else ()
+    return ()  # REDACTED: we may not see it
 
 
 def _told_otherwise_since(standing: Standing, said: SmsConsent) -> bool:
     """Whether the person opted in here after Shopify's opt-out, which then is an older word (ours is on its way)."""
-    if standing.source not in rules.BY_THE_PERSON or standing.changed_at is None or said.updated_at is None:
+    if standing.state is not State.OPTED_IN or standing.source not in rules.BY_THE_PERSON:
+        return False
+    if standing.changed_at is None or said.updated_at is None:
         return False
     return standing.changed_at >= said.updated_at + _A_SECOND
+
+
+def _is_confirmed_since(standing: Standing, said: SmsConsent) -> bool:
+    """Whether the phone's owner confirmed to Shopify itself, after an opt-out here."""
+    if not _is_confirmed(said) or standing.changed_at is None or said.updated_at is None:
+        return False
+    return said.updated_at > standing.changed_at + _CLOCKS_DIFFER
+
+
+def _is_confirmed(said: SmsConsent) -> bool:
+    """A box that was ticked at the checkout is not enough, as it isn't in our own form: anybody can type a number. Nor
+    can it be told from a merchant's click in the admin, where the record is the same but for the level."""
+    confirmed = said.level == "CONFIRMED_OPT_IN" and said.collected_from == "SHOPIFY"
+    return confirmed and said.state == "SUBSCRIBED"
+
+
+def _is_news(standing: Standing, said: SmsConsent) -> bool:
+    """Whether Shopify's word was given after what stands here, or nothing but its own word stands here: so what we once
+    told it doesn't come back after we have taken it back."""
+    return standing.source in (None, Source.SHOPIFY) or _is_later(standing, said)
+
+
+def _takes_back(standing: Standing, said: SmsConsent, push_owed: bool) -> bool:
+    """Whether a record that doesn't say yes takes back what a list had said. A record without a time, or of before a
+    file that the merchant attested, has just not heard of it; nor has one of before a push that is owed."""
+    if push_owed:
+        return False
+    return standing.source is Source.SHOPIFY or (standing.source is Source.IMPORT and _is_later(standing, said))
+
+
+def _is_later(standing: Standing, said: SmsConsent) -> bool:
+    if standing.changed_at is None or said.updated_at is None:
+        return False
+    return said.updated_at > standing.changed_at
+
+
+def _step(phone_hash: bytes, deed: Deed, said: SmsConsent, contact_id: int | None = None) -> Step:
+    """With the source `checkout` if the person themselves confirmed to Shopify, else `shopify`."""
+    details = {"level": said.level, "collected_from": said.collected_from}
+    return Step(
+        phone_hash,
+        deed,
+        Source.CHECKOUT if deed is Deed.OPT_IN and _is_confirmed(said) else Source.SHOPIFY,
+        contact_id=contact_id,
+        occurred_at=said.updated_at,
+        details={name: value for name, value in details.items() if value},
+        known_to_shopify=True,
+    )

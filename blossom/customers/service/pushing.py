@@ -2,7 +2,7 @@
 
     take    a phone, for `rules.IN_HAND`; nobody else has it meanwhile
     look    at the customer with this number, with no transaction held: what is said there already needs no telling,
-            and a later opt-out there is heard, not overwritten
+            and a later word there that counts here (decision 0025) is heard, not overwritten
     tell    the state as it is now, with the time of the change: of two words Shopify keeps the later one
     settle  the revision that was taken; another change since is owed still
 
@@ -58,7 +58,7 @@ class _Word:
 
     @property
     def variables(self) -> dict[str, str | None]:
-        level = self.level if self.state == "SUBSCRIBED" else None
+        level = None if self.state == _WORDS[State.OPTED_OUT] else self.level
         return {
             "marketingState": self.state,
             "marketingOptInLevel": level,
@@ -116,8 +116,9 @@ def _tell(row: Any, client: ShopifyClient) -> Told:
     if number.get("phoneNumber") == word.phone:
         if said.get("state") == word.state:
             return Told(word.state, None)
-        if rules.is_later_opt_out(word.state, word.at, said):
-            _hear(row.shop_id, facts)
+        # What is later there is heard before it is answered; and being asked is told over nothing that somebody said.
+        asked_over = word.state == _WORDS[State.PENDING] and said.get("state") != "NEVER_SUBSCRIBED"
+        if (asked_over or rules.is_later(word.at, said)) and (_hear(row, facts) != word.state or asked_over):
             return Told(said["state"], None)
     answer = client.run("customer_sms_marketing_consent_update", customerId=facts["id"], **word.variables)
     customer = answer["customerSmsMarketingConsentUpdate"]["customer"] or {}
@@ -127,15 +128,15 @@ def _tell(row: Any, client: ShopifyClient) -> Told:
 
 def _tell_of_new(word: _Word, client: ShopifyClient) -> Told:
     """Somebody whom Shopify doesn't know. Only who agreed becomes a customer: nobody there texts the others."""
-    if word.state != "SUBSCRIBED":
+    if word.state != _WORDS[State.OPTED_IN]:
         return Told(None, None)
     client.run("customer_create", phone=word.phone, **word.person, **word.variables)
     return Told(word.state, None)
 
 
 def _word_of(shop_id: int, phone_hash: bytes) -> _Word | None:
-    """None: there is nothing to tell. Who was asked, or never agreed, is nothing that Shopify can be told; without a
-    contact the number is not known."""
+    """None: there is nothing to tell. That somebody agreed to nothing (any more) is nothing that Shopify can be told;
+    without a contact the number is not known."""
     contact = contacts.contact_by_phone_hash(shop_id, phone_hash)
     standing = consents.standing_of(shop_id, phone_hash)
     state = _WORDS.get(standing.state)
@@ -156,16 +157,20 @@ def _word_of(shop_id: int, phone_hash: bytes) -> _Word | None:
 
 
 def _level(shop_id: int, phone_hash: bytes, standing: Standing) -> str:
-    agreed = standing.state is State.OPTED_IN and consents.events(shop_id, phone_hash)[-1].details
-    return "CONFIRMED_OPT_IN" if agreed and agreed.get("double_opt_in") else "SINGLE_OPT_IN"
+    if standing.state is State.PENDING:
+        return "CONFIRMED_OPT_IN"  # as what is asked for
+    details = consents.events(shop_id, phone_hash)[-1].details
+    return "CONFIRMED_OPT_IN" if details.get("double_opt_in") else "SINGLE_OPT_IN"
 
 
-def _hear(shop_id: int, facts: Mapping[str, Any]) -> None:
+def _hear(row: Any, facts: Mapping[str, Any]) -> str | None:
+    """Take what Shopify says as a webhook of now would have it taken; the word for where the phone stands then."""
     with transaction():
-        shop = shops.get_shop(shop_id)
+        shop = shops.get_shop(row.shop_id)
         customer = customer_rules.read_customer(facts, default_country=shop.default_country, shop_zone=shop.timezone)
         if customer is not None:
-            consent.save_customers(shop_id, [customer])
+            consent.save_customers(row.shop_id, [customer])
+        return _WORDS.get(consents.state_of(row.shop_id, row.phone_hash))
 
 
 def _settle(row: Any, told: Told, *, refusal: str | None = None) -> None:
@@ -194,7 +199,7 @@ def _mine(row: Any) -> dict[str, Any]:
     }
 
 
-_WORDS = {State.OPTED_IN: "SUBSCRIBED", State.OPTED_OUT: "UNSUBSCRIBED"}
+_WORDS = {State.OPTED_IN: "SUBSCRIBED", State.OPTED_OUT: "UNSUBSCRIBED", State.PENDING: "PENDING"}
 
 _TAKE = text(
     """
