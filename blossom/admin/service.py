@@ -30,11 +30,13 @@ GRANT_SECONDS = 600
 
 @dataclass(frozen=True)
 class Entry:
-    """Somebody who came in. `missing_scopes`: those of the app's that their shop has yet to grant."""
+    """Somebody who came in. `missing_scopes`: those of the app's that their shop has yet to grant. `rights_are_old`:
+    Shopify should be asked again; `rights_unknown`: it must be, and until then they may only look."""
 
     principal: Principal
     missing_scopes: tuple[str, ...]
     rights_are_old: bool
+    rights_unknown: bool
 
 
 def read_token(settings: Config, given: str) -> SessionToken | None:
@@ -70,12 +72,14 @@ def enter(settings: Config, token: SessionToken) -> Entry | None:
         return None
     assert token.user_id is not None
     member = shops_service.note_staff(shop.id, token.user_id)
-    rights = rules.rights_of(member.scopes, settings.shopify_scopes)
+    held = shops_service.known_rights(member)
+    rights = rules.rights_of(held, settings.shopify_scopes)
     missing = rules.missing_scopes(installation.scopes, settings.shopify_scopes)
     return Entry(
         principal=Principal(shop.id, rights, f"staff:{member.id}"),
         missing_scopes=tuple(missing),
         rights_are_old=shops_service.rights_are_old(member),
+        rights_unknown=held is None,
     )
 
 
@@ -90,7 +94,8 @@ def install_by_code(shop: str, code: str) -> None:
 
 
 def learn_rights(entry: Entry, shop: str, id_token: str) -> None:
-    """Ask Shopify what a staff member may do, with no transaction open. Unanswered, what was known before holds."""
+    """Ask Shopify what a staff member may do, with no transaction open. Unanswered, what was known before holds, as
+    long as it does (`shops.service.known_rights`)."""
     try:
         shops_service.read_rights(entry.principal.shop_id, shop, id_token)
     except ShopifyError as error:

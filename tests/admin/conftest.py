@@ -16,6 +16,9 @@ from werkzeug.test import TestResponse
 from blossom.platform import clock, config, db
 from blossom.platform.config import Config
 from blossom.platform.db import session
+from blossom.shopify import oauth
+from blossom.shopify.errors import ShopifyError
+from blossom.shopify.oauth import Tokens
 from blossom.shops.models import Installation, Shop, StaffMember
 from tests.personas import Personas
 
@@ -41,7 +44,13 @@ def shopify(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Config:
         app_url=APP,
     )
     monkeypatch.setattr(config, "_current", settings)
+    monkeypatch.setattr(oauth, "exchange", _not_reached)
     return settings
+
+
+def _not_reached(shop: str, id_token: str, *, online: bool = False) -> Tokens:
+    """Nobody is asked outside of this machine; a test that wants an answer gives one."""
+    raise ShopifyError("could_not_connect")
 
 
 def install(shop: Shop, **overrides: Any) -> Installation:

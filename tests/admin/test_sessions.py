@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,8 +18,11 @@ from blossom.audit.models import AuditEntry
 from blossom.platform import clock, passes
 from blossom.platform.config import Config
 from blossom.platform.db import session
+from blossom.shopify import oauth
+from blossom.shopify.errors import ShopifyError
+from blossom.shopify.oauth import Tokens
 from blossom.shops.models import Shop, StaffMember
-from tests.admin.conftest import API_KEY, OLD_SECRET, Visitor, claims, member, part, signed, token
+from tests.admin.conftest import API_KEY, OLD_SECRET, SCOPES, Visitor, claims, member, part, signed, token
 from tests.factories.campaigns import create_campaign, make_ready
 
 RETRY = "X-Shopify-Retry-Invalid-Session-Request"
@@ -195,6 +199,49 @@ class TestWho:
         html = visitor.fetch("/settings", looks()).get_data(as_text=True)
         assert "may look at these settings, not change them" in html
         assert "<button" not in html
+
+
+class TestRightsOfLongAgo:
+    """A page stood open for days. Meanwhile Shopify's word on who may do what has changed, or can't be had."""
+
+    @pytest.fixture
+    def long_ago(self, ours: Shop) -> None:
+        session.query(StaffMember).one().scopes_read_at = clock.now() - timedelta(hours=37)
+        session.flush()
+
+    def answer(self, monkeypatch: pytest.MonkeyPatch, scopes: tuple[str, ...] | None) -> list[str]:
+        asked: list[str] = []
+
+        def exchange(shop: str, id_token: str, *, online: bool = False) -> Tokens:
+            asked.append(shop)
+            if scopes is None:
+                raise ShopifyError("no_answer")
+            return Tokens("online", SCOPES, clock.now(), user_id=42, user_scopes=scopes)
+
+        monkeypatch.setattr(oauth, "exchange", exchange)
+        return asked
+
+    FORM = {"sender": "Changed", "opt_out_text": "Reply STOP", "quiet_from": "20:00", "quiet_until": "09:00"}
+
+    @pytest.mark.parametrize(("told", "status"), [(SCOPES, 200), (("read_customers",), 403), (None, 403)])
+    def test_are_asked_for_before_a_form_is_taken(
+        self, visitor: Visitor, long_ago: None, monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...], status: int
+    ) -> None:
+        asked = self.answer(monkeypatch, told)
+        assert visitor.fetch("/settings", method="POST", data=self.FORM).status_code == status
+        assert asked == ["ours.myshopify.com"]
+
+    def test_write_nothing_through_the_api(self, visitor: Visitor, ours: Shop, long_ago: None) -> None:
+        make_ready(ours)
+        campaign = create_campaign(ours)
+        assert visitor.fetch(f"/api/campaigns/{campaign.id}/enqueue", method="POST").status_code == 403
+        assert visitor.fetch("/api/campaigns").status_code == 200
+
+    def test_of_yesterday_hold(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        session.query(StaffMember).one().scopes_read_at = clock.now() - timedelta(hours=35)
+        asked = self.answer(monkeypatch, None)
+        assert visitor.fetch("/settings", method="POST", data=self.FORM).status_code == 200
+        assert asked == []
 
 
 class TestTheOtherShop:

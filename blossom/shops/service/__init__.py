@@ -12,7 +12,7 @@ from blossom.shops.service.settings import (
     revoke_api_key,
     update_settings,
 )
-from blossom.shops.service.staff import note_staff, read_rights, rights_are_old
+from blossom.shops.service.staff import known_rights, note_staff, read_rights, rights_are_old
 
 __all__ = [
     "LAST_USED_EVERY",
@@ -25,6 +25,7 @@ __all__ = [
     "describe_new",
     "install",
     "install_by_code",
+    "known_rights",
     "note_scopes",
     "note_staff",
     "read_rights",

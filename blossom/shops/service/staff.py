@@ -18,7 +18,10 @@ SEEN_EVERY = timedelta(minutes=1)
 """`last_seen_at` is no log: one write a minute tells enough."""
 
 RIGHTS_LAST = timedelta(hours=12)
-"""What Shopify lets a member do is asked for again after this time."""
+"""What Shopify lets a member do is asked for again after this time, whenever they load a page."""
+
+RIGHTS_END = timedelta(hours=36)
+"""After this time what Shopify told holds no more: somebody who loads no page can't keep what was taken from them."""
 
 
 def note_staff(shop_id: int, shopify_user_id: int) -> StaffMember:
@@ -47,6 +50,13 @@ def note_staff(shop_id: int, shopify_user_id: int) -> StaffMember:
 def rights_are_old(member: StaffMember) -> bool:
     """Whether `read_rights` should be called before the member is trusted to act."""
     return member.scopes_read_at is None or member.scopes_read_at <= clock.now() - RIGHTS_LAST
+
+
+def known_rights(member: StaffMember) -> list[str] | None:
+    """The app's scopes that the member holds, as far as Shopify's word still holds; None if it has to be asked."""
+    if member.scopes_read_at is None or member.scopes_read_at <= clock.now() - RIGHTS_END:
+        return None
+    return member.scopes
 
 
 def read_rights(shop_id: int, domain: str, id_token: str) -> None:
