@@ -84,29 +84,42 @@ def asked(schema: graphql.GraphQLSchema, operation: language.OperationDefinition
     return given.of(schema.query_type, operation.selection_set)
 
 
+Parent = graphql.GraphQLObjectType | graphql.GraphQLInterfaceType
+
+
 class Asked:
     """Adds up a selection, with a document's fragments and a call's variables."""
 
-    def __init__(self, fragments: dict[str, language.FragmentDefinitionNode], variables: dict[str, Any]) -> None:
-        self._fragments, self._variables = fragments, variables
+    def __init__(
+        self,
+        schema: graphql.GraphQLSchema,
+        fragments: dict[str, language.FragmentDefinitionNode],
+        variables: dict[str, Any],
+    ) -> None:
+        self._schema, self._fragments, self._variables = schema, fragments, variables
 
-    def of(self, parent: graphql.GraphQLObjectType, selection: language.SelectionSetNode, page: int = 1) -> int:
+    def of(self, parent: Parent, selection: language.SelectionSetNode, page: int = 1) -> int:
         """The points of all fields in the selection. `page`: the size of the connection that it is of."""
         total = 0
         for node in selection.selections:
             if isinstance(node, language.FieldNode):
                 total += self._field(parent, node, page)
             elif isinstance(node, language.FragmentSpreadNode):
-                total += self.of(parent, self._fragments[node.name.value].selection_set, page)
+                fragment = self._fragments[node.name.value]
+                inner = self._schema.type_map[fragment.type_condition.name.value]
+                assert isinstance(inner, Parent)
+                total += self.of(inner, fragment.selection_set, page)
             elif isinstance(node, language.InlineFragmentNode):
                 total += self.of(parent, node.selection_set, page)
         return total
 
-    def _field(self, parent: graphql.GraphQLObjectType, node: language.FieldNode, page: int) -> int:
+    def _field(self, parent: Parent, node: language.FieldNode, page: int) -> int:
         definition = parent.fields.get(node.name.value)
         named = graphql.get_named_type(definition.type) if definition else None
-        if not isinstance(named, graphql.GraphQLObjectType) or node.selection_set is None:
+        if not isinstance(named, Parent) or node.selection_set is None:
             return 0
+        if isinstance(named, graphql.GraphQLInterfaceType):
+            return len(self._ids(node)) * (1 + self.of(named, node.selection_set))
         if is_connection(named):
             return 2 + self.of(named, node.selection_set, self._page_size(node))
         inside = self.of(named, node.selection_set)
@@ -115,6 +128,14 @@ class Asked:
         if node.name.value == "edges":
             return page * inside  # the edge is free, its node an object
         return inside if node.name.value == "pageInfo" else 1 + inside
+
+    def _ids(self, node: language.FieldNode) -> list[Any]:
+        """Whom `nodes(ids:)` asks for."""
+        for argument in node.arguments or ():
+            value = graphql.value_from_ast_untyped(argument.value, self._variables)
+            if isinstance(value, list):
+                return value
+        return []
 
     def _page_size(self, node: language.FieldNode) -> int:
         for argument in node.arguments or ():

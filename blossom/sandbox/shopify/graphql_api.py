@@ -101,7 +101,7 @@ def _answered(state: State, shop: Shop, scopes: tuple[str, ...]) -> tuple[dict[s
     fragments = {
         each.name.value: each for each in document.definitions if isinstance(each, language.FragmentDefinitionNode)
     }
-    asked = cost.asked(schema(), operation, cost.Asked(fragments, variables))
+    asked = cost.asked(schema(), operation, cost.Asked(schema(), fragments, variables))
     now = state.now()
     refusal = _too_dear(shop, asked, now)
     if refusal is not None:
@@ -167,13 +167,29 @@ class _Meter:
         value = source[info.field_name]
         if callable(value):
             value = value(info, **given)
+        if isinstance(graphql.get_named_type(info.return_type), graphql.GraphQLInterfaceType):
+            self._allow_each(info, value)
         self._charge(info, value)
         return value
+
+    def _allow_each(self, info: graphql.GraphQLResolveInfo[Any], things: list[Any]) -> None:
+        """Of `nodes(ids:)`, whose type says nothing of what they are."""
+        for kind in {thing["__typename"] for thing in things if thing is not None}:
+            self._may_see(info, kind, _access().get((kind, None)) or [])
 
     def _allow(self, info: graphql.GraphQLResolveInfo[Any]) -> None:
         named = graphql.get_named_type(info.return_type)
         inside = _object_of(named)
         wanted = _access().get((info.parent_type.name, info.field_name)) or _access().get((inside, None)) or []
+        self._may_see(info, inside, wanted)
+        kind = resolvers.PROTECTED.get(info.field_name) if info.parent_type.name == "Customer" else None
+        if kind is not None and kind not in self._approved:
+            raise graphql.GraphQLError(
+                f"This app is not approved to use the {kind} field. See {_PROTECTED} for more details.",
+                extensions={"code": "ACCESS_DENIED", "documentation": _PROTECTED},
+            )
+
+    def _may_see(self, info: graphql.GraphQLResolveInfo[Any], inside: str, wanted: list[str]) -> None:
         if wanted and not set(wanted) & set(self._scopes):
             required = f"`{wanted[0]}` access scope."
             raise graphql.GraphQLError(
@@ -185,18 +201,15 @@ class _Meter:
                 f"This app is not approved to access the Customer object. See {_PROTECTED} for more details.",
                 extensions={"code": "ACCESS_DENIED", "documentation": _PROTECTED},
             )
-        kind = resolvers.PROTECTED.get(info.field_name) if info.parent_type.name == "Customer" else None
-        if kind is not None and kind not in self._approved:
-            raise graphql.GraphQLError(
-                f"This app is not approved to use the {kind} field. See {_PROTECTED} for more details.",
-                extensions={"code": "ACCESS_DENIED", "documentation": _PROTECTED},
-            )
 
     def _charge(self, info: graphql.GraphQLResolveInfo[Any], value: Any) -> None:
         if self._mutates:
             self.charged += cost.MUTATION_POINTS if info.path.prev is None else 0
             return
         named = graphql.get_named_type(info.return_type)
+        if isinstance(named, graphql.GraphQLInterfaceType):
+            self.charged += sum(thing is not None for thing in value)
+            return
         if (
             not isinstance(named, graphql.GraphQLObjectType)
             or value is None

@@ -51,6 +51,13 @@ def _queries(state: State, shop: Shop) -> Mapping:
         views = [customer_view(person, shop.currency) for person in people_found]
         return _page(views, given.get("first"), given.get("after"))
 
+    def nodes(info: Any, ids: list[str]) -> list[Mapping | None]:
+        if len(ids) > MOST_IN_PAGE:
+            raise BadArgumentError(f"The input array size of {len(ids)} is greater than the maximum of {MOST_IN_PAGE}.")
+        return [
+            None if view is None else view | {"__typename": "Customer"} for view in (customer(info, id) for id in ids)
+        ]
+
     def bulk_operation(info: Any, id: str) -> Mapping | None:
         number = _number(id, "BulkOperation")
         return next((_bulk_view(state, each) for each in state.bulk.of(shop) if each.id == number), None)
@@ -71,6 +78,7 @@ def _queries(state: State, shop: Shop) -> Mapping:
         "customer": customer,
         "customerByIdentifier": customer_by_identifier,
         "customers": customers,
+        "nodes": nodes,
         "bulkOperation": bulk_operation,
         "bulkOperations": bulk_operations,
     }

@@ -4,9 +4,9 @@
 
 The file is `package/dist/data/admin_2026-10.json.gz` of the npm package `@shopify/dev-mcp` 1.16.0; without it here, npm
 fetches the package. Each operation is first validated against the whole schema; what is deprecated is refused. The
-trimmed schema has the types, fields, arguments and input fields that the operations name, enums whole, and on types
-and fields the access scopes that Shopify wants for them (`@access`, any of them is enough; from the same file).
-Descriptions are left out.
+trimmed schema has the types, fields, arguments and input fields that the operations name, enums whole, interfaces that
+they name with the types that have all of the fields named there, and on types and fields the access scopes that Shopify
+wants for them (`@access`, any of them is enough; from the same file). Descriptions are left out.
 """
 
 from __future__ import annotations
@@ -161,15 +161,25 @@ def _written(schema: graphql.GraphQLSchema, access: Access, used: Used) -> str:
             one_of = " @oneOf" if type_.is_one_of else ""
             lines = (f"{each}: {_input(type_.fields[each])}" for each in sorted(used.inputs[name]))
             blocks.append(_block(f"input {name}{one_of}", lines))
-        elif isinstance(type_, graphql.GraphQLObjectType):
+        elif isinstance(type_, (graphql.GraphQLObjectType, graphql.GraphQLInterfaceType)):
             lines = (_field(type_, each, used.fields[name][each], access) for each in sorted(used.fields[name]))
-            blocks.append(_block(f"type {name}{_directive(access.get((name, None)))}", lines))
+            kind = "type" if isinstance(type_, graphql.GraphQLObjectType) else "interface"
+            head = f"{kind} {name}{_implements(type_, used)}{_directive(access.get((name, None)))}"
+            blocks.append(_block(head, lines))
         else:
-            raise TrimError(f"{name} is an interface or a union, which no operation of ours has named so far")
+            raise TrimError(f"{name} is a union, which no operation of ours has named so far")
     return "\n\n".join(blocks) + "\n"
 
 
-def _field(type_: graphql.GraphQLObjectType, name: str, arguments: set[str], access: Access) -> str:
+def _implements(type_: graphql.GraphQLObjectType | graphql.GraphQLInterfaceType, used: Used) -> str:
+    names = (each.name for each in type_.interfaces if each.name in used.fields)
+    kept = sorted(name for name in names if set(used.fields[name]) <= set(used.fields[type_.name]))
+    return f" implements {' & '.join(kept)}" if kept else ""
+
+
+def _field(
+    type_: graphql.GraphQLObjectType | graphql.GraphQLInterfaceType, name: str, arguments: set[str], access: Access
+) -> str:
     definition = type_.fields[name]
     inside = ", ".join(f"{each}: {_input(definition.args[each])}" for each in sorted(arguments))
     return f"{name}{f'({inside})' if inside else ''}: {definition.type}{_directive(access.get((type_.name, name)))}"

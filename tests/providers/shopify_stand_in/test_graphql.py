@@ -51,6 +51,8 @@ def test_each_operation_of_ours_is_answered_and_each_field_of_the_schema_with_it
         "customer": {"id": _gid(eleni)},
         "customer_by_phone": {"phone": ELENI["phone"]},
         "customers_updated_since": {"query": "updated_at:>='2026-01-01T00:00:00Z'", "first": 10},
+        "customers_by_id": {"ids": [_gid(eleni), "gid://shopify/Customer/1"]},
+        "customers_there": {"ids": [_gid(eleni), "gid://shopify/Customer/1"]},
         "customer_create": {"phone": "+306984303402", "marketingState": "SUBSCRIBED"},
         "customer_sms_marketing_consent_update": {"customerId": _gid(eleni), "marketingState": "UNSUBSCRIBED"},
     }
@@ -58,7 +60,9 @@ def test_each_operation_of_ours_is_answered_and_each_field_of_the_schema_with_it
     for operation in sorted(others):
         answer = shopify.run(token, operation, **variables.get(operation, {}))
         assert "errors" not in answer, operation
-        assert all(each.get("userErrors", []) == [] for each in answer["data"].values() if each), operation
+        assert all(each.get("userErrors", []) == [] for each in answer["data"].values() if isinstance(each, dict)), (
+            operation
+        )
 
 
 def test_a_customer_has_consent_at_the_phone(shopify: Shopify, token: str, eleni: dict[str, Any]) -> None:
@@ -284,6 +288,7 @@ def test_a_field_without_its_scope_is_denied(shopify: Shopify, eleni: dict[str, 
         ("customer", {"id": _gid(eleni)}),
         ("customer_by_phone", {"phone": ELENI["phone"]}),
         ("customers_updated_since", {"query": "", "first": 1}),
+        ("customers_there", {"ids": [_gid(eleni)]}),
         ("customer_create", {"phone": "+306984303402", "marketingState": "SUBSCRIBED"}),
     ):
         (error,) = shopify.run(token, operation, **variables)["errors"]
@@ -353,6 +358,19 @@ def test_asked_for_more_than_is_left_it_throttles_and_does_nothing(shopify: Shop
     missing = cost["requestedQueryCost"] - cost["throttleStatus"]["currentlyAvailable"]
     shopify.stand_in.advance(missing / cost["throttleStatus"]["restoreRate"])
     assert "errors" not in shopify.run(token, "customer_create", **variables)
+
+
+def test_several_customers_are_read_at_once_in_the_order_asked_and_who_is_gone_is_null(
+    shopify: Shopify, token: str, eleni: dict[str, Any]
+) -> None:
+    answer = shopify.run(token, "customers_by_id", ids=["gid://shopify/Customer/1", _gid(eleni)])
+    gone, found = answer["data"]["nodes"]
+    assert gone is None
+    assert found == shopify.run(token, "customer", id=_gid(eleni))["data"]["customer"]
+    cost = answer["extensions"]["cost"]
+    assert (cost["requestedQueryCost"], cost["actualQueryCost"]) == (12, 6)
+    refused = shopify.run(token, "customers_there", ids=[_gid(eleni)] * 251)
+    assert "maximum of 250" in refused["errors"][0]["message"]
 
 
 def test_each_shop_has_points_of_its_own_by_its_plan(shopify: Shopify, token: str) -> None:

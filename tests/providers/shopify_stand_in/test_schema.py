@@ -61,7 +61,7 @@ def test_without_one_operation_it_would_be_smaller() -> None:
 def test_customers_are_read_alike_by_every_operation_that_reads_them() -> None:
     whole = {
         name: graphql.print_ast(_customer_selection(OPERATIONS[name]))
-        for name in ("customer", "customer_by_phone", "customers_updated_since", "customers_bulk")
+        for name in ("customer", "customer_by_phone", "customers_by_id", "customers_updated_since", "customers_bulk")
     }
     assert set(whole.values()) == {whole["customer"]}
 
