@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import delete, update
 
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
 from blossom.consent.models import ConsentPush
-from blossom.consent.rules import Source, State
+from blossom.consent.rules import Keyword, Source, State
 from blossom.consent.service import syncing
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
@@ -148,6 +148,32 @@ def test_somebody_unknown_who_opted_out_is_not_made_a_customer(shop: Shop) -> No
     service.run_pushes()
     assert there(shop) == []
     assert push(shop).state is PushState.DONE
+
+
+@pytest.mark.parametrize("before", ["a stop, before the customer is known", "a stop, before the app was there"])
+def test_an_opt_out_that_nobody_at_shopify_could_be_told_of_is_told_once_they_are_known(
+    shop: Shop, before: str
+) -> None:
+    phone_hash = shop.hash_of(PHONE)
+    with transaction():
+        consent.record_keyword(shop.id, phone_hash, Keyword.STOP)
+    if before.endswith("there"):
+        with transaction():
+            session.execute(delete(ConsentPush))
+    service.run_pushes()
+    earlier = (clock.now() - timedelta(days=30)).isoformat()
+    shop.add(first_name="Eleni", phone=PHONE, consent={"state": "SUBSCRIBED", "updated_at": earlier})
+
+    shop.ask()
+    shop.finish()
+    service.run_pushes()
+
+    assert [each[1] for each in there(shop)] == ["UNSUBSCRIBED"]
+    assert shop.state() is State.OPTED_OUT
+    shop.ask()
+    shop.finish()
+    with transaction():
+        assert session.query(ConsentPush).one().next_try_at is None, "said once, it is not said again"
 
 
 def test_what_fails_is_tried_again_with_growing_delay_until_it_is_done(shop: Shop) -> None:

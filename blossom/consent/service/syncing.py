@@ -7,7 +7,7 @@ has told us otherwise since. All of it as a table: docs/consent.md; why: decisio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from blossom.consent import rules
@@ -16,12 +16,15 @@ from blossom.consent.service import owing
 from blossom.consent.service.changes import Change, Step, apply, lock_standings
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer, SmsConsent
+from blossom.platform import clock
 
 _A_SECOND = timedelta(seconds=1)
 """Shopify tells times without fractions."""
 
 _CLOCKS_DIFFER = timedelta(minutes=2)
 """Ours and Shopify's, at the most. Who opts in again that soon after an opt-out is left out: the right mistake."""
+
+_TOLD = {State.OPTED_IN: "SUBSCRIBED", State.OPTED_OUT: "UNSUBSCRIBED"}
 
 _DOUBTFUL = ("PENDING", "NEVER_SUBSCRIBED", "NOT_SUBSCRIBED")  # NOT_: as it was called before 2026-10
 
@@ -45,6 +48,7 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
         for deed in deeds_of(standings.get(each.phone_hash, Standing()), word, push_owed=each.phone_hash in owed)
     ]
     apply(shop_id, steps)
+    _owe_what_was_not_heard(shop_id, [(each.phone_hash, word) for each, word in said], standings)
     return saved
 
 
@@ -77,6 +81,23 @@ def deeds_of(standing: Standing, said: SmsConsent, *, push_owed: bool) -> tuple[
         case "NEVER_SUBSCRIBED" | "NOT_SUBSCRIBED":
             return (Deed.RETRACT,) if _takes_back(standing, said, push_owed) else ()
     return ()  # REDACTED: we may not see it
+
+
+def _owe_what_was_not_heard(
+    shop_id: int, said: Sequence[tuple[bytes, SmsConsent]], standings: Mapping[bytes, Standing]
+) -> None:
+    """Tell Shopify again where it says something older than what stands here: it had no customer with this number when
+    the number's owner told us (before an import, before the app was there, under another number)."""
+    unheard = {phone_hash for phone_hash, word in said if _has_not_heard(standings.get(phone_hash), word)}
+    if unheard:
+        owing.owe(shop_id, unheard - owing.owed_of(shop_id, unheard), clock.now())
+
+
+def _has_not_heard(standing: Standing | None, said: SmsConsent) -> bool:
+    if standing is None or standing.source is Source.SHOPIFY or standing.state not in _TOLD:
+        return False
+    differs = said.state in ("SUBSCRIBED", "UNSUBSCRIBED", *_DOUBTFUL) and said.state != _TOLD[standing.state]
+    return differs and not _is_later(standing, said)
 
 
 def _told_otherwise_since(standing: Standing, said: SmsConsent) -> bool:
