@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,9 +21,11 @@ from blossom.messaging.rules.states import DispatchKind
 from blossom.platform import clock, crypto, db
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import session
+from blossom.shopify.errors import ShopifyError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 from blossom.shops.models import Installation, Shop
+from blossom.shops.service import claiming
 from tests.factories.campaigns import create_campaign, create_sending, make_ready
 from tests.factories.messaging import create_batch, create_dispatch, create_message
 from tests.inbound.conftest import Mitto, a_text
@@ -277,6 +280,42 @@ def test_a_shop_that_came_back_is_not_forgotten_by_a_late_word(merchant: Merchan
     assert the_shop().uninstalled_at is None
 
 
+def test_a_shop_that_left_in_the_minute_in_which_it_came_is_forgotten(merchant: Merchant) -> None:
+    """Two days after it left are not two days after its tokens came, by two clocks."""
+    leave(merchant, days=2)
+    session.execute(update(Installation).values(granted_at=clock.now() - timedelta(days=2) + timedelta(seconds=5)))
+    db.session.commit()
+    merchant.stand_in.redact_shop(OURS)
+    merchant.tell()
+    assert ends()[-1] == ("shop/redact", "owed", "rows")
+
+
+def test_who_comes_back_in_the_moment_of_being_forgotten_brings_nothing_back_to_life(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = merchant.shop_id
+    leave(merchant, days=2)
+    merchant.stand_in.redact_shop(OURS)
+    redact = merchant.news()
+    record = claiming.until_recorded
+
+    def meanwhile(write: Callable[[], object]) -> object:
+        merchant.tell(redact)
+        return record(write)
+
+    with monkeypatch.context() as moment:
+        moment.setattr(claiming, "until_recorded", meanwhile)
+        with pytest.raises(ShopifyError, match="being renewed"):
+            merchant.install()
+    former = shops.get_shop(before)
+    session.refresh(former)
+    assert former.uninstalled_at is not None
+    assert (former.domain, shops.undescribed()) == (f"redacted:{before}", [])
+    db.session.rollback()
+    merchant.install()
+    assert merchant.shop_id != before
+
+
 def test_a_shop_whose_leaving_was_never_heard_of_is_stopped_and_forgotten(merchant: Merchant) -> None:
     a_busy_shop(merchant)
     session.execute(update(Installation).values(granted_at=clock.now() - timedelta(days=30)))
@@ -286,6 +325,8 @@ def test_a_shop_whose_leaving_was_never_heard_of_is_stopped_and_forgotten(mercha
     merchant.stand_in.redact_shop(OURS)
     merchant.tell()
     assert ends() == [("shop/redact", "owed", "rows")]
+    (installation,) = session.scalars(select(Installation).execution_options(populate_existing=True))
+    assert (installation.access_token_sealed, installation.refresh_token_sealed) == (None, None)
     assert campaign_states() == ["draft", "draft", "cancelled", "cancelled"]
 
 

@@ -3,7 +3,7 @@ manages its own transactions wherever Shopify is called."""
 
 from blossom.shops.service.access import client, renew_expiring
 from blossom.shops.service.installing import Installed, describe, describe_new, install, install_by_code
-from blossom.shops.service.leaving import note_scopes, uninstall
+from blossom.shops.service.leaving import forget_access, hold_access, note_scopes, uninstall
 from blossom.shops.service.settings import (
     LAST_USED_EVERY,
     authenticate_api_key,
@@ -23,6 +23,8 @@ __all__ = [
     "create_shop",
     "describe",
     "describe_new",
+    "forget_access",
+    "hold_access",
     "install",
     "install_by_code",
     "known_rights",

@@ -39,6 +39,20 @@ def uninstall(shop_id: int, *, triggered_at: datetime | None = None) -> bool:
     return True
 
 
+def hold_access(shop_id: int) -> None:
+    """Let nobody change the shop's access until the transaction ends. For who goes on to the shop's row: always this
+    one before that."""
+    _locked(shop_id)
+
+
+def forget_access(shop_id: int) -> None:
+    """Leave no token of the shop, and let no install or renewal that is under way be recorded."""
+    installation = _locked(shop_id)
+    if installation is not None:
+        claiming.drop(installation)
+        session.flush()
+
+
 def note_scopes(shop_id: int, scopes: Iterable[str], *, changed_at: datetime) -> bool:
     """The merchant has granted these scopes, and no others; whether that was news. An older word is passed over.
 

@@ -22,6 +22,7 @@ from blossom.platform import clock, crypto
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import session, transaction
 from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
 from blossom.shops.models import ApiKey, Shop
 
 log = structlog.get_logger()
@@ -62,6 +63,7 @@ def redact_shop(webhook: Webhook) -> Result:
             return ignored(Outcome.INSTALLED_SINCE)
     installation.stop_texting(shop_id)
     with transaction():
+        shop_service.hold_access(shop_id)
         shop = session.get_one(Shop, shop_id, with_for_update=True)
         if shop.domain != webhook.shop_domain:
             return KNOWN_ALREADY
@@ -73,6 +75,7 @@ def redact_shop(webhook: Webhook) -> Result:
         session.execute(
             update(ApiKey).where(ApiKey.shop_id == shop_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now)
         )
+        shop_service.forget_access(shop_id)
         crypto.destroy_shop_keys(shop_id)
         audit.record(shop_id, "privacy.shop_redacted", actor=_ACTOR)
     known_shops.forget()
@@ -81,6 +84,8 @@ def redact_shop(webhook: Webhook) -> Result:
 
 
 def _installed_since(webhook: Webhook) -> bool:
+    if shops.get_shop(webhook.shop_id).uninstalled_at is not None:
+        return False  # who comes back is marked so; where nothing was heard of a leaving, only times tell
     installed = shops.installation(webhook.shop_id)
     return installed is not None and rules.is_of_a_former_installation(webhook.triggered_at, installed.granted_at)
 
