@@ -21,6 +21,7 @@ from blossom.campaigns import views as campaigns_views
 from blossom.dashboard import views as dashboard_views
 from blossom.inbound import api as inbound_api
 from blossom.message_templates import api as templates_api
+from blossom.people import views as people_views
 from blossom.platform import api, crypto, db, health, logs, pages, queue
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
@@ -35,7 +36,7 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
-VIEWS: tuple[Blueprint, ...] = (dashboard_views.views, campaigns_views.views)
+VIEWS: tuple[Blueprint, ...] = (dashboard_views.views, people_views.views, campaigns_views.views)
 """The merchant's pages, by domain: each needs a session of the admin's, or a pass."""
 
 

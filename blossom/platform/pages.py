@@ -62,6 +62,7 @@ EVERY_ANSWER = {
 def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
     app.add_template_filter(local_time, "local")
+    app.add_template_filter(local_day, "day")
     app.context_processor(lambda: {"frame": g.get("frame")})
 
     @app.after_request
@@ -104,8 +105,13 @@ def caller(page: str) -> Principal:
 
 def local_time(at: datetime, zone: str) -> str:
     """A moment as people of that zone read it: `20 Nov 2026, 21:14 (Europe/Athens)`."""
+    return f"{local_day(at, zone)}, {at.astimezone(ZoneInfo(zone)):%H:%M} ({zone})"
+
+
+def local_day(at: datetime, zone: str) -> str:
+    """The day of that moment in that zone: `20 Nov 2026`."""
     there = at.astimezone(ZoneInfo(zone))
-    return f"{there.day} {there:%b %Y, %H:%M} ({zone})"
+    return f"{there.day} {there:%b %Y}"
 
 
 def wanted() -> bool:

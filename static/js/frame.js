@@ -42,9 +42,33 @@
     if (!event.detail.ctx?.response) say('We could not be reached. Nothing you typed is lost: try again.');
   });
 
-  // A form that came back with faults: to the first of them, as a person would look for it.
+  // What has come in by a click and must be read next takes the focus; of a form with faults the first of them does.
   document.addEventListener('htmx:after:swap', (event) => {
-    if (event.detail.ctx.response?.status === 422) document.querySelector('[aria-invalid="true"]')?.focus();
+    const first = event.detail.ctx.response?.status === 422 ? '[aria-invalid="true"]' : '[data-focus]';
+    document.querySelector(first)?.focus();
+  });
+
+  // A file: a link that the browser follows by itself carries no session, so it is fetched, and then saved.
+  document.addEventListener('click', async (event) => {
+    const link = event.target.closest?.('a[download]');
+    if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey) return;
+    event.preventDefault();
+    if (link.ariaBusy === 'true') return;
+    say('');
+    link.ariaBusy = 'true';
+    try {
+      const response = await fetch(link.href);
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      const saved = document.createElement('a');
+      saved.href = URL.createObjectURL(await response.blob());
+      saved.download = link.download;
+      saved.click(); // it stands in no document, so this is not heard here again
+      setTimeout(() => URL.revokeObjectURL(saved.href), 60_000);
+    } catch {
+      say('The file could not be fetched. Try again in a moment.');
+    } finally {
+      link.ariaBusy = null;
+    }
   });
 
   // The server's word that something was done (HX-Trigger: {"toast": {"words": …}}).

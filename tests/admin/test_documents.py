@@ -54,7 +54,7 @@ class TestThePage:
         html = visitor.document("/settings").get_data(as_text=True)
         (menu,) = re.findall(r"<s-app-nav>(.*?)</s-app-nav>", html, re.DOTALL)
         pages = re.findall(r'href="([^"]+)"', menu)
-        assert pages == ["/", "/settings"]
+        assert pages == ["/", "/contacts", "/settings"]
         assert all(visitor.document(page).status_code == 200 for page in pages)
         assert "<header" not in html
 

@@ -46,7 +46,7 @@ def test_a_merchant_installs_it_and_finds_it_in_the_admins_frame(world: World, b
         assert member.scopes is not None, "Shopify told what the staff member may do"
 
     menu = tab.get_by_role("navigation", name="Blossom")
-    expect(menu.get_by_role("link")).to_have_text(["Home", "Settings"])
+    expect(menu.get_by_role("link")).to_have_text(["Home", "Contacts", "Settings"])
     expect(menu.get_by_role("link", name="Home")).to_have_attribute("aria-current", "page")
     menu.get_by_role("link", name="Settings").click()
     expect(frame.get_by_role("heading", level=1)).to_have_text("Settings")

@@ -1,0 +1,55 @@
+"""The search field, and the choices in the list's address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from blossom.consent.rules import State
+from blossom.contacts.errors import PhoneRefused
+from blossom.contacts.rules import normalise_phone
+from blossom.people.rules import Mark, read_mark
+
+_LONGEST = 320  # characters of an e-mail address
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was typed, and what it is: a number in E.164, or an address; or what is wrong with it."""
+
+    typed: str
+    phone: str | None = None
+    email: str | None = None
+    fault: str | None = None
+
+
+def read_search(given: Mapping[str, str], default_country: str) -> Search:
+    """Read the field. A number without country code is one of `default_country`."""
+    typed = given.get("query", "").replace("\0", "")[:_LONGEST].strip()
+    if not typed:
+        return Search(typed, fault="Type a phone number, or an e-mail address.")
+    if "@" in typed:
+        return Search(typed, email=typed)
+    try:
+        return Search(typed, phone=normalise_phone(typed, default_country).e164)
+    except PhoneRefused as refused:
+        return Search(typed, fault=f"{refused.message} {refused.actionable or ''}".strip())
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which list, and after which row."""
+
+    state: State | None = None
+    after: Mark | None = None
+
+
+def read_choice(given: Mapping[str, str]) -> Choice | None:
+    """The list that an address names; None for an address that names none."""
+    state, after = given.get("state", ""), given.get("after")
+    if state and state not in set(State):
+        return None
+    mark = read_mark(after) if after is not None else None
+    if after is not None and mark is None:
+        return None
+    return Choice(State(state) if state else None, mark)

@@ -1,0 +1,139 @@
+"""How people, and what happened to their consent, are put in words; where a list goes on. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+
+import phonenumbers
+from babel import Locale
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+from blossom.consent.rules import FROM_A_LIST, ProofEntry, Source, State
+from blossom.platform import languages
+
+STATE_WORDS = {
+    State.OPTED_IN: "Opted in",
+    State.PENDING: "Waiting to confirm",
+    State.OPTED_OUT: "Opted out",
+    State.NEVER_SUBSCRIBED: "Never subscribed",
+}
+"""In the order of the list's filters."""
+
+SOURCE_WORDS = {
+    Source.CHECKOUT: "at the checkout",
+    Source.STOREFRONT: "on your storefront",
+    Source.KEYWORD: "by a text message",
+    Source.IMPORT: "in an imported file",
+    Source.API: "through the API",
+    Source.SHOPIFY: "told by Shopify",
+    Source.MERCHANT: "in Blossom, by your staff",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """After which row a list goes on: a contact's id, and for lists by state the moment of its last change."""
+
+    contact_id: int
+    changed_at: datetime | None = None
+
+    def __str__(self) -> str:
+        if self.changed_at is None:
+            return str(self.contact_id)
+        return f"{self.contact_id}.{(self.changed_at - _EPOCH) // _MICROSECOND}"
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_MARK = re.compile(r"([1-9][0-9]{0,17})(?:\.([0-9]{1,16}))?")
+
+
+def read_mark(given: str) -> Mark | None:
+    """The mark as an address has it, or None for anything that is none."""
+    found = _MARK.fullmatch(given)
+    if found is None:
+        return None
+    return Mark(int(found[1]), _EPOCH + int(found[2]) * _MICROSECOND if found[2] else None)
+
+
+def verdict(allowed: bool, reason: str | None, last: ProofEntry | None) -> str:
+    """Why a person may, or may not, get marketing texts. `reason` as `consent.queries.may_text` gives it."""
+    if allowed and last is not None:
+        return f"They agreed {SOURCE_WORDS[last.source]}."
+    return _REASONS.get(reason or "", "Their consent does not allow it.")
+
+
+NO_PHONE = "no_phone"
+_REASONS = {
+    NO_PHONE: "There is no phone number.",
+    State.NEVER_SUBSCRIBED.value: "They have not agreed to texts. Without their consent nobody gets marketing.",
+    State.PENDING.value: "They were asked to confirm by a text, and have not done so yet.",
+    State.OPTED_OUT.value: "They opted out. Only they themselves can undo that.",
+}
+
+
+def order_verdict(allowed: bool, reason: str | None) -> str:
+    """The same for texts on a person's own orders."""
+    if allowed:
+        return "They have not opted out."
+    return _REASONS[NO_PHONE] if reason == NO_PHONE else "They opted out of all texts."
+
+
+def happening(entry: ProofEntry) -> str:
+    """What happened, as a heading."""
+    if entry.to_state is State.NEVER_SUBSCRIBED:
+        return "No longer on a list that says they agreed" if entry.source in FROM_A_LIST else "Did not confirm in time"
+    return {
+        State.OPTED_IN: "Confirmed that they agree" if entry.from_state is State.PENDING else "Agreed to texts",
+        State.PENDING: "Was asked to confirm",
+        State.OPTED_OUT: "Opted out",
+    }[entry.to_state]
+
+
+def doer(actor: str) -> str:
+    """Who acted, from the actor of an event: `staff:7`, `api_key:3`. Blossom knows no names of staff."""
+    kind, _, number = actor.partition(":")
+    known = {"staff": "Staff member", "api_key": "API key"}.get(kind)
+    return f"{known} no. {number}" if known and number else actor
+
+
+def facts(entry: ProofEntry) -> list[tuple[str, str]]:
+    """What else was recorded of an event, as names and values."""
+    known = [("IP address", entry.ip), ("Browser", entry.user_agent), ("Done by", entry.actor and doer(entry.actor))]
+    found = [(name, value) for name, value in known if value]
+    return found + [(name.replace("_", " ").capitalize(), str(value)) for name, value in entry.details.items()]
+
+
+def phone_shown(e164: str | None) -> str | None:
+    """A number in groups, as it is read: `+30 691 234 5678`."""
+    if e164 is None:
+        return None
+    try:
+        return str(phonenumbers.format_number(phonenumbers.parse(e164, None), PhoneNumberFormat.INTERNATIONAL))
+    except NumberParseException:
+        return e164
+
+
+def name_of(first_name: str | None, last_name: str | None) -> str | None:
+    """Both names, as far as they are known."""
+    return " ".join(filter(None, (first_name, last_name))) or None
+
+
+def country_name(code: str | None) -> str | None:
+    """The English name of a country."""
+    return None if code is None else _countries().get(code, code)
+
+
+def language_name(tag: str | None) -> str | None:
+    """The English name of a language (`el-GR`: Greek); what names none, as it stands."""
+    if tag is None:
+        return None
+    return str(Locale.parse(languages.SOURCE).languages.get(tag.replace("_", "-").partition("-")[0].lower(), tag))
+
+
+@cache
+def _countries() -> dict[str, str]:
+    return {code: name for code, name, _ in languages.countries(languages.SOURCE)}

@@ -1,0 +1,140 @@
+"""`/contacts`, and one person at `/contacts/<id>`: may they be texted, why, and the proof of it.
+
+What is searched for is sent in a form's body: an address would put a number into histories and logs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from flask import Blueprint, Response, make_response, request, url_for
+
+from blossom.consent import service as consent
+from blossom.people import forms, queries, rules, service
+from blossom.people.forms import Choice, Search
+from blossom.people.queries import Listing
+from blossom.platform import config, htmx, pages
+from blossom.platform.access import Principal
+from blossom.platform.errors import NotFound
+from blossom.shops import queries as shops
+
+views = Blueprint("people", __name__)
+
+_CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
+
+
+@views.get("/contacts")
+def contacts() -> Response:
+    """A list: everybody, or those in one state of consent."""
+    caller = _caller("contacts:read")
+    choice = forms.read_choice(request.args)
+    if choice is None:
+        raise NotFound("page")
+    if choice.state is None:
+        listing = queries.everybody(caller.shop_id, choice.after)
+    else:
+        listing = queries.in_state(caller.shop_id, choice.state, choice.after)
+    return _list(caller, listing, choice)
+
+
+@views.post("/contacts")
+def search() -> Response:
+    """The list of whom the field names; or (422) what is wrong with what was typed."""
+    caller = _caller("contacts:read")
+    asked = forms.read_search(request.form, shops.get_shop(caller.shop_id).default_country)
+    if asked.phone is not None:
+        listing = queries.with_phone(caller.shop_id, asked.phone)
+    elif asked.email is not None:
+        listing = queries.with_email(caller.shop_id, asked.email)
+    else:
+        listing = Listing([])
+    return _list(caller, listing, Choice(), asked)
+
+
+@views.get(_CONTACT)
+def contact(contact_id: int) -> Response:
+    caller = _caller("contacts:read")
+    return _person(caller, contact_id)
+
+
+@views.get(f"{_CONTACT}/opt-out")
+def ask_opt_out(contact_id: int) -> Response:
+    """The question whether they shall be opted out, in the place of the button that asks for it."""
+    caller = _caller("contacts:write")
+    person = queries.person(caller.shop_id, contact_id)
+    return htmx.page_or_partial("people/opt_out.html", "people/_opt_out.html", person=person, words=rules)
+
+
+@views.post(f"{_CONTACT}/opt-out")
+def opt_out(contact_id: int) -> Response:
+    """Opt them out, and show them as they are then."""
+    caller = _caller("contacts:write")
+    changed = service.opt_out(caller.shop_id, contact_id, actor=caller.actor)
+    answer = _person(caller, contact_id, answered=True)
+    answer.headers["HX-Replace-Url"] = url_for("people.contact", contact_id=contact_id)
+    words = "Opted out" if changed else "They had opted out before"
+    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": words}}).decode()
+    return answer
+
+
+@views.get(f"{_CONTACT}/proof")
+def proof(contact_id: int) -> Response:
+    """All that was recorded of their consent, oldest first."""
+    caller = _caller("contacts:read")
+    person = queries.person(caller.shop_id, contact_id)
+    return htmx.page_or_partial("people/proof.html", "people/_proof.html", person=person, words=rules)
+
+
+@views.get(f"{_CONTACT}/proof.pdf")
+def proof_pdf(contact_id: int) -> Response:
+    """The same as a file. Its name, which stays in folders of downloads, names nobody."""
+    caller = _caller("contacts:read")
+    response = make_response(consent.proof_pdf(queries.person(caller.shop_id, contact_id).proof))
+    response.mimetype = "application/pdf"
+    response.headers["Content-Disposition"] = f'attachment; filename="proof-of-consent-{contact_id}.pdf"'
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _caller(scope: str) -> Principal:
+    caller = pages.caller(request.path.strip("/"))
+    caller.require(scope)
+    return caller
+
+
+def _list(caller: Principal, listing: Listing, choice: Choice, search: Search | None = None) -> Response:
+    shop = shops.get_shop(caller.shop_id)
+    response = htmx.page_or_partial(
+        "people/contacts.html",
+        "people/_contacts.html",
+        shop=shop,
+        listing=listing,
+        choice=choice,
+        search=search,
+        words=rules,
+        walked=queries.WALKED,
+    )
+    response.status_code = 422 if search and search.fault else 200
+    return response
+
+
+def _person(caller: Principal, contact_id: int, **context: Any) -> Response:
+    person = queries.person(caller.shop_id, contact_id)
+    return htmx.page_or_partial(
+        "people/contact.html",
+        "people/_contact.html",
+        person=person,
+        words=rules,
+        may_write="contacts:write" in caller.scopes,
+        customer_url=_customer_url(person),
+        **context,
+    )
+
+
+def _customer_url(person: queries.Person) -> str | None:
+    """Where the admin shows this very customer."""
+    if person.contact.shopify_customer_id is None:
+        return None
+    handle = person.shop.domain.removesuffix(".myshopify.com")
+    return f"{config.current().shopify_admin_url}/store/{handle}/customers/{person.contact.shopify_customer_id}"
