@@ -194,3 +194,40 @@ def test_who_confirmed_to_shopify_after_an_opt_out_is_opted_in_by_that_and_it_is
     assert queries.standing_of(shop_id, phone_hash).source is Source.CHECKOUT
     assert queries.state_of(shop_id, phone_hash) is State.OPTED_IN
     assert session.query(ConsentPush.next_try_at).scalar() is None
+
+
+def save(shop_id: int, customer: int, phone: str | None, state: str, minutes: int) -> None:
+    """Shopify's record of a customer, as it was after so many minutes."""
+    at = NOON + timedelta(minutes=minutes)
+    person = phone and Person(phone=normalise_phone(phone, "GR"), zone="Europe/Athens", shopify_customer_id=customer)
+    word = SmsConsent(state, None, at, None) if phone else None
+    syncing.save_customers(shop_id, [Customer(customer, at, person or None, None, word)])
+
+
+def may_be_texted(shop_id: int, phone: str) -> bool:
+    phone_hash = crypto.for_shop(shop_id).lookup(phone)
+    return queries.may_text(shop_id, phone_hash, rules.Purpose.MARKETING)[0]
+
+
+@pytest.mark.parametrize("new", ["+306984303499", "+306984303400", None], ids=["new", "another's", "none"])
+def test_what_a_list_said_of_a_number_goes_with_the_customer_who_gives_it_up(shop_id: int, new: str | None) -> None:
+    old = "+306984303406"
+    save(shop_id, 8, "+306984303400", "NEVER_SUBSCRIBED", 0)
+    save(shop_id, 7, old, "SUBSCRIBED", 1)
+    assert may_be_texted(shop_id, old)
+
+    save(shop_id, 7, new, "SUBSCRIBED", 3)
+
+    assert not may_be_texted(shop_id, old), "it may be anybody's next"
+    assert new is None or may_be_texted(shop_id, new)
+
+
+def test_what_a_number_s_owner_said_themselves_stays_when_their_customer_gives_it_up(shop_id: int) -> None:
+    old = "+306984303406"
+    save(shop_id, 7, old, "NEVER_SUBSCRIBED", 1)
+    consent.opt_in(shop_id, crypto.for_shop(shop_id).lookup(old), source=Source.STOREFRONT)
+    save(shop_id, 7, "+306984303499", "NEVER_SUBSCRIBED", 2)
+
+    assert may_be_texted(shop_id, old)
+    save(shop_id, 7, old, "NEVER_SUBSCRIBED", 0)  # heard late: what is older changes nothing
+    assert may_be_texted(shop_id, old)

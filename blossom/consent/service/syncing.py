@@ -31,7 +31,12 @@ _DOUBTFUL = ("PENDING", "NEVER_SUBSCRIBED", "NOT_SUBSCRIBED")  # NOT_: as it was
 
 def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts.Synced | None]:
     """Save the contacts of these customers and what Shopify says of their consent, within the caller's transaction.
-    Any number of times: only what changes is an event. The contract of `contacts.save_customers`."""
+    Any number of times: only what changes is an event. The contract of `contacts.save_customers`.
+
+    What a list had said of a number goes with the customer who gives it up: it may be a stranger's by now, or was never
+    theirs.
+    """
+    given_up = contacts.numbers_given_up(shop_id, customers)
     saved = contacts.save_customers(shop_id, customers)
     said = [
         (each, customer.consent)
@@ -39,10 +44,11 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
         if each is not None and each.outcome is not None and customer.consent is not None
     ]
     # Locked all at once, in one order, so that two callers never wait for each other in a circle.
-    standings = lock_standings(shop_id, {each.phone_hash for each, _ in said})
+    standings = lock_standings(shop_id, given_up | {each.phone_hash for each, _ in said})
     doubted = {each.phone_hash for each, word in said if word.state in _DOUBTFUL and each.phone_hash in standings}
     owed = owing.owed_of(shop_id, doubted)
-    steps = [
+    steps = [Step(phone_hash, Deed.RETRACT, Source.SHOPIFY) for phone_hash in sorted(given_up)]
+    steps += [
         _step(each.phone_hash, deed, word, each.contact_id)
         for each, word in said
         for deed in deeds_of(standings.get(each.phone_hash, Standing()), word, push_owed=each.phone_hash in owed)

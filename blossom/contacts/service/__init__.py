@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from blossom.contacts.service.importing import CHUNK_ROWS, FileCheck, OnProgress, check_file, import_csv
 from blossom.contacts.service.saving import Outcome, Saved, save_people
-from blossom.contacts.service.syncing import Removed, Synced, erase_person, remove_customer, save_customers
+from blossom.contacts.service.syncing import (
+    Removed,
+    Synced,
+    erase_person,
+    numbers_given_up,
+    remove_customer,
+    save_customers,
+)
 
 __all__ = [
     "CHUNK_ROWS",
@@ -17,6 +24,7 @@ __all__ = [
     "check_file",
     "erase_person",
     "import_csv",
+    "numbers_given_up",
     "remove_customer",
     "save_customers",
     "save_people",

@@ -10,7 +10,7 @@ from sqlalchemy import Row, text
 
 from blossom.contacts.rules.customers import Customer
 from blossom.contacts.service.saving import FIELDS, Outcome, save_people
-from blossom.platform import bulk
+from blossom.platform import bulk, crypto
 from blossom.platform.db import lock_for_transaction, session
 
 
@@ -51,6 +51,22 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[Synced |
     session.execute(_NOTE, {"shop": shop_id, "rows": bulk.json_rows(moments)})
     taken = {each.id for each in fresh}
     return [saved.get(each.id) if each.id in taken else _kept(held[each.id]) for each in customers]
+
+
+def numbers_given_up(shop_id: int, customers: Sequence[Customer]) -> set[bytes]:
+    """Hashes of the numbers that a sync gave these customers and that are not theirs any more. To be asked before they
+    are saved, in the same transaction."""
+    lock_for_transaction("contacts.save", shop_id)
+    held = {row.customer_id: row for row in session.execute(_HELD, _ids(shop_id, customers))}
+    cipher = crypto.for_shop(shop_id)
+    given_up = set()
+    for each in customers:
+        row = held.get(each.id)
+        if row is None or row.phone_hash is None or row.shopify_updated_at is None or _is_older(each, row):
+            continue
+        if each.person is None or cipher.lookup(each.person.phone.e164) != row.phone_hash:
+            given_up.add(row.phone_hash)
+    return given_up
 
 
 def remove_customer(shop_id: int, customer_id: int) -> Removed | None:
