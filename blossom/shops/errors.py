@@ -14,3 +14,15 @@ class DomainTaken(BlossomError):
             details={"domain": domain},
             actionable="Open that shop instead of creating it again.",
         )
+
+
+class ShopLeft(BlossomError):
+    """The app was taken out of the shop: nothing is begun for it any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Blossom is not installed in this shop any more, so nothing is sent.",
+            code="shop_left",
+            status=409,
+            actionable="Install Blossom again from the Shopify App Store.",
+        )

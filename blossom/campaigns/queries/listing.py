@@ -13,6 +13,7 @@ from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchKind, DispatchState
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
+from blossom.shops.models import Shop
 
 _DISPATCH_STATES = {  # what the dispatch of a campaign in this state is meant to be in
     CampaignState.SENDING: (DispatchState.PREPARING.value, DispatchState.SENDING.value),
@@ -70,10 +71,15 @@ def tested_since(shop_id: int, moment: datetime) -> list[tuple[datetime, int]]:
 
 
 def due_campaigns(now: datetime, limit: int = 100) -> Sequence[tuple[int, int]]:
-    """(shop, campaign) of planned campaigns whose hour has come, of all shops, the longest overdue first."""
+    """(shop, campaign) of planned campaigns whose hour has come, of all installed shops, the longest overdue first."""
     rows = session.execute(
         select(Campaign.shop_id, Campaign.id)
-        .where(Campaign.stored_state == CampaignState.SCHEDULED.value, Campaign.due_at <= now)
+        .join(Shop, Shop.id == Campaign.shop_id)
+        .where(
+            Campaign.stored_state == CampaignState.SCHEDULED.value,
+            Campaign.due_at <= now,
+            Shop.uninstalled_at.is_(None),
+        )
         .order_by(Campaign.due_at)
         .limit(limit)
     )

@@ -23,6 +23,8 @@ from blossom.platform import clock
 from blossom.platform.db import lock_for_transaction, session
 from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
+from blossom.shops.errors import ShopLeft
 
 log = structlog.get_logger()
 
@@ -34,7 +36,8 @@ def enqueue_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
     """Send a campaign now, whatever it was planned for; a paused one goes on where it stopped.
 
     One of many concurrent calls claims it; the others, and later ones while it is being sent, get the same campaign
-    with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend`, `InsufficientCredit` change nothing.
+    with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend`, `InsufficientCredit`, `ShopLeft` change
+    nothing.
     """
     with session.begin_nested():  # a refusal undoes the claim, whoever catches it
         claimed = _claim(shop_id, campaign_id)
@@ -71,6 +74,7 @@ def _claim(shop_id: int, campaign_id: int) -> Campaign | None:
 
 def _start(campaign: Campaign, actor: str) -> Dispatch:
     """Hand a claimed campaign to messaging, if it is fit to be sent."""
+    shop_service.require_installed(campaign.shop_id)
     shop = shops.get_shop(campaign.shop_id)
     fitness.check_sendable(shop, campaign)
     audience = fitness.audience_of(campaign)
@@ -95,7 +99,8 @@ def _start(campaign: Campaign, actor: str) -> Dispatch:
 
 
 def enqueue_due_campaign(shop_id: int, campaign_id: int, now: datetime) -> Campaign | None:
-    """Send a planned campaign whose hour has come; None when it is not (or no longer) due.
+    """Send a planned campaign whose hour has come; None when it is not (or no longer) due, or its shop has just left:
+    then it is about to be a draft again.
 
     One that can't be sent fails, with the reason for its merchant to read.
     """
@@ -108,6 +113,8 @@ def enqueue_due_campaign(shop_id: int, campaign_id: int, now: datetime) -> Campa
             assert claimed is not None, "it is locked, and planned"
             _start(claimed, "system")
             return claimed
+    except ShopLeft:
+        return None
     except BlossomError as error:
         campaign = lock(shop_id, campaign_id)
         require(campaign, Action.FAIL)

@@ -18,6 +18,7 @@ from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
 
 EDITABLE = frozenset({"name", "body", "audience", "priority"})
 
@@ -102,9 +103,10 @@ def schedule_campaign(shop_id: int, campaign_id: int, at: datetime, *, local: bo
     """Plan a campaign, or plan it anew: at one moment, or (`local`) at the wall time `at` in each recipient's zone.
 
     Raises `NotFound`, `InvalidStatus`, `InvalidSchedule`, and `CannotSend` for a text or an audience that could not be
-    sent at any hour. Credit and recipients are asked about when the hour has come.
+    sent at any hour; `ShopLeft`. Credit and recipients are asked about when the hour has come.
     """
     campaign = lock(shop_id, campaign_id)
+    shop_service.require_installed(shop_id)
     require(campaign, Action.SCHEDULE)
     shop = shops.get_shop(shop_id)
     plan = (schedule.at_local_time if local else schedule.at_moment)(at, shop.timezone, clock.now())

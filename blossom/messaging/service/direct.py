@@ -15,6 +15,7 @@ from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState
 from blossom.messaging.service import dispatches
 from blossom.platform import clock, config, crypto
 from blossom.platform.db import session
+from blossom.shops import service as shop_service
 from blossom.shops.models import Shop
 from blossom.wallet import service as wallet
 from blossom.wallet.rules import PriceList
@@ -36,7 +37,9 @@ class DirectPlan:
 
 
 def start(plan: DirectPlan) -> Dispatch:
-    """Hold the credits, write the rows and wake a worker. Raises `InsufficientCredit`; then nothing was written."""
+    """Hold the credits, write the rows and wake a worker. Raises `InsufficientCredit`, `ShopLeft`; then nothing was
+    written."""
+    shop_service.require_installed(plan.shop.id)
     now = clock.now()
     with session.begin_nested():
         dispatch = Dispatch(

@@ -24,6 +24,7 @@ from blossom.platform import clock, config, queue
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 from blossom.segments.rules import Audience
+from blossom.shops import service as shop_service
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.rules import ReservationState
@@ -59,8 +60,9 @@ class CancelOutcome:
 def start_dispatch(plan: DispatchPlan) -> Dispatch:
     """Begin to text an audience. Quick at any size: a worker fixes the audience and reserves its cost.
 
-    Raises `TextError` when the text can't be rendered at all.
+    Raises `TextError` when the text can't be rendered at all, `ShopLeft`.
     """
+    shop_service.require_installed(plan.shop_id)
     language.compile_text(plan.source, Trigger(plan.trigger))
     now = clock.now()
     dispatch = Dispatch(
@@ -107,9 +109,10 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
     """Go on where it stopped. What waited beyond its validity may go still: the merchant has just said so.
 
     When its credits were freed meanwhile (a reservation ends a day after its last use), what is left to send is
-    reserved anew; `InsufficientCredit` then leaves it paused.
+    reserved anew; `InsufficientCredit` then leaves it paused. Raises `ShopLeft`.
     """
     dispatch = lock(shop_id, dispatch_id)
+    shop_service.require_installed(shop_id)
     if dispatch.state in (DispatchState.PREPARING, DispatchState.SENDING):
         return dispatch
     if dispatch.state != DispatchState.PAUSED:

@@ -22,6 +22,7 @@ from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import dispatches, orphans, recording
 from blossom.platform import clock, config
 from blossom.platform.db import session
+from blossom.shops import service as shop_service
 from blossom.wallet import service as wallet
 
 _RETRYABLE = (DispatchState.COMPLETED, DispatchState.FAILED)
@@ -57,7 +58,7 @@ def retry_failed(shop_id: int, dispatch_id: int, message_ids: Sequence[int] | No
     """Send again what failed for a reason that passes, or exactly the failed messages that the merchant names.
 
     Raises `InvalidDispatchState` while the dispatch goes on, `CallsStillOpen` while a failed one has texts in a call,
-    `NothingToRetry`, `InsufficientCredit`.
+    `NothingToRetry`, `InsufficientCredit`, `ShopLeft`.
     """
     dispatch = _ended(shop_id, dispatch_id)
     rows = _candidates(dispatch_id, MessageState.FAILED, message_ids)
@@ -100,6 +101,7 @@ def retry_unconfirmed(shop_id: int, dispatch_id: int, *, even_asked_about: bool 
 
 def _ended(shop_id: int, dispatch_id: int) -> Dispatch:
     dispatch = dispatches.lock(shop_id, dispatch_id)
+    shop_service.require_installed(shop_id)
     if dispatch.state not in _RETRYABLE:
         raise InvalidDispatchState("sent again", dispatch.state)
     if texts := dispatches.in_flight(dispatch_id):

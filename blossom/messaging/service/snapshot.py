@@ -43,6 +43,7 @@ from blossom.platform import clock, config, db
 from blossom.platform.db import rows_changed, session
 from blossom.platform.errors import BlossomError
 from blossom.segments.rules import Audience
+from blossom.shops.errors import ShopLeft
 from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
@@ -133,6 +134,9 @@ def prepare_dispatch(shop_id: int, dispatch_id: int) -> bool:
 
 def _prepare(dispatch: Dispatch) -> bool:
     shop = session.get_one(Shop, dispatch.shop_id)
+    if shop.uninstalled_at is not None:  # not held: a large audience takes minutes, and leaving cancels the dispatch
+        dispatches.fail_dispatch(shop.id, dispatch.id, "shop_left", str(ShopLeft()))
+        return False
     audience = Audience.from_json(dispatch.audience or {})
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     price_list = prices.price_list(int(dispatch.price_list_id or 0))

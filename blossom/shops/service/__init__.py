@@ -3,7 +3,7 @@ manages its own transactions wherever Shopify is called."""
 
 from blossom.shops.service.access import client, renew_expiring
 from blossom.shops.service.installing import Installed, describe, describe_new, install, install_by_code
-from blossom.shops.service.leaving import forget_access, hold_access, note_scopes, uninstall
+from blossom.shops.service.leaving import forget_access, hold_access, note_scopes, require_installed, uninstall
 from blossom.shops.service.settings import (
     LAST_USED_EVERY,
     authenticate_api_key,
@@ -32,6 +32,7 @@ __all__ = [
     "note_staff",
     "read_rights",
     "renew_expiring",
+    "require_installed",
     "revoke_api_key",
     "rights_are_old",
     "uninstall",

@@ -11,8 +11,10 @@ from sqlalchemy import select
 
 from blossom.platform import clock
 from blossom.platform.db import session
+from blossom.platform.errors import NotFound
 from blossom.shops import queries
-from blossom.shops.models import Installation
+from blossom.shops.errors import ShopLeft
+from blossom.shops.models import Installation, Shop
 from blossom.shops.service import claiming
 
 log = structlog.get_logger()
@@ -37,6 +39,22 @@ def uninstall(shop_id: int, *, triggered_at: datetime | None = None) -> bool:
     session.flush()
     log.info("shops.uninstalled", shop_id=shop_id)
     return True
+
+
+def require_installed(shop_id: int) -> None:
+    """Hold the shop as it is, installed, until the transaction ends. Raises `ShopLeft`, `NotFound`.
+
+    Who begins something that would text people asks first: what was begun before an uninstall is committed when
+    `uninstall` has returned, so that whoever stops the shop's texting after it finds all of it.
+    """
+    # SHARE, for an uninstall takes the lock of a change to no key, which KEY SHARE would let pass.
+    row = session.execute(
+        select(Shop.uninstalled_at).where(Shop.id == shop_id).with_for_update(read=True)
+    ).one_or_none()
+    if row is None:
+        raise NotFound("shop")
+    if row.uninstalled_at is not None:
+        raise ShopLeft()
 
 
 def hold_access(shop_id: int) -> None:
