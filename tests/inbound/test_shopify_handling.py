@@ -89,6 +89,16 @@ def test_a_handler_gets_the_payload_and_the_webhook_is_done(
     assert len(handled.got) == 1
 
 
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-01:00", "0001-01-01T00:00:00+01:00"])
+def test_a_moment_beyond_all_calendars_stops_nobodys_webhooks(
+    shopify: Shopify, personas: Personas, handled: Handled, moment: str
+) -> None:
+    assert shopify.post(QUICK, {"id": 7}, Triggered_At=moment).status_code == 200
+    shopify.post(QUICK, {"id": 8}, "theirs.myshopify.com")
+    jobs.handle_webhooks()
+    assert [each.payload["id"] for each in handled.got] == [7, 8]
+
+
 def test_each_job_handles_its_own_topics(shopify: Shopify, personas: Personas, handled: Handled) -> None:
     shopify.post(ASKING, {"id": 7})
     jobs.handle_webhooks()
@@ -310,6 +320,8 @@ def test_what_is_done_with_loses_its_payload_and_then_goes(
         ("2026-11-20T14:00:00+02:00", NOON),
         ("2026-11-20T12:00:00.000000999Z", NOON),
         ("2026-11-20T12:00:00", None),
+        ("9999-12-31T23:59:59-01:00", None),
+        ("0001-01-01T00:00:00+01:00", None),
         ("2026-13-20T12:00:00Z", None),
         ("٢٠٢٦-11-20T12:00:00Z", None),
         ("x" * 100, None),

@@ -150,6 +150,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _VERSION = re.compile(r"[a-z0-9-]{1,20}")
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _LONGEST_MOMENT = 64
+_YEARS = range(2006, 2200)
 
 
 def envelope(headers: HeaderLookup) -> Envelope:
@@ -185,15 +186,17 @@ def _formed(headers: HeaderLookup, name: str, form: re.Pattern[str]) -> str | No
 
 
 def read_moment(given: Any) -> datetime | None:
-    """A moment as Shopify writes it (`2026-11-20T12:00:00.123456789Z`), aware; None for anything else."""
+    """A moment as Shopify writes it (`2026-11-20T12:00:00.123456789Z`), aware, of a year in which there is Shopify;
+    None for anything else. (The last hours of the year 9999 in another zone are none that Python could read back.)"""
     found = _MOMENT.fullmatch(given) if isinstance(given, str) and len(given) <= _LONGEST_MOMENT else None
     if found is None:
         return None
     seconds, fraction, zone = found.groups()
     try:
-        return datetime.fromisoformat(f"{seconds}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
+        moment = datetime.fromisoformat(f"{seconds}.{(fraction or '0')[:6].ljust(6, '0')}{zone}")
     except ValueError:  # the 31st of February
         return None
+    return moment if moment.year in _YEARS else None
 
 
 def next_try(tries: int, now: datetime) -> datetime | None:
