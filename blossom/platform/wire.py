@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import re
 import socket
 import time
 from collections.abc import Mapping
@@ -38,6 +39,7 @@ from blossom.platform import clock
 MAX_IDLE = 4.0  # seconds; the shortest keep-alive in wide use is 5 (Node, gunicorn uses 2 and says so on the wire)
 MAX_ANSWER_BYTES = 5_000_000  # an answer for 1,000 texts has about 110 KB
 _CHUNK = 65_536
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,3})?")
 _LONGEST_RETRY_AFTER = 86_400.0  # seconds; a nonsense date must not become a wait of years
 
 
@@ -63,9 +65,10 @@ class Answer:
 
 
 def retry_after(answer: Answer) -> float | None:
-    """The seconds that `Retry-After` asks for, given as seconds or as a date; None when absent or unreadable."""
+    """The seconds that `Retry-After` asks for, given as seconds (Shopify: `2.0`) or as a date; None when absent or
+    unreadable."""
     value = answer.headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit() and len(value) <= 9:
+    if _SECONDS.fullmatch(value):
         return min(float(value), _LONGEST_RETRY_AFTER)
     try:
         moment = parsedate_to_datetime(value)

@@ -64,8 +64,8 @@ def data(answer: Answer, document: Document) -> dict[str, Any]:
 def _refused_by_status(answer: Answer, document: Document) -> ShopifyError:
     status = answer.status
     if status == 429:
-        seconds = wire.retry_after(answer)
-        return ShopifyError("throttled", http_status=status, retry_after=_USUAL_PAUSE if seconds is None else seconds)
+        seconds = max(wire.retry_after(answer) or 0.0, _USUAL_PAUSE)  # "at once" would be asked again without an end
+        return ShopifyError("throttled", http_status=status, retry_after=seconds)
     if status >= 500 or status == 408:
         code = "shopify_failed" if document.repeatable else "outcome_unknown"
         return ShopifyError(code, http_status=status, retry_after=wire.retry_after(answer))

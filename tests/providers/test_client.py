@@ -181,6 +181,8 @@ def test_waits_add_up_to_no_more_than_the_bound(connect: Connect, recorded: Reco
     [
         (b"0", 0.0),
         (b"7", 7.0),
+        (b"2.5", 2.5),
+        (b".5", None),
         (b"Fri, 20 Nov 2026 10:00:05 GMT", 5.0),
         (b"Fri, 20 Nov 2026 09:00:00 GMT", 0.0),
         (b"Fri, 20 Nov 2099 09:00:00 GMT", 86_400.0),

@@ -122,7 +122,17 @@ def test_what_can_never_be_afforded_is_not_waited_for(
 def test_429_waits_as_it_says(client: ShopifyClient, recorded: RecordedProvider, waits: Waits, operation: str) -> None:
     recorded.script(answer({}, 429, Retry_After="2.0"), answer({}, 429, Retry_After="7"), answer(UPDATED))
     client.run(operation)
-    assert waits.taken == [1.0, 7.0]  # "2.0" is no whole number: the usual pause
+    assert waits.taken == [2.0, 7.0]
+
+
+@pytest.mark.parametrize("at_once", ["0", "0.0", "Fri, 20 Nov 2026 12:00:00 GMT"])
+def test_429_that_says_at_once_is_not_asked_without_a_pause(
+    client: ShopifyClient, recorded: RecordedProvider, waits: Waits, at_once: str
+) -> None:
+    waits.stop_after = 100
+    recorded.script(answer({}, 429, Retry_After=at_once))
+    assert failure(client).code == "throttled"
+    assert waits.taken == [1.0] * 30
 
 
 def test_a_process_that_stops_waits_no_longer(client: ShopifyClient, recorded: RecordedProvider, waits: Waits) -> None:
