@@ -6,7 +6,7 @@ from sqlalchemy import exists, or_, select
 
 from blossom.consent.models import ConsentPush
 from blossom.customers.models import CustomerComparison, CustomerImport
-from blossom.customers.rules import LATER_THERE, OPEN_STATES, ImportState, Progress, Push, PushState
+from blossom.customers.rules import LATER_THERE, OPEN_STATES, OTHER_NUMBER, ImportState, Progress, Push, PushState
 from blossom.platform.db import session
 from blossom.shopify.errors import FAULTS
 from blossom.shops.models import Installation, Shop
@@ -39,6 +39,15 @@ def latest_import(shop_id: int) -> Progress | None:
         fault=found.fault,
         refused_by_code=dict(found.refused_by_code),
     )
+
+
+def comparison(shop_id: int) -> CustomerComparison | None:
+    """How the nightly comparison stands; None before the first import is done."""
+    return session.scalars(
+        select(CustomerComparison)
+        .where(CustomerComparison.shop_id == shop_id)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
 
 
 def has_open_import(shop_id: int) -> bool:
@@ -92,6 +101,8 @@ def push_of(shop_id: int, phone_hash: bytes) -> Push | None:
 def _words(row: ConsentPush) -> str | None:
     if row.fault is None:
         return None
+    if row.fault == OTHER_NUMBER:
+        return "Shopify's customer has another number by now, so this one's consent can't stand there."
     if row.fault == LATER_THERE:
         return "Shopify holds a later word of this person, and keeps it. Blossom goes by what it was told itself."
     fault = FAULTS.get(row.fault)

@@ -136,6 +136,10 @@ LATER_THERE = "later_there"
 """Shopify keeps the later of two words, and its own is one that doesn't count here: an opt-in after an opt-out."""
 
 
+OTHER_NUMBER = "other_number"
+"""The customer whom Shopify finds by the number has another one by now, whose consent this is not."""
+
+
 def is_later(at: datetime, said: Mapping[str, Any]) -> bool:
     """Whether Shopify's word was given after ours of `at`."""
     return bool(said.get("updatedAt")) and datetime.fromisoformat(said["updatedAt"]) > at

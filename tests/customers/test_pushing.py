@@ -25,7 +25,7 @@ from blossom.platform import clock, crypto, queue
 from blossom.platform.db import session, transaction
 from blossom.shopify.client import ShopifyClient
 from blossom.shops import service as shop_service
-from tests.customers.conftest import PHONE, Shop
+from tests.customers.conftest import OTHER_PHONE, PHONE, Shop
 from tests.shops.conftest import OURS
 
 UPDATE, CREATE, LOOK = "CustomerSmsMarketingConsentUpdate", "CustomerCreate", "CustomerByPhone"
@@ -207,6 +207,46 @@ def test_what_shopify_refuses_is_kept_with_its_words_and_not_tried_again(shop: S
     assert refused.state is PushState.REFUSED
     assert "Email has already been taken" in str(refused.words)
     assert shop.connected.calls(CREATE) == 1
+
+
+def test_who_becomes_a_customer_while_we_look_is_told_of_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes(shop, consent.opt_in)
+    run = ShopifyClient.run
+
+    def run_beside_a_checkout(self: ShopifyClient, name: str, **variables: Any) -> Any:
+        if name == "customer_create":
+            shop.add(first_name="At the checkout", phone=PHONE)
+        return run(self, name, **variables)
+
+    monkeypatch.setattr(ShopifyClient, "run", run_beside_a_checkout)
+    service.run_pushes()
+    assert there(shop) == [("At the checkout", "SUBSCRIBED", "SINGLE_OPT_IN")]
+    assert push(shop).state is PushState.DONE
+
+
+def test_another_number_of_the_customer_is_not_subscribed_in_its_place(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_in)
+    run = ShopifyClient.run
+
+    def run_late(self: ShopifyClient, name: str, **variables: Any) -> Any:
+        answer = run(self, name, **variables)
+        if name == "customer_by_phone":  # found by what an index still knew
+            shop.act(customer, "update", fields={"phone": OTHER_PHONE})
+            answer = {
+                "customerByIdentifier": run(self, "customer", id=f"gid://shopify/Customer/{customer}")["customer"]
+            }
+        return answer
+
+    monkeypatch.setattr(ShopifyClient, "run", run_late)
+    service.run_pushes()
+    assert [each[1] for each in there(shop)] == ["NOT_SUBSCRIBED"]
+    assert push(shop).state is PushState.REFUSED
+    assert "another number" in str(push(shop).words)
 
 
 def test_a_later_opt_out_at_shopify_is_heard_instead_of_overwritten(shop: Shop) -> None:

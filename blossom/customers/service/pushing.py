@@ -108,11 +108,13 @@ def _tell(row: Any, client: ShopifyClient) -> Told:
         word = _word_of(row.shop_id, row.phone_hash)
     if word is None:
         return Told(None, None)
-    facts = client.run("customer_by_phone", phone=word.phone)["customerByIdentifier"]
+    facts = _customer_with(word, client) or _made_meanwhile(word, client)
     if facts is None:
-        return _tell_of_new(word, client)
+        return Told(word.state if word.state == _WORDS[State.OPTED_IN] else None, None)
     number = facts.get("defaultPhoneNumber") or {}
     said = number.get("smsMarketingConsent") or {}
+    if number.get("phoneNumber") not in (word.phone, None):  # consent is told by customer: it would be that number's
+        return Told(None, rules.OTHER_NUMBER)
     if number.get("phoneNumber") == word.phone:
         if said.get("state") == word.state:
             return Told(word.state, None)
@@ -126,12 +128,24 @@ def _tell(row: Any, client: ShopifyClient) -> Told:
     return Told(holds, None if holds == word.state else rules.LATER_THERE)
 
 
-def _tell_of_new(word: _Word, client: ShopifyClient) -> Told:
-    """Somebody whom Shopify doesn't know. Only who agreed becomes a customer: nobody there texts the others."""
+def _customer_with(word: _Word, client: ShopifyClient) -> Mapping[str, Any] | None:
+    facts: Mapping[str, Any] | None = client.run("customer_by_phone", phone=word.phone)["customerByIdentifier"]
+    return facts
+
+
+def _made_meanwhile(word: _Word, client: ShopifyClient) -> Mapping[str, Any] | None:
+    """Make a customer of somebody whom Shopify doesn't know, if they agreed: nobody there texts the others. None but
+    for the customer who has come since we looked, for whom Shopify refuses another one."""
     if word.state != _WORDS[State.OPTED_IN]:
-        return Told(None, None)
-    client.run("customer_create", phone=word.phone, **word.person, **word.variables)
-    return Told(word.state, None)
+        return None
+    try:
+        client.run("customer_create", phone=word.phone, **word.person, **word.variables)
+    except ShopifyError as error:
+        found = _customer_with(word, client) if error.code == "refused" else None
+        if found is None:
+            raise
+        return found
+    return None
 
 
 def _word_of(shop_id: int, phone_hash: bytes) -> _Word | None:
