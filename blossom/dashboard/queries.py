@@ -8,6 +8,9 @@ from blossom.campaigns import queries as campaigns
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.queries import CampaignStats
 from blossom.contacts import queries as contacts
+from blossom.customers import queries as customers
+from blossom.customers.models import CustomerComparison
+from blossom.customers.rules import Progress
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -27,6 +30,21 @@ class Home:
     campaigns: list[tuple[Campaign, CampaignStats]]
     campaigns_total: int
     older_than: int | None
+    arrival: Arrival | None
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """How far Shopify's customers have come in. `progress` None: about to be asked for. `comparison` None: not yet."""
+
+    shop: Shop
+    progress: Progress | None
+    comparison: CustomerComparison | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it will change within seconds, and by itself."""
+        return self.progress is None or self.progress.is_open
 
 
 def home(shop_id: int, before_id: int | None = None) -> Home:
@@ -42,7 +60,21 @@ def home(shop_id: int, before_id: int | None = None) -> Home:
         campaigns=[(campaign, stats[campaign.id][0]) for campaign in shown],
         campaigns_total=total,
         older_than=shown[-1].id if len(found) > len(shown) else None,
+        arrival=arrival(shop_id),
     )
+
+
+def arrival(shop_id: int) -> Arrival | None:
+    """None for a shop that was never connected to Shopify. Raises `NotFound` without such a shop."""
+    shop = shops.get_shop(shop_id)
+    if shops.installation(shop_id) is None:
+        return None
+    return Arrival(shop, customers.latest_import(shop_id), customers.comparison(shop_id))
+
+
+def contacts_count(shop_id: int) -> int:
+    """How many contacts the shop has."""
+    return contacts.count(shop_id)
 
 
 def _credits(shop_id: int) -> Balance:

@@ -9,7 +9,8 @@ import orjson
 from flask import Blueprint, Response, request
 
 from blossom.campaigns.rules.states import STATE_WORDS
-from blossom.dashboard import forms, queries, service
+from blossom.dashboard import forms, queries, rules, service
+from blossom.dashboard.queries import Arrival
 from blossom.platform import htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput, NotFound
@@ -25,7 +26,30 @@ _LONGEST_ID = 18  # digits; always fits a bigint
 def home() -> Response:
     caller = _caller("campaigns:read")
     shown = queries.home(caller.shop_id, before_id=_before(request.args.get("before")))
-    return htmx.page_or_partial("dashboard/home.html", "dashboard/_home.html", home=shown, states=STATE_WORDS)
+    return htmx.page_or_partial(
+        "dashboard/home.html",
+        "dashboard/_home.html",
+        home=shown,
+        states=STATE_WORDS,
+        **_words(caller, shown.arrival),
+    )
+
+
+@views.get("/import")
+def customers_import() -> Response:
+    """How far Shopify's customers have come in; the home page asks for it again until they have."""
+    caller = _caller("contacts:read")
+    return _arrival(caller)
+
+
+@views.post("/import")
+def import_again() -> Response:
+    """Ask Shopify for its customers once more, and show how far they are."""
+    caller = _caller("contacts:write")
+    if queries.arrival(caller.shop_id) is None:
+        raise NotFound("connection to Shopify")
+    service.import_again(caller.shop_id, actor=caller.actor)
+    return _arrival(caller)
 
 
 @views.get("/settings")
@@ -49,6 +73,20 @@ def save_settings() -> Response:
     answer = _form(caller, shop, forms.as_typed(_stored(shop)), {})
     answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": "Settings saved"}}).decode()
     return answer
+
+
+def _arrival(caller: Principal) -> Response:
+    found = queries.arrival(caller.shop_id)
+    if found is None:
+        raise NotFound("connection to Shopify")
+    told = _words(caller, found)
+    if htmx.wants_partial() and not found.is_open:  # the home page's figure, which has grown since it was shown
+        told["contacts"] = queries.contacts_count(caller.shop_id)
+    return htmx.page_or_partial("dashboard/import.html", "dashboard/_import.html", **told)
+
+
+def _words(caller: Principal, arrival: Arrival | None) -> dict[str, Any]:
+    return {"arrival": arrival, "words": rules, "may_import": "contacts:write" in caller.scopes}
 
 
 def _caller(scope: str) -> Principal:

@@ -28,8 +28,12 @@
     if (form?.matches?.('form[data-save-bar]')) form.dispatchEvent(new Event('input', {bubbles: true}));
   };
 
-  document.addEventListener('htmx:before:request', () => say(''));
+  // What the page asks by itself, every few seconds, is nobody's deed: it neither takes words away nor brings them.
+  const byItself = (ctx) => ctx?.sourceElement?.matches?.('[data-by-itself]');
+
+  document.addEventListener('htmx:before:request', (event) => { if (!byItself(event.detail.ctx)) say(''); });
   document.addEventListener('htmx:response:error', (event) => {
+    if (byItself(event.detail.ctx)) return;
     const {response: {status}, sourceElement} = event.detail.ctx;
     if (status === 401 || status >= 500) stillUnsaved(sourceElement);
     if (status === 401) {
@@ -39,7 +43,7 @@
     }
   });
   document.addEventListener('htmx:error', (event) => {
-    if (!event.detail.ctx?.response) say('We could not be reached. Nothing you typed is lost: try again.');
+    if (!event.detail.ctx?.response && !byItself(event.detail.ctx)) say('We could not be reached. Nothing you typed is lost: try again.');
   });
 
   // What has come in by a click and must be read next takes the focus; of a form with faults the first of them does.

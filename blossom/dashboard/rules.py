@@ -1,0 +1,61 @@
+"""How the coming in of Shopify's customers is put in words. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
+from blossom.shopify.errors import FAULTS
+
+_REFUSED = {
+    REFUSED_DOUBLED: "have the number of another customer, who was there first",
+    REFUSED_TWICE: "were named twice in Shopify's list",
+    REFUSED_UNREADABLE: "lines of Shopify's list could not be read",
+    "phone_not_mobile": "have a number that takes no texts, such as a fixed line",
+    "phone_several": "have more than one number in one field",
+    "phone_too_short": "have a number with too few digits",
+    "phone_too_long": "have a number with too many digits",
+    "phone_not_valid": "have a number that can't exist",
+}
+
+
+def percent(progress: Progress) -> int | None:
+    """How much of the list has been read; None before its length is known."""
+    if not progress.lines_total:
+        return None
+    return min(100, 100 * progress.lines_read // progress.lines_total)
+
+
+def announcement(progress: Progress) -> str:
+    """For screen readers: changes every tenth of the way, not with every number."""
+    if progress.state is ImportState.COMPLETED:
+        return "All customers are in."
+    if progress.state is ImportState.FAILED:
+        return "The import of customers was given up."
+    done = percent(progress)
+    if progress.state is not ImportState.READING or done is None:
+        return "Customers are being imported."
+    return f"Customers are being imported: {done // 10 * 10} percent done."
+
+
+def refusals(by_code: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Why customers could not become contacts, and how many, the most first."""
+    told: dict[str, int] = {}
+    for code, people in by_code.items():
+        words = _REFUSED.get(code, "have a number that can't be read")
+        told[words] = told.get(words, 0) + people
+    return sorted(told.items(), key=lambda row: -row[1])
+
+
+def trouble(code: str) -> str:
+    """What went wrong, in a merchant's words."""
+    fault = FAULTS.get(code)
+    return fault.merchant_text if fault else "Something broke on our side. It is tried again by itself."
+
+
+def final_trouble(code: str | None) -> str:
+    """The same of what was given up."""
+    fault = FAULTS.get(code or "")
+    if fault is None:
+        return "Something broke on our side, and went on doing so."
+    return fault.merchant_text.replace("It is tried again by itself.", "It was tried several times.")
