@@ -242,6 +242,23 @@ def test_an_installation_that_ended_unheard_is_mended_by_the_next_visit(connecte
     assert name_of_shop(shop_id) == "Ours of Athens"
 
 
+def test_a_dead_token_that_came_without_another_is_mended_by_the_next_visit(connected: Connected) -> None:
+    shop_id = connected.install().shop_id
+    with transaction():
+        found = queries.installation(shop_id)
+        assert found is not None
+        found.refresh_token = found.access_expires_at = found.refresh_expires_at = None
+    connected.shopify.behave_webhooks(lost=1.0)
+    connected.shopify.uninstall(OURS)
+    connected.shopify.install(OURS)
+    with pytest.raises(ShopifyError) as caught:
+        name_of_shop(shop_id)
+    assert caught.value.code == "access_lost"
+    assert not connected.installation().has_access, "or a visit would find nothing to mend"
+    connected.install()
+    assert name_of_shop(shop_id) == "Ours of Athens"
+
+
 @pytest.mark.parametrize("kind", ["503", "timeout", "429", "garbage"])
 def test_after_a_refresh_that_failed_nobody_tries_for_a_moment(connected: Connected, kind: str) -> None:
     shop_id = connected.install().shop_id

@@ -95,6 +95,7 @@ def _good(shop_id: int, used_up: str | None = None, *, even_lost: bool = False) 
         elif held.usable:
             return held
         elif held.lost:
+            _note_lost(shop_id, held.generation)
             raise ShopifyError("access_lost")
         elif time.monotonic() - began_at > _PATIENCE or stopping.wait(claiming.POLL_SECONDS):
             raise ShopifyError("access_busy", retry_after=claiming.COOL_DOWN.total_seconds())
@@ -135,7 +136,7 @@ def _renew(shop_id: int, held: _Held, mine: UUID) -> None:
         tokens = oauth.refresh(held.domain, held.refresh_token)
     except ShopifyError as error:
         if error.code == "refresh_refused":
-            _note_lost(shop_id, held.generation)
+            _note_lost(shop_id, held.generation, mine)
             raise ShopifyError("access_lost", http_status=error.http_status) from None
         claiming.give_up(mine, cool_down=True)
         if held.usable:
@@ -149,13 +150,18 @@ def _renew(shop_id: int, held: _Held, mine: UUID) -> None:
     claiming.until_recorded(record)
 
 
-def _note_lost(shop_id: int, generation: int) -> None:
-    """The tokens stay: should Shopify have been wrong about them, the daily job finds out."""
+def _note_lost(shop_id: int, generation: int, mine: UUID | None = None) -> None:
+    """Let the next visit of a merchant bring new tokens, and end our claim. The old ones stay: should Shopify have been
+    wrong about them, the daily job finds out."""
     with transaction():
-        if (found := _of_generation(shop_id, generation)) is not None:
+        found = _of_generation(shop_id, generation)
+        if found is None:
+            return
+        if found.access_lost_at is None:
             found.access_lost_at = clock.now()
-            found.claim = found.claimed_until = None
             log.warning("shops.access_lost", shop_id=shop_id)
+        if mine is not None and found.claim == mine:
+            found.claim = found.claimed_until = None
 
 
 def _of_generation(shop_id: int, generation: int) -> Installation | None:
