@@ -45,8 +45,16 @@ def faults(form: ConsentForm, locale: str) -> tuple[Phone | None, dict[str, str]
     found: dict[str, str] = {}
     phone = rules.read_phone(form.phone, form.country)
     if isinstance(phone, str):
-        names = {code: name for code, name, _ in languages.countries(locale)}
-        found["phone"] = rules.phone_fault(phone, names[form.country], form.country, t)
+        found["phone"] = _phone_fault(phone, form, locale)
     if not form.agreed:
         found["agreed"] = t("Please tick the box if you want our texts. Without it we may not send any.")
     return (None if isinstance(phone, str) else phone), found
+
+
+def _phone_fault(code: str, form: ConsentForm, locale: str) -> str:
+    t = languages.translator(locale)
+    country = rules.country_of(form.phone, form.country)
+    if country is None:
+        return t(rules.NO_COUNTRY_CODE, example=rules.example_of(form.country, abroad=True))
+    names = {each: name for each, name, _ in languages.countries(locale)}
+    return rules.phone_fault(code, names[country], country, t)

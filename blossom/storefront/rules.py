@@ -5,11 +5,19 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from itsdangerous import BadData, URLSafeSerializer
-from phonenumbers import PhoneNumberFormat, PhoneNumberType, example_number_for_type, format_number
+from phonenumbers import (
+    PhoneNumberFormat,
+    PhoneNumberType,
+    country_code_for_region,
+    example_number_for_type,
+    format_number,
+    region_code_for_country_code,
+)
 
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import Phone, normalise_phone, phones
@@ -90,12 +98,6 @@ def _serializer(keys: list[bytes]) -> URLSafeSerializer:
     )
 
 
-WORDING = noted(
-    "Yes, %(shop)s may send me marketing texts (offers and news) at this number, also by automated means. Consent is "
-    "not a condition of any purchase. I can end this at any time, and message and data rates may apply."
-)
-"""What a shopper agrees to, in a shop that has no words of its own."""
-
 _FAULTS = {
     phones.MISSING: noted("Please enter your mobile number."),
     phones.SEVERAL: noted("That looks like more than one number. Please enter one."),
@@ -106,6 +108,9 @@ _FAULTS = {
     ),
     phones.NOT_MOBILE: noted("That number can't receive texts. Please enter a mobile number, such as %(example)s."),
 }
+NO_COUNTRY_CODE = noted(
+    "No country's numbers begin like that. A mobile number with its country's code looks like %(example)s."
+)
 _NOT_A_NUMBER = noted(
     "That doesn't look like a phone number. Please use digits only, such as %(example)s; +, spaces, dashes and "
     "brackets are fine."
@@ -120,15 +125,28 @@ def read_phone(typed: str, country: str) -> Phone | str:
         return refused.code
 
 
+def country_of(typed: str, chosen: str) -> str | None:
+    """Whose number was typed: the country's whose code it begins with, else the `chosen` one's. None: nobody's code."""
+    digits = "".join(c for c in unicodedata.normalize("NFKC", typed) if c.isdecimal() or c == "+")
+    abroad = digits.removeprefix("+") if digits.startswith("+") else digits.removeprefix("00")
+    if abroad == digits or not abroad:
+        return chosen
+    found = [region_code_for_country_code(int(abroad[:length])) for length in (1, 2, 3)]
+    country = next((code for code in found if phones.is_country(code)), None)
+    calling = country_code_for_region(chosen)
+    return chosen if country and abroad.startswith(str(calling)) else country
+
+
 def phone_fault(code: str, country_name: str, country: str, t: Translate) -> str:
-    """What is wrong with a number, kindly, exactly, and with one that would be right."""
+    """What is wrong with a number of this country, kindly, exactly, and with one that would be right."""
     return t(_FAULTS.get(code, _NOT_A_NUMBER), country=country_name, example=example_of(country))
 
 
-def example_of(country: str) -> str:
-    """A mobile number of the country as people there write it."""
+def example_of(country: str, *, abroad: bool = False) -> str:
+    """A mobile number of the country as people there write it, or as they do `abroad`."""
     number = example_number_for_type(country, PhoneNumberType.MOBILE)
-    return str(format_number(number, PhoneNumberFormat.NATIONAL)) if number else "+30 691 234 5678"
+    form = PhoneNumberFormat.INTERNATIONAL if abroad else PhoneNumberFormat.NATIONAL
+    return str(format_number(number, form)) if number else "+30 691 234 5678"
 
 
 def confirmation_text(shop_name: str, link: str, t: Translate) -> str:
