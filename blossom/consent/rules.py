@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from blossom.platform.languages import noted
+
 
 class State(StrEnum):
     """Where a phone stands in a shop. A phone that we know nothing of is NEVER_SUBSCRIBED."""
@@ -208,6 +210,12 @@ class Settings:
     wordings: Mapping[str, str] = field(default_factory=dict)
     privacy_url: str | None = None
 
+
+WORDING = noted(
+    "Yes, %(shop)s may send me marketing texts (offers and news) at this number, also by automated means. Consent is "
+    "not a condition of any purchase. I can end this at any time, and message and data rates may apply."
+)
+"""What a shopper agrees to, in a shop that has no words of its own."""
 
 WORDING_LIMIT = 1_000
 

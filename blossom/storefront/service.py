@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import structlog
 
 from blossom.consent import queries as consents
+from blossom.consent import rules as consent_rules
 from blossom.consent import service as consent
 from blossom.consent.rules import Outcome, Settings
 from blossom.consent.service import Asked
@@ -53,7 +54,7 @@ def wording(visitor: Visitor) -> str:
     own = visitor.settings.wordings
     language = visitor.locale.partition("-")[0]
     mine = own.get(visitor.locale) or own.get(language)
-    return mine or languages.translator(visitor.locale)(rules.WORDING, shop=visitor.shop.name)
+    return mine or languages.translator(visitor.locale)(consent_rules.WORDING, shop=visitor.shop.name)
 
 
 def form_token(visitor: Visitor) -> str:
