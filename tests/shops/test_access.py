@@ -307,6 +307,28 @@ def test_an_uninstall_that_comes_during_a_refresh_stands(connected: Connected, m
     assert connected.token() is None
 
 
+def test_scopes_that_are_granted_during_a_refresh_stand(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    connected.shopify.install(OURS, ["read_customers"])
+    shop_id = connected.install().shop_id
+    let_expire(connected)
+    granted, refresh = ["read_customers", "write_customers"], oauth.refresh
+
+    def meanwhile(shop: str, refresh_token: str) -> Tokens:
+        tokens = refresh(shop, refresh_token)
+        connected.shopify.install(OURS, granted)
+        with transaction():
+            service.note_scopes(shop_id, granted, changed_at=clock.now())
+        return tokens
+
+    with monkeypatch.context() as moment:
+        moment.setattr(oauth, "refresh", meanwhile)
+        service.client(shop_id)
+    assert connected.installation().scopes == granted
+    client = service.client(shop_id)
+    client.run("customer_create", phone="+306912345678", marketingState="SUBSCRIBED")
+    assert connected.calls("refresh_token") == 2, "the token of before has the scopes of before"
+
+
 def test_another_shops_token_is_never_given(connected: Connected) -> None:
     connected.install()
     with transaction():

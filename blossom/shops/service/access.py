@@ -132,6 +132,7 @@ def _look(shop_id: int, used_up: str | None, *, even_lost: bool, first: int | No
 def _renew(shop_id: int, held: _Held, mine: UUID) -> None:
     """Fetch the next pair and record it. What a merchant's visit or an uninstall recorded meanwhile stands."""
     assert held.refresh_token is not None
+    asked_at = clock.now()
     try:
         tokens = oauth.refresh(held.domain, held.refresh_token)
     except ShopifyError as error:
@@ -144,8 +145,15 @@ def _renew(shop_id: int, held: _Held, mine: UUID) -> None:
         raise
 
     def record() -> None:
-        if (found := _of_generation(shop_id, held.generation)) is not None:
-            claiming.put(found, tokens)
+        found = _of_generation(shop_id, held.generation)
+        if found is None:
+            return
+        told = found.scopes
+        told_since = found.scopes_changed_at is not None and found.scopes_changed_at > asked_at
+        claiming.put(found, tokens)
+        if told_since and sorted(told) != sorted(tokens.scopes):
+            found.scopes = told  # Shopify answered before it was told of others: this token is renewed at once, too
+            found.access_expires_at = asked_at
 
     claiming.until_recorded(record)
 
