@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from blossom.consent import service as consent
 from blossom.consent.rules import Source, State
@@ -16,6 +19,7 @@ from blossom.customers.rules import ImportState, Progress
 from blossom.customers.service import importing
 from blossom.platform import crypto, queue
 from blossom.platform.db import session, transaction
+from blossom.shopify.client import ShopifyClient
 from tests.customers.conftest import OTHER_PHONE, PHONE, Shop
 from tests.faults.processes import Process, until
 from tests.shops.conftest import OURS
@@ -141,6 +145,34 @@ def test_a_turn_that_has_lasted_long_enough_leaves_the_rest_to_the_next(
     done = shop.finish()
     assert (done.state, done.lines_read, done.created) == (ImportState.COMPLETED, CROWD, 2_250)
     assert shop.connected.calls("download") == 3
+
+
+@pytest.mark.parametrize("stand_in", [CROWD], indirect=True)
+def test_over_a_slow_line_a_turn_goes_on_behind_what_was_done_and_keeps_it_in_hand(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as brief:
+        brief.setattr(importing, "AT_A_TIME_SECONDS", 0.01)
+        shop.ask()
+        until(lambda: shop.step().lines_read, "the first chunk", 60)
+    monkeypatch.setattr(importing, "LINES_PASSED_IN_HAND", 100)
+    elapsed, download = [0.0], ShopifyClient.download
+
+    def slowly(client: ShopifyClient, url: str) -> Iterator[bytes]:
+        """Up to where we stood, a hundred lines take longer than a turn, and nearly as long as nobody takes over."""
+        for number, line in enumerate(download(client, url)):
+            if number % 100 == 50 and number < importing.CHUNK_LINES:
+                elapsed[0] += importing.AT_A_TIME_SECONDS + 1
+                later = CustomerImport.in_hand_until - (rules.IN_HAND - timedelta(seconds=10))
+                with transaction():
+                    session.execute(update(CustomerImport).values(in_hand_until=later))
+                assert service.run_imports() == 0, "another worker has nothing to do"
+            yield line
+
+    monkeypatch.setattr(importing, "time", SimpleNamespace(monotonic=lambda: elapsed[0]))
+    monkeypatch.setattr(ShopifyClient, "download", slowly)
+    done = shop.step()
+    assert (done.state, done.lines_read) == (ImportState.COMPLETED, CROWD)
 
 
 @pytest.mark.parametrize("stand_in", [20_000], indirect=True)

@@ -46,8 +46,12 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHUNK_LINES = 1_000
+LINES_PASSED_IN_HAND = 20_000
+"""Some 12 MB, which come within `rules.IN_HAND` over any line."""
+
 AT_A_TIME_SECONDS = 120.0
-"""A job hands its worker back after this; the next one reads the file again up to where this one stopped."""
+"""A job hands its worker back after this; the next one reads the file again up to where this one stopped, and as long
+from there."""
 
 _CLOCKS_DIFFER = timedelta(minutes=2)  # ours and Shopify's, at the most
 _ANOTHER_FILE = {"export_gone", "answer_unreadable"}
@@ -211,7 +215,10 @@ def _read(run: Any, client: ShopifyClient, ends_at: float) -> None:
     read_line = _reader_of(run.shop_id)
     done = run.lines_read
     if export["url"]:
-        for several in _chunks(client.download(export["url"]), skip=done):
+        rest = _behind(done, client.download(export["url"]), run)
+        if done:  # reading up to here took its time: as much again is for going on, or a slow line would never end
+            ends_at = max(ends_at, time.monotonic() + AT_A_TIME_SECONDS)
+        for several in _chunks(rest):
             chunk = rules.chunk_of(several, read_line)
             with transaction():
                 _store(run, done, chunk)
@@ -227,9 +234,21 @@ def _read(run: Any, client: ShopifyClient, ends_at: float) -> None:
         log.info("customers.imported", shop_id=run.shop_id, import_id=run.id, lines=done)
 
 
-def _chunks(lines: Iterator[bytes], *, skip: int) -> Iterator[Sequence[bytes]]:
-    rest = islice(lines, skip, None)
-    while several := list(islice(rest, CHUNK_LINES)):
+def _behind(done: int, lines: Iterator[bytes], run: Any) -> Iterator[bytes]:
+    """The lines after those that are done, which are read again and passed over; meanwhile the import stays in hand."""
+    passed = 0
+    while passed < done:
+        several = min(done - passed, LINES_PASSED_IN_HAND)
+        passed += several
+        if sum(1 for _ in islice(lines, several)) < several:
+            break
+        with transaction():
+            _set(run, in_hand_until=clock.now() + rules.IN_HAND)
+    return lines
+
+
+def _chunks(lines: Iterator[bytes]) -> Iterator[Sequence[bytes]]:
+    while several := list(islice(lines, CHUNK_LINES)):
         yield several
 
 
