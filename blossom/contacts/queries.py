@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select, text
 
 from blossom.contacts import rules
 from blossom.contacts.models import Contact, ContactImport, ImportRefusal
-from blossom.platform import crypto
+from blossom.platform import bulk, crypto
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 
@@ -34,11 +35,16 @@ def contact_by_phone_hash(shop_id: int, phone_hash: bytes) -> Contact | None:
     return session.scalar(select(Contact).where(Contact.shop_id == shop_id, Contact.phone_hash == phone_hash))
 
 
-def customer_read_at(shop_id: int, customer_id: int) -> datetime | None:
-    """The customer's `updatedAt` at Shopify that their contact was last read at; None: never, or there is none."""
-    return session.scalar(
-        select(Contact.shopify_updated_at).where(Contact.shop_id == shop_id, Contact.shopify_customer_id == customer_id)
-    )
+def customers_read_at(shop_id: int, customer_ids: Collection[int]) -> dict[int, datetime]:
+    """By customer: the `updatedAt` at Shopify that their contact was last read at. Those that were, only."""
+    rows = session.execute(_READ_AT, {"shop": shop_id, "ids": bulk.bigint_array(customer_ids)})
+    return {row.customer_id: row.read_at for row in rows}
+
+
+def owners_of(shop_id: int, phone_hashes: Collection[bytes]) -> dict[bytes, Row[Any]]:
+    """Whose these numbers are: `contact_id`, and `customer_id`, which may be None. Those that are somebody's, only."""
+    rows = session.execute(_OWNERS, {"shop": shop_id, "hashes": bulk.bytea_array(phone_hashes)})
+    return {row.phone_hash: row for row in rows}
 
 
 def contacts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[Contact]:
@@ -85,3 +91,21 @@ def refusals(shop_id: int, import_id: int, after_id: int = 0, limit: int = 100) 
         .order_by(ImportRefusal.id)
         .limit(limit)
     ).all()
+
+
+_READ_AT = text(
+    """
+    SELECT known.* FROM unnest(CAST(:ids AS bigint[])) AS given(id) CROSS JOIN LATERAL (
+        SELECT shopify_customer_id AS customer_id, shopify_updated_at AS read_at FROM contacts
+        WHERE shop_id = :shop AND shopify_customer_id = given.id AND shopify_updated_at IS NOT NULL OFFSET 0
+    ) AS known
+    """
+)
+_OWNERS = text(
+    """
+    SELECT known.* FROM unnest(CAST(:hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT phone_hash, id AS contact_id, shopify_customer_id AS customer_id FROM contacts
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash OFFSET 0
+    ) AS known
+    """
+)

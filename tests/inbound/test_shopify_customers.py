@@ -13,6 +13,7 @@ from blossom.consent.rules import Source, State
 from blossom.consent.service import syncing
 from blossom.contacts.models import Contact
 from blossom.contacts.rules.customers import read_customer
+from blossom.inbound.service import handling
 from blossom.platform import crypto, db
 from tests.inbound.merchant import OURS, Merchant, contacts, ends, handle, merchant, minutes_ago, running, try_again
 
@@ -100,6 +101,7 @@ def test_each_of_shopify_s_states_is_one_of_ours(
     merchant: Merchant, said: str, ours: State, events: list[tuple[str, str]]
 ) -> None:
     eleni = merchant.add(**ELENI)
+    merchant.tell()
     at = minutes_ago(60)
     consent_given = {"state": said, "level": "CONFIRMED_OPT_IN", "updated_at": at, "collected_from": "SHOPIFY"}
     merchant.act(eleni, "consent", fields=consent_given)
@@ -231,6 +233,60 @@ def test_two_merged_customers_with_a_phone_each_leave_one_contact(merchant: Merc
     merchant.act(kept, "merge", other=gone)
     merchant.tell()
     assert (the_contact().shopify_customer_id, the_contact().phone) == (kept, PHONE)
+
+
+def test_the_customers_of_many_webhooks_are_read_by_one_question(merchant: Merchant) -> None:
+    for number in range(5):
+        eleni = merchant.add(first_name=f"P{number}", phone=f"+30698430340{number}")
+        merchant.act(eleni, "consent", fields={"state": "SUBSCRIBED"})
+    merchant.tell()
+    assert len(contacts()) == 5
+    asked = [call["operation"] for call in merchant.stand_in.calls() if call["operation"].startswith("Customer")]
+    assert asked == ["CustomersById"]
+    assert {each[1] for each in ends()} == {"done"}
+    assert len(ends()) == 15
+
+
+def test_a_customer_that_can_t_be_saved_holds_no_other_up(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = syncing.save_customers
+
+    def save_but_one(shop_id: int, customers: Any) -> Any:
+        saved = save(shop_id, customers)
+        if any(each.person.first_name == "Bad" for each in customers):
+            raise ValueError("a fault of ours")
+        return saved
+
+    for number, name in enumerate(["Eleni", "Bad", "Nikos"]):
+        merchant.add(first_name=name, phone=f"+30698430340{number}")
+    with monkeypatch.context() as broken:
+        broken.setattr(syncing, "save_customers", save_but_one)
+        merchant.tell()
+    assert [each.first_name for each in contacts()] == ["Eleni", "Nikos"]
+    assert [each[1:] for each in ends()] == [("done", "applied"), ("new", "ValueError"), ("done", "applied")]
+    try_again()
+    assert len(contacts()) == 3
+
+
+def test_numbers_that_went_round_come_to_the_same_however_many_webhooks_are_handled_at_once(
+    merchant: Merchant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go_round() -> list[tuple[int | None, str | None]]:
+        people = [merchant.add(first_name=f"P{each}", phone=f"+30698430340{each}") for each in range(3)]
+        merchant.tell()
+        merchant.act(people[2], "update", fields={"phone": "+306984303409"})
+        for each in (1, 0):
+            merchant.stand_in.advance(5)
+            merchant.act(people[each], "update", fields={"phone": f"+30698430340{each + 1}"})
+        merchant.tell()
+        found = [(people.index(each.shopify_customer_id or 0), each.phone) for each in contacts()]
+        for each in people:
+            merchant.act(each, "delete")
+        merchant.tell()
+        return sorted(found)
+
+    together = go_round()
+    monkeypatch.setattr(handling, "TOGETHER", 1)
+    assert together == go_round() == [(0, "+306984303401"), (1, "+306984303402"), (2, "+306984303409")]
 
 
 @pytest.mark.parametrize("seed", range(3))

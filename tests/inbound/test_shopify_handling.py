@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,7 +28,7 @@ from tests.inbound.test_concurrency import at_once
 from tests.personas import Personas
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-QUICK, ASKING = "customers/delete", "customers/update"
+QUICK, ASKING, OTHER = "customers/delete", "customers/update", "customers/create"
 
 
 class Handled:
@@ -36,7 +36,7 @@ class Handled:
 
     def __init__(self) -> None:
         self.got: list[Webhook] = []
-        self.faults: Iterator[Exception] = iter(())
+        self.faults: Iterator[BaseException] = iter(())
 
     def __call__(self, webhook: Webhook) -> Result:
         self.got.append(webhook)
@@ -248,10 +248,105 @@ def test_in_a_shop_one_is_in_hand_at_a_time_and_other_shops_don_t_wait(
         shopify.post(QUICK, {"id": 7}, f"{shop}.myshopify.com")
     with db.transaction():
         taken = [handling._take([QUICK]) for _ in range(3)]
-    assert [row and row.shop_id for row in taken] == [personas.ours.id, personas.theirs.id, None]
+    assert [[row.shop_id for row in rows] for rows in taken] == [[personas.ours.id], [personas.theirs.id], []]
     time.pass_by(rules.IN_HAND)
     jobs.handle_webhooks()
     assert {each.state for each in webhooks()} == {"done"}
+
+
+class HandledTogether(Handled):
+    """A handler that takes several, and notes how many at a time; the ids in `bad` fail by themselves."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.times: list[list[int]] = []
+        self.bad: set[int] = set()
+        handler = Handler(self, asks=True, together=self.together)
+        monkeypatch.setattr(handlers, "BY_TOPIC", {ASKING: handler, OTHER: handler, QUICK: Handler(self, asks=True)})
+
+    def together(self, webhooks: Sequence[Webhook]) -> list[Result | Exception]:
+        self.times.append([webhook.payload["id"] for webhook in webhooks])
+        ends: list[Result | Exception] = [NotYet("bad") if each in self.bad else APPLIED for each in self.times[-1]]
+        for fault in self.faults:
+            raise fault
+        return ends
+
+
+@pytest.fixture
+def together(handled: Handled, monkeypatch: pytest.MonkeyPatch) -> HandledTogether:
+    return HandledTogether(monkeypatch)
+
+
+def test_what_can_be_handled_together_is_in_its_order_and_no_more_at_a_time_than_shopify_tells_of(
+    shopify: Shopify, personas: Personas, together: HandledTogether, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handling, "TOGETHER", 3)
+    for number, topic in enumerate([ASKING, OTHER, QUICK, ASKING, OTHER]):
+        shopify.post(topic, {"id": number})
+    shopify.post(ASKING, {"id": 9}, "theirs.myshopify.com")
+    jobs.ask_shopify()
+    assert together.times == [[0, 1, 3]]
+    assert [got.payload["id"] for got in together.got] == [2, 4, 9], "alone, where there is nothing like it"
+    assert {(each.state, each.tries, each.fault) for each in webhooks()} == {("done", 1, None)}
+
+
+def test_one_that_fails_holds_none_of_the_others_up_and_is_tried_again_with_them(
+    shopify: Shopify, personas: Personas, together: HandledTogether, time: Time
+) -> None:
+    together.bad = {1}
+    for number in range(3):
+        shopify.post(ASKING, {"id": number})
+    jobs.ask_shopify()
+    assert [(each.state, each.fault) for each in webhooks()] == [("done", None), ("new", "bad"), ("done", None)]
+    together.bad = set()
+    time.pass_by(rules.RETRY_AFTER[0])
+    shopify.post(ASKING, {"id": 3})
+    jobs.ask_shopify()
+    assert together.times == [[0, 1, 2], [1, 3]]
+    assert {each.state for each in webhooks()} == {"done"}
+
+
+def test_what_fails_for_all_is_put_off_for_all_and_given_up_in_the_end(
+    shopify: Shopify, personas: Personas, together: HandledTogether, time: Time
+) -> None:
+    together.faults = iter([ShopifyError("could_not_connect")] * 100)
+    for number in range(2):
+        shopify.post(ASKING, {"id": number})
+    while webhooks()[0].state == "new":
+        jobs.ask_shopify()
+        time.pass_by(timedelta(hours=12))
+    assert {(each.state, each.fault, each.tries) for each in webhooks()} == {
+        ("dead", "could_not_connect", len(rules.RETRY_AFTER) + 1)
+    }
+
+
+def test_after_a_worker_s_death_each_is_tried_alone_so_that_the_one_to_blame_takes_nobody_along(
+    shopify: Shopify, personas: Personas, together: HandledTogether, time: Time
+) -> None:
+    together.faults = iter([KeyboardInterrupt()])
+    for number in range(3):
+        shopify.post(ASKING, {"id": number})
+    with pytest.raises(KeyboardInterrupt):
+        jobs.ask_shopify()
+    time.pass_by(rules.IN_HAND)
+    jobs.ask_shopify()
+    assert together.times == [[0, 1, 2]]
+    assert [got.payload["id"] for got in together.got] == [0, 1, 2]
+    assert {(each.state, each.tries) for each in webhooks()} == {("done", 2)}
+
+
+def test_one_that_can_t_be_read_is_given_up_and_the_others_are_handled(
+    shopify: Shopify, personas: Personas, together: HandledTogether
+) -> None:
+    for raw in (b'{"id": 0}', b"[1]", b'{"id": 2}'):
+        shopify.post(ASKING, raw)
+    jobs.ask_shopify()
+    assert together.times == [[0, 2]]
+    assert [(each.state, each.fault) for each in webhooks()] == [
+        ("done", None),
+        ("dead", "payload_no_object"),
+        ("done", None),
+    ]
 
 
 def test_two_workers_never_take_two_of_one_shop(committed_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -266,7 +361,7 @@ def test_two_workers_never_take_two_of_one_shop(committed_app: Flask, monkeypatc
             return handling._take([QUICK])
 
     taken = at_once(committed_app, *[take] * 8)
-    assert sum(row is not None for row in taken) == 1
+    assert [len(rows) for rows in taken if rows] == [1]
 
 
 def test_a_shop_that_shopify_fails_for_doesn_t_hold_up_the_others(

@@ -14,6 +14,7 @@ from blossom.consent import rules
 from blossom.consent.rules import Deed, Source, Standing, State
 from blossom.consent.service import owing
 from blossom.consent.service.changes import Change, Step, apply, lock_standings
+from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer, SmsConsent
 from blossom.platform import clock
@@ -58,13 +59,18 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
     return saved
 
 
-def hear_opt_out(shop_id: int, phone_hash: bytes, said: SmsConsent) -> Change | None:
-    """Shopify tells that this phone opted out, whatever it says by now: so it comes to the same, whether we asked
-    before, between or after several changes. None: the person has opted in here since."""
-    standing = lock_standings(shop_id, {phone_hash}).get(phone_hash, Standing())
-    if not deeds_of(standing, said, push_owed=False):
-        return None
-    return apply(shop_id, [_step(phone_hash, Deed.OPT_OUT, said)])[0]
+def hear_opt_outs(shop_id: int, told: Sequence[tuple[bytes, SmsConsent]]) -> None:
+    """Shopify tells that these phones opted out, whatever it says by now: so it comes to the same, whether we asked
+    before, between or after several changes. Not heard of who has opted in here since."""
+    standings = lock_standings(shop_id, {phone_hash for phone_hash, _ in told})
+    owners = contact_queries.owners_of(shop_id, {phone_hash for phone_hash, _ in told})
+    contact_ids = {phone_hash: owner.contact_id for phone_hash, owner in owners.items()}
+    steps = [
+        _step(phone_hash, Deed.OPT_OUT, said, contact_ids.get(phone_hash))
+        for phone_hash, said in told
+        if deeds_of(standings.get(phone_hash, Standing()), said, push_owed=False)
+    ]
+    apply(shop_id, steps)
 
 
 def forget_list(shop_id: int, phone_hash: bytes) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from blossom.customers.service.applying import apply_read, forget_gone
 from blossom.customers.service.comparing import compare_due
 from blossom.customers.service.importing import (
     ask_for_owed,
@@ -14,10 +15,12 @@ from blossom.customers.service.importing import (
 from blossom.customers.service.pushing import run_pushes
 
 __all__ = [
+    "apply_read",
     "ask_for_owed",
     "ask_import",
     "compare_due",
     "export_ended",
+    "forget_gone",
     "import_now",
     "note_gone",
     "run_imports",

@@ -1,8 +1,9 @@
-"""Handling stored webhooks: taken by one worker, of a shop one at a time, handed to their topic's handler, tried again
-with growing delay, and given up in the end.
+"""Handling stored webhooks: taken by one worker, handed to their topic's handler, tried again with growing delay, and
+given up in the end.
 
 A handler opens its own transactions and may be called any number of times for one webhook, in any order of webhooks.
-One at a time in a shop, so that what a handler has read at Shopify is not older than what another has just written.
+Of a shop one worker has webhooks in hand, so that what a handler has read at Shopify is not older than what another has
+just written: one, or several that a handler takes together. One that may have cost a worker its life is taken alone.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from sqlalchemy import text
 
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules import webhooks as rules
-from blossom.inbound.rules.webhooks import Outcome, Webhook, WebhookState
+from blossom.inbound.rules.webhooks import Result, Webhook, WebhookState
 from blossom.inbound.service import handlers
 from blossom.platform import clock, crypto, stopping
 from blossom.platform.crypto import SealedValueError
@@ -30,18 +31,36 @@ log = structlog.get_logger()
 AT_A_TIME_SECONDS = 20.0
 """A job hands its worker back after this; what is left is the next one's."""
 
-# Under a lock of its own (a millisecond), so that two workers never take two of one shop.
+TOGETHER = 100
+"""Webhooks that are handled at once, at most: their customers cost 600 points at Shopify, where a question may cost
+1,000."""
+
+_LOST = "worker_lost"
+"""The fault of a webhook that is in hand, until it has another one or none."""
+
+# The three under a lock of their own (a millisecond), so that two workers never take of one shop.
+_NEXT = text(
+    """
+    SELECT w.id, w.shop_id, w.topic, w.fault FROM shopify_webhooks w
+    WHERE w.state = 'new' AND w.next_try_at <= :now AND w.topic = ANY(CAST(:topics AS text[]))
+      AND NOT EXISTS (
+          SELECT FROM shopify_webhooks h WHERE h.shop_id = w.shop_id AND h.in_hand_until > :now
+      )
+    ORDER BY w.next_try_at, w.id LIMIT 1
+    """
+)
+_MORE = text(
+    """
+    SELECT w.id FROM shopify_webhooks w
+    WHERE w.state = 'new' AND w.next_try_at <= :now AND w.topic = ANY(CAST(:topics AS text[])) AND w.shop_id = :shop_id
+      AND w.fault IS DISTINCT FROM :lost
+    ORDER BY w.next_try_at, w.id LIMIT :most
+    """
+)
 _TAKE = text(
     """
-    UPDATE shopify_webhooks SET tries = tries + 1, in_hand_until = :until, next_try_at = :until
-    WHERE id = (
-        SELECT w.id FROM shopify_webhooks w
-        WHERE w.state = 'new' AND w.next_try_at <= :now AND w.topic = ANY(CAST(:topics AS text[]))
-          AND NOT EXISTS (
-              SELECT FROM shopify_webhooks h WHERE h.shop_id = w.shop_id AND h.in_hand_until > :now
-          )
-        ORDER BY w.next_try_at, w.id LIMIT 1
-    )
+    UPDATE shopify_webhooks SET tries = tries + 1, in_hand_until = :until, next_try_at = :until, fault = :lost
+    WHERE id = ANY(CAST(:ids AS bigint[])) AND state = 'new'
     RETURNING id, shop_id, shop_domain, topic, triggered_at, received_at, payload_sealed, tries
     """
 )
@@ -83,11 +102,11 @@ def handle_due(*, asks: bool) -> int:
     taken = 0
     while time.monotonic() < ends_at and not stopping.requested():
         with transaction():
-            row = _take(topics)
-        if row is None:
+            rows = _take(topics)
+        if not rows:
             break
-        taken += 1
-        _handle(row)
+        taken += len(rows)
+        _write(rows, _results(rows))
     return taken
 
 
@@ -100,65 +119,98 @@ def _topics(*, asks: bool) -> list[str]:
     return [topic for topic, handler in handlers.BY_TOPIC.items() if handler.asks is asks]
 
 
-def _take(topics: list[str]) -> Any | None:
+def _take(topics: list[str]) -> Sequence[Any]:
+    """The next webhook, and of its shop those that can be handled together with it, in the order of their times."""
     lock_for_transaction("inbound.take_webhook")
     now = clock.now()
-    values = {"now": now, "until": now + rules.IN_HAND, "topics": topics}
-    return session.execute(_TAKE, values).one_or_none()
+    first = session.execute(_NEXT, {"now": now, "topics": topics}).one_or_none()
+    if first is None:
+        return ()
+    ids = [first.id]
+    together = handlers.BY_TOPIC[first.topic].together
+    if together is not None and first.fault != _LOST:
+        like_it = [topic for topic, handler in handlers.BY_TOPIC.items() if handler.together is together]
+        values = {"now": now, "topics": like_it, "shop_id": first.shop_id, "lost": _LOST, "most": TOGETHER}
+        ids = list(session.scalars(_MORE, values))
+    values = {"ids": ids, "until": now + rules.IN_HAND, "lost": _LOST}
+    return sorted(session.execute(_TAKE, values), key=lambda row: ids.index(row.id))
 
 
-def _handle(row: Any) -> None:
-    """One try, whose end is written down whatever it is."""
-    facts = {"webhook": row.id, "topic": row.topic, "shop_id": row.shop_id, "tries": row.tries}
-    if row.tries > len(rules.RETRY_AFTER) + 1:  # its last try was lost with its worker, and so was this count's word
-        _end(row, WebhookState.DEAD, None, "worker_lost")
-        log.error("webhook.dead", **facts, fault="worker_lost")
-        return
-    try:
-        result = handlers.BY_TOPIC[row.topic].handle(_opened(row))
-    except Hopeless as fault:
-        _end(row, WebhookState.DEAD, None, fault.code)
-        log.error("webhook.dead", **facts, fault=fault.code)
-    except Exception as fault:
-        _try_again(row, fault, facts)
-    else:
-        _end(row, result.state, result.outcome, None)
-        log.info("webhook.handled", **facts, outcome=result.outcome.value)
-
-
-def _opened(row: Any) -> Webhook:
-    """What a handler gets. Raises `Hopeless` for what no handler could read."""
+def _results(rows: Sequence[Any]) -> list[Result | Exception]:
+    """One try of each; its result, or what went wrong."""
     with transaction():
-        try:
-            body = crypto.for_shop(row.shop_id).open(row.payload_sealed, "webhook") or ""
-        except SealedValueError:
-            raise Hopeless("payload_sealed") from None
+        opened = [_opened(row) for row in rows]
+    ends = iter(_handled([each for each in opened if isinstance(each, Webhook)]))
+    return [next(ends) if isinstance(each, Webhook) else each for each in opened]
+
+
+def _opened(row: Any) -> Webhook | Hopeless:
+    """What a handler gets; or why none could do anything with it."""
+    if row.tries > len(rules.RETRY_AFTER) + 1:  # its last try was lost with its worker
+        return Hopeless(_LOST)
+    try:
+        body = crypto.for_shop(row.shop_id).open(row.payload_sealed, "webhook") or ""
+    except SealedValueError:
+        return Hopeless("payload_sealed")
     try:
         payload = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Hopeless("payload_not_json") from None
+        return Hopeless("payload_not_json")
     if not isinstance(payload, dict):
-        raise Hopeless("payload_no_object")
+        return Hopeless("payload_no_object")
     return Webhook(row.shop_id, row.shop_domain, row.topic, row.triggered_at or row.received_at, payload)
 
 
-def _try_again(row: Any, fault: Exception, facts: dict[str, Any]) -> None:
-    code = fault.code if isinstance(fault, (NotYet, BlossomError)) else type(fault).__name__
-    following = rules.next_try(row.tries, clock.now())
-    if following is None:
-        _end(row, WebhookState.DEAD, None, code)
-        log.error("webhook.dead", **facts, fault=code, exc_info=fault)
-        return
-    with transaction():
-        session.execute(_PUT_OFF, {"id": row.id, "tries": row.tries, "fault": code, "next_try_at": following})
-        if isinstance(fault, ShopifyError):  # so would its others fail, each after long waiting, and other shops' wait
-            now = clock.now()
-            values = {"now": now, "later": now + rules.RETRY_AFTER[0], "topics": _topics(asks=True)}
-            session.execute(_PUT_OFF_SHOP, {**values, "shop_id": row.shop_id})
-    log.warning("webhook.put_off", **facts, fault=code, exc_info=None if isinstance(fault, NotYet) else fault)
+def _handled(webhooks: list[Webhook]) -> Sequence[Result | Exception]:
+    if not webhooks:
+        return ()
+    handler = handlers.BY_TOPIC[webhooks[0].topic]
+    try:
+        if len(webhooks) == 1 or handler.together is None:
+            return [handler.handle(webhook) for webhook in webhooks]
+        return handler.together(webhooks)
+    except Exception as fault:
+        return [fault] * len(webhooks)
 
 
-def _end(row: Any, state: WebhookState, outcome: Outcome | None, fault: str | None) -> None:
-    values = {"id": row.id, "tries": row.tries, "state": state.value, "fault": fault, "now": clock.now()}
+def _write(rows: Sequence[Any], results: Sequence[Result | Exception]) -> None:
+    """Write every end down, whatever it is, in one transaction."""
+    now = clock.now()
+    ended, put_off = [], []
+    for row, result in zip(rows, results, strict=True):
+        mine = {"id": row.id, "tries": row.tries}
+        following = None if isinstance(result, (Result, Hopeless)) else rules.next_try(row.tries, now)
+        if isinstance(result, Result):
+            ended.append({**mine, "state": result.state, "outcome": result.outcome, "fault": None, "now": now})
+        elif following is None:
+            ended.append({**mine, "state": WebhookState.DEAD, "outcome": None, "fault": _code(result), "now": now})
+        else:
+            put_off.append({**mine, "fault": _code(result), "next_try_at": following})
     with transaction():
-        session.execute(_END, {**values, "outcome": outcome and outcome.value})
+        for statement, values in ((_END, ended), (_PUT_OFF, put_off)):
+            if values:
+                session.execute(statement, values)
+        if any(isinstance(result, ShopifyError) for result in results):
+            # So would its others fail, each after long waiting, and other shops' wait.
+            later = {"now": now, "later": now + rules.RETRY_AFTER[0], "topics": _topics(asks=True)}
+            session.execute(_PUT_OFF_SHOP, {**later, "shop_id": rows[0].shop_id})
+    _tell(rows, results, {each["id"] for each in put_off})
+
+
+def _code(fault: Exception) -> str:
+    return fault.code if isinstance(fault, (Hopeless, NotYet, BlossomError)) else type(fault).__name__
+
+
+def _tell(rows: Sequence[Any], results: Sequence[Result | Exception], put_off: set[int]) -> None:
+    """The log: a line a webhook, and of a fault that several share one trace."""
+    traced: set[int] = set()
+    for row, result in zip(rows, results, strict=True):
+        facts = {"webhook": row.id, "topic": row.topic, "shop_id": row.shop_id, "tries": row.tries}
+        if isinstance(result, Result):
+            log.info("webhook.handled", **facts, outcome=result.outcome.value)
+            continue
+        expected = isinstance(result, (Hopeless, NotYet)) or id(result) in traced
+        traced.add(id(result))
+        tell = log.warning if row.id in put_off else log.error
+        event = "webhook.put_off" if row.id in put_off else "webhook.dead"
+        tell(event, **facts, fault=_code(result), exc_info=None if expected else result)

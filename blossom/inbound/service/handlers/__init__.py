@@ -7,7 +7,7 @@ after any part of its work, and in any order of webhooks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from blossom.inbound.rules.webhooks import Result, Webhook
@@ -16,18 +16,23 @@ from blossom.inbound.service.handlers import customers, installation, privacy
 
 @dataclass(frozen=True, slots=True)
 class Handler:
-    """`asks`: it calls Shopify, so it waits in the queue for what is as slow as others are."""
+    """`asks`: it calls Shopify, so it waits in the queue for what is as slow as others are. `together`: handles several
+    webhooks of one shop at once, and tells the end of each in the same order; one's fault is not another's. What it
+    raises is the fault of all."""
 
     handle: Callable[[Webhook], Result]
     asks: bool = False
+    together: Callable[[Sequence[Webhook]], list[Result | Exception]] | None = None
 
+
+_CHANGED = Handler(customers.changed, asks=True, together=customers.changed_together)
 
 BY_TOPIC: Mapping[str, Handler] = {
     "app/uninstalled": Handler(installation.uninstalled),
     "app/scopes_update": Handler(installation.scopes_changed),
-    "customers/create": Handler(customers.changed, asks=True),
-    "customers/update": Handler(customers.changed, asks=True),
-    "customers_marketing_consent/update": Handler(customers.changed, asks=True),
+    "customers/create": _CHANGED,
+    "customers/update": _CHANGED,
+    "customers_marketing_consent/update": _CHANGED,
     "customers/merge": Handler(customers.merged, asks=True),
     "customers/delete": Handler(customers.deleted),
     "bulk_operations/finish": Handler(customers.export_ended),

@@ -4,12 +4,14 @@ what is read is how things stand now, whichever webhook it was that told to look
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from blossom.consent.service import syncing as consent
 from blossom.contacts import queries as contact_queries
-from blossom.contacts import service as contacts
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import customers as rules
 from blossom.contacts.rules import normalise_phone
@@ -28,6 +30,7 @@ from blossom.inbound.rules.webhooks import (
 )
 from blossom.platform import crypto
 from blossom.platform.db import transaction
+from blossom.shopify.errors import ShopifyError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 
@@ -37,36 +40,90 @@ _KEPT, _DELETED = "admin_graphql_api_customer_kept_id", "admin_graphql_api_custo
 
 def changed(webhook: Webhook) -> Result:
     """A customer is new, or not as before, or has another consent."""
-    asked = _customer(webhook)
-    _hear_opt_out(webhook)
-    told_at = read_moment(webhook.payload.get("updated_at")) if webhook.topic != _CONSENT else None
+    (end,) = changed_together([webhook])
+    if isinstance(end, Exception):
+        raise end
+    return end
+
+
+def changed_together(webhooks: Sequence[Webhook]) -> list[Result | Exception]:
+    """The same for several webhooks of one shop: each customer is read once, all by one question."""
+    shop_id = webhooks[0].shop_id
+    named = [customer_id(webhook.payload) for webhook in webhooks]
+    _hear_opt_outs(shop_id, [webhook for webhook, asked in zip(webhooks, named, strict=True) if asked is not None])
     with transaction():
-        if shops.get_shop(webhook.shop_id).uninstalled_at is not None:
-            return ignored(Outcome.SHOP_LEFT)
-        read_at = contact_queries.customer_read_at(webhook.shop_id, asked)
-    if told_at is not None and read_at is not None and told_at < read_at.replace(microsecond=0):
-        return KNOWN_ALREADY  # in the same second something else may have changed: payloads tell no fractions
-    read = _read(webhook.shop_id, asked)
-    if read is not None and told_at is not None and read.updated_at < told_at:
-        raise NotYet("shopify_lags")  # one of their replicas answered, which has not heard of it
-    _save(webhook.shop_id, asked, read)
-    return APPLIED
+        if shops.get_shop(shop_id).uninstalled_at is not None:
+            return [ignored(Outcome.SHOP_LEFT)] * len(webhooks)
+        read_at = contact_queries.customers_read_at(shop_id, {asked for asked in named if asked is not None})
+    ends: list[Result | Exception] = [
+        Hopeless("no_customer_named")
+        if asked is None
+        else KNOWN_ALREADY
+        if _is_known(webhook, read_at.get(asked))
+        else APPLIED
+        for webhook, asked in zip(webhooks, named, strict=True)
+    ]
+    wanted = {asked for asked, end in zip(named, ends, strict=True) if asked is not None and end is APPLIED}
+    if not wanted:
+        return ends
+    try:
+        read, faults = _read(shop_id, sorted(wanted))
+    except ShopifyError as fault:
+        return [fault if end is APPLIED else end for end in ends]
+    lagging = {
+        asked
+        for webhook, asked in zip(webhooks, named, strict=True)
+        if asked is not None and _lags(webhook, read.get(asked))
+    }
+    faults |= {asked: NotYet("shopify_lags") for asked in lagging}
+    faults |= _save(shop_id, {asked: found for asked, found in read.items() if asked not in lagging})
+    return [
+        faults.get(asked, end) if asked is not None and end is APPLIED else end
+        for asked, end in zip(named, ends, strict=True)
+    ]
 
 
-def _hear_opt_out(webhook: Webhook) -> None:
-    """An opt-out in the payload holds, also if Shopify says something else by the time that it is asked."""
+def _told_at(webhook: Webhook) -> datetime | None:
+    """Since when the customer is so, by the payload."""
+    return read_moment(webhook.payload.get("updated_at")) if webhook.topic != _CONSENT else None
+
+
+def _is_known(webhook: Webhook, read_at: datetime | None) -> bool:
+    """In the same second something else may have changed: payloads tell no fractions."""
+    told_at = _told_at(webhook)
+    return told_at is not None and read_at is not None and told_at < read_at.replace(microsecond=0)
+
+
+def _lags(webhook: Webhook, read: rules.Customer | None) -> bool:
+    """Whether one of Shopify's replicas answered, which has not heard of the change."""
+    told_at = _told_at(webhook)
+    return read is not None and told_at is not None and read.updated_at < told_at
+
+
+def _hear_opt_outs(shop_id: int, webhooks: Sequence[Webhook]) -> None:
+    """An opt-out in a payload holds, also if Shopify says something else by the time that it is asked."""
+    told = [each for each in map(_opt_out, webhooks) if each is not None]
+    if not told:
+        return
+    with transaction():
+        country, cipher = shops.get_shop(shop_id).default_country, crypto.for_shop(shop_id)
+        heard = []
+        for phone, said in told:
+            with contextlib.suppress(PhoneRefused):
+                heard.append((cipher.lookup(normalise_phone(phone, country).e164), said))
+        consent.hear_opt_outs(shop_id, heard)
+
+
+def _opt_out(webhook: Webhook) -> tuple[str, SmsConsent] | None:
     said, phone = webhook.payload.get("sms_marketing_consent"), webhook.payload.get("phone")
     if not isinstance(said, Mapping) or str(said.get("state")).upper() != "UNSUBSCRIBED" or not isinstance(phone, str):
-        return
-    told = SmsConsent(
+        return None
+    return phone, SmsConsent(
         "UNSUBSCRIBED",
         _word(said.get("opt_in_level")),
         read_moment(said.get("consent_updated_at")),
         _word(said.get("consent_collected_from")),
     )
-    with transaction(), contextlib.suppress(PhoneRefused):
-        number = normalise_phone(phone, shops.get_shop(webhook.shop_id).default_country)
-        consent.hear_opt_out(webhook.shop_id, crypto.for_shop(webhook.shop_id).lookup(number.e164), told)
 
 
 def _word(given: Any) -> str | None:
@@ -75,22 +132,29 @@ def _word(given: Any) -> str | None:
 
 
 def merged(webhook: Webhook) -> Result:
-    """Two customers have become one, and one of the two is gone. The one that stays comes first: so that a number which
-    went over to it stays its contact's."""
+    """Two customers have become one, and one of the two is gone."""
     named = [rules.customer_number(webhook.payload.get(name)) for name in (_KEPT, _DELETED)]
     with transaction():
         if shops.get_shop(webhook.shop_id).uninstalled_at is not None:
             return ignored(Outcome.SHOP_LEFT)
-    for asked in named:
-        if asked is None:
-            raise Hopeless("no_customer_named")
-        _save(webhook.shop_id, asked, _read(webhook.shop_id, asked))
+    known = [asked for asked in named if asked is not None]
+    if len(known) < len(named):
+        raise Hopeless("no_customer_named")
+    read, faults = _read(webhook.shop_id, known)
+    with transaction():
+        sync.apply_read(webhook.shop_id, read)
+    for fault in faults.values():
+        raise fault
     return APPLIED
 
 
 def deleted(webhook: Webhook) -> Result:
     """A customer is gone. Ids are never given again, so this holds whatever else is still on its way."""
-    _save(webhook.shop_id, _customer(webhook), None)
+    named = customer_id(webhook.payload)
+    if named is None:
+        raise Hopeless("no_customer_named")
+    with transaction():
+        sync.forget_gone(webhook.shop_id, [named])
     return APPLIED
 
 
@@ -102,38 +166,35 @@ def export_ended(webhook: Webhook) -> Result:
     return APPLIED if ours else KNOWN_ALREADY
 
 
-def _customer(webhook: Webhook) -> int:
-    named = customer_id(webhook.payload)
-    if named is None:
-        raise Hopeless("no_customer_named")
-    return named
-
-
-def _read(shop_id: int, asked: int) -> rules.Customer | None:
-    """The customer as Shopify has them now; None if it has them no more. No transaction is held. Raises
-    `ShopifyError`."""
-    client = shop_service.client(shop_id)
-    try:
-        facts: dict[str, Any] | None = client.run("customer", id=rules.customer_gid(asked))["customer"]
-    finally:
-        client.close()
-    if facts is None:
-        return None
+def _read(shop_id: int, asked: Sequence[int]) -> tuple[dict[int, rules.Customer | None], dict[int, Exception]]:
+    """The customers as Shopify has them now, None for who is gone; and why some can't be read. Holds no transaction.
+    Raises `ShopifyError`."""
+    with contextlib.closing(shop_service.client(shop_id)) as client:
+        nodes = client.run("customers_by_id", ids=[rules.customer_gid(each) for each in asked])["nodes"]
     with transaction():
         shop = shops.get_shop(shop_id)
         country, zone = shop.default_country, shop.timezone
-    read = rules.read_customer(facts, default_country=country, shop_zone=zone)
-    if read is None or read.id != asked:
-        raise NotYet("customer_unreadable")
-    return read
+    read: dict[int, rules.Customer | None] = {}
+    faults: dict[int, Exception] = {}
+    for wanted, facts in zip(asked, nodes, strict=True):
+        found = None if facts is None else rules.read_customer(facts, default_country=country, shop_zone=zone)
+        if facts is not None and (found is None or found.id != wanted):
+            faults[wanted] = NotYet("customer_unreadable")
+        else:
+            read[wanted] = found
+    return read, faults
 
 
-def _save(shop_id: int, asked: int, read: rules.Customer | None) -> None:
-    with transaction():
-        if read is not None:
-            consent.save_customers(shop_id, [read])
-            return
-        sync.note_gone(shop_id, asked)
-        removed = contacts.remove_customer(shop_id, asked)
-        if removed is not None and removed.phone_hash is not None:
-            consent.forget_list(shop_id, removed.phone_hash)
+def _save(shop_id: int, read: Mapping[int, rules.Customer | None]) -> dict[int, Exception]:
+    """In one transaction; where that fails, each in its own, so that one customer holds none up. Whose failed."""
+    try:
+        with transaction():
+            sync.apply_read(shop_id, read)
+    except (OperationalError, InterfaceError):
+        raise  # the database is away, or two waited for each other: nobody's own fault
+    except Exception as fault:
+        if len(read) == 1:
+            return dict.fromkeys(read, fault)
+        alone = [_save(shop_id, {customer: found}) for customer, found in read.items()]
+        return {customer: fault for each in alone for customer, fault in each.items()}
+    return {}

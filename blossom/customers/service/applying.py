@@ -1,0 +1,55 @@
+"""What was read of several customers at once, written as if each had been read by itself, in the order of changes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from blossom.consent.service import syncing as consent
+from blossom.contacts import queries as contact_queries
+from blossom.contacts import service as contacts
+from blossom.contacts.rules.customers import Customer
+from blossom.customers.service.importing import note_gone
+from blossom.platform import crypto
+from blossom.platform.db import lock_for_transaction
+
+
+def apply_read(shop_id: int, read: Mapping[int, Customer | None]) -> None:
+    """Save the contacts of customers, by their ids, and their consent; None is one who is gone. Within the caller's
+    transaction. Who is there comes first, so that a number which went over to them stays their contact's."""
+    lock_for_transaction("contacts.save", shop_id)
+    there = sorted((each for each in read.values() if each is not None), key=lambda each: (each.updated_at, each.id))
+    for together in _rounds(shop_id, there):
+        consent.save_customers(shop_id, together)
+    forget_gone(shop_id, [customer_id for customer_id, customer in read.items() if customer is None])
+
+
+def forget_gone(shop_id: int, customer_ids: Collection[int]) -> int:
+    """Remove the contacts of customers who are gone at Shopify, within the caller's transaction; how many there were.
+    What was said about texting stays, by the phone's keyed hash, but for an opt-in that only a list had proven."""
+    removed = 0
+    for customer_id in sorted(customer_ids):
+        note_gone(shop_id, customer_id)
+        contact = contacts.remove_customer(shop_id, customer_id)
+        removed += contact is not None
+        if contact is not None and contact.phone_hash is not None:
+            consent.forget_list(shop_id, contact.phone_hash)
+    return removed
+
+
+def _rounds(shop_id: int, customers: Sequence[Customer]) -> list[list[Customer]]:
+    """Whom to save together: almost always all. A number that is, or will be, another customer's waits for that one."""
+    cipher = crypto.for_shop(shop_id)
+    hashes = {each.id: cipher.lookup(each.person.phone.e164) for each in customers if each.person is not None}
+    owners = contact_queries.owners_of(shop_id, set(hashes.values()))
+    times = Counter(hashes.values())
+    rounds: list[list[Customer]] = [[]]
+    for each in customers:
+        phone_hash = hashes.get(each.id)
+        owner = owners.get(phone_hash) if phone_hash is not None else None
+        theirs = owner is None or owner.customer_id in (None, each.id)
+        if phone_hash is None or (theirs and times[phone_hash] == 1):
+            rounds[0].append(each)
+        else:
+            rounds.append([each])
+    return rounds
