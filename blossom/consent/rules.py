@@ -43,6 +43,7 @@ class Deed(StrEnum):
     OPT_OUT = "opt_out"
     RETRACT = "retract"  # the list that was the only proof of an opt-in no longer says yes
     LAPSE = "lapse"  # the confirmation that was asked for did not come in time
+    FORGET = "forget"  # the person wants to be forgotten
 
 
 class Refusal(StrEnum):
@@ -100,7 +101,8 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
     can type a number into a form, so an opt-out stands until its phone's owner has confirmed.
 
     A STOP by a text after another opt-out is one more, since it weighs more: what was asked or agreed to before it
-    (a confirmation's link, a START that is heard late) counts no more, and no form asks again.
+    (a confirmation's link, a START that is heard late) counts no more, and no form asks again. And so is an opt-in by
+    the person after a list's: no list takes that back.
     """
     if event.deed is Deed.OPT_OUT:
         if standing.state is not State.OPTED_OUT:
@@ -111,6 +113,8 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
         if standing.state not in (State.OPTED_IN, State.PENDING):
             return Refusal.ALREADY
         return State.NEVER_SUBSCRIBED if standing.source in FROM_A_LIST else Refusal.PROVEN_ELSEWHERE
+    if event.deed is Deed.FORGET:  # nobody is texted whom we don't know any more; that they said no stays known
+        return State.NEVER_SUBSCRIBED if standing.state in (State.OPTED_IN, State.PENDING) else Refusal.ALREADY
     if event.deed is Deed.LAPSE:
         return State.NEVER_SUBSCRIBED if standing.state is State.PENDING else Refusal.ALREADY
     if standing.state is State.OPTED_OUT:
@@ -119,7 +123,8 @@ def transition(standing: Standing, event: Event) -> State | Refusal:
         if standing.changed_at is not None and event.occurred_at < standing.changed_at:
             return Refusal.OLDER_THAN_OPT_OUT
     if event.deed is Deed.OPT_IN:
-        return Refusal.ALREADY if standing.state is State.OPTED_IN else State.OPTED_IN
+        weighs_more = standing.source in FROM_A_LIST and event.source in BY_THE_PERSON
+        return Refusal.ALREADY if standing.state is State.OPTED_IN and not weighs_more else State.OPTED_IN
     return Refusal.ALREADY if standing.state in (State.PENDING, State.OPTED_IN) else State.PENDING
 
 

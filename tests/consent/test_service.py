@@ -253,6 +253,18 @@ def test_a_list_that_no_longer_says_yes_takes_back_what_a_list_had_said(personas
     assert state(ours, "+306974303406") is State.OPTED_IN  # told us so themselves
 
 
+def test_what_a_person_says_after_a_list_is_kept_as_theirs_and_no_list_takes_it_back(personas: Personas) -> None:
+    ours = personas.ours.id
+    import_list(ours, ("6984303406", "yes"))
+    phone_hash = crypto.for_shop(ours).lookup("+306984303406")
+    for _ in range(2):
+        consent.record_keyword(ours, phone_hash, Keyword.START, wording="Start")
+
+    assert import_list(ours, ("6984303406", "no")).tallies == {}
+    story = [(event.to_state, event.source, event.wording) for event in queries.events(ours, phone_hash)]
+    assert story == [("opted_in", "import", ATTESTED.wording), ("opted_in", "keyword", "Start")]
+
+
 def test_the_same_list_again_writes_no_event(personas: Personas, session: Session) -> None:
     import_list(personas.ours.id, ("6984303406", "yes"))
 
