@@ -1,12 +1,14 @@
-"""The settings' form, as a browser sends it: every value is text."""
+"""The settings' forms, as a browser sends them: every value is text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import time
 from typing import Any
+
+from blossom.consent.rules import Settings
 
 _TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _CAP = re.compile(r"[0-9]{1,4}")
@@ -47,6 +49,48 @@ def read(given: Mapping[str, str]) -> SettingsForm:
         else:
             faults[name] = "must be a whole number from 1 to 1000, or nothing for no limit"
     return SettingsForm(typed, changes, faults)
+
+
+@dataclass(frozen=True)
+class ConsentForm:
+    """How the shop asks for consent, as it was typed; `changes` are `consent.rules.Settings`, `keywords` the shop's.
+    `faults`: fields that are missing, which would else be taken for emptied ones."""
+
+    typed: Mapping[str, str]
+    changes: Mapping[str, Any]
+    keywords: list[str]
+    faults: Mapping[str, str]
+
+
+def read_consent(given: Mapping[str, str], locales: Sequence[str], stored: Mapping[str, str]) -> ConsentForm:
+    """Read the form. Of `stored` words, those in languages that it doesn't show are kept; empty ones mean ours."""
+    typed = {name: given.get(name, "") for name in ("privacy_url", "stop_keywords")}
+    typed |= {f"wording-{locale}": given.get(f"wording-{locale}", "") for locale in locales}
+    faults = {name: "is missing in what was sent" for name in typed if name not in given}
+    typed |= {name: "on" if given.get(name) else "" for name in ("double_opt_in", "in_theme")}
+    wordings = {locale: words for locale, words in stored.items() if locale not in locales}
+    for locale in locales:
+        if words := typed[f"wording-{locale}"].replace("\r\n", "\n").strip():
+            wordings[locale] = words
+    changes = {
+        "double_opt_in": bool(typed["double_opt_in"]),
+        "in_theme": bool(typed["in_theme"]),
+        "wordings": wordings,
+        "privacy_url": typed["privacy_url"].strip() or None,
+    }
+    words_typed = (word.strip() for word in _BETWEEN_WORDS.split(typed["stop_keywords"]))
+    return ConsentForm(typed, changes, list(dict.fromkeys(filter(None, words_typed))), faults)
+
+
+_BETWEEN_WORDS = re.compile(r"[,;\n]")
+
+
+def consent_as_typed(settings: Settings, keywords: Sequence[str], locales: Sequence[str]) -> dict[str, str]:
+    """Stored settings as the form shows them."""
+    shown = {f"wording-{locale}": settings.wordings.get(locale, "") for locale in locales}
+    shown |= {"privacy_url": settings.privacy_url or "", "stop_keywords": ", ".join(keywords)}
+    shown |= {name: "on" if getattr(settings, name) else "" for name in ("double_opt_in", "in_theme")}
+    return shown
 
 
 def as_typed(values: Mapping[str, Any]) -> dict[str, str]:

@@ -1,10 +1,15 @@
-"""How the coming in of Shopify's customers is put in words. Pure."""
+"""How the coming in of Shopify's customers is put in words; what the consent settings show beside the fields. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from babel import Locale
+
+from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
+from blossom.platform import languages
 from blossom.shopify.errors import FAULTS
 
 _REFUSED = {
@@ -59,3 +64,43 @@ def final_trouble(code: str | None) -> str:
     if fault is None:
         return "Something broke on our side, and went on doing so."
     return fault.merchant_text.replace("It is tried again by itself.", "It was tried several times.")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """A language of the shopper's pages: its name, and what people agree to where the shop has no words of its own."""
+
+    locale: str
+    language: str
+    ours: str
+
+
+def wordings(locales: Sequence[str], shop_name: str) -> list[Wording]:
+    """Each of `locales`, in their order."""
+    names = Locale.parse(languages.SOURCE).languages
+    return [
+        Wording(locale, names.get(locale, locale), languages.translator(locale)(WORDING, shop=shop_name))
+        for locale in locales
+    ]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where shoppers find the form, and where a merchant puts it into their theme."""
+
+    form: str
+    theme_editor: str
+
+
+PROXY_PATH = "/apps/blossom"
+"""Where Shopify puts the app proxy unless the merchant moves it (`shopify.app.toml`)."""
+_EMBED = "consent"
+"""The app embed block: the name of its file under `extensions/consent-form/blocks`."""
+
+
+def places(shop_url: str, api_key: str) -> Places:
+    """`shop_url`: where the shop answers, without a slash at the end."""
+    return Places(
+        form=f"{shop_url}{PROXY_PATH}/consent",
+        theme_editor=f"{shop_url}/admin/themes/current/editor?context=apps&activateAppId={api_key}/{_EMBED}",
+    )

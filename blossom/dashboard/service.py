@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from blossom.audit import service as audit
+from blossom.consent import queries as consents
+from blossom.consent import rules as consent_rules
+from blossom.consent import service as consent_service
+from blossom.consent.rules import Settings
 from blossom.customers import queries as customers
 from blossom.customers import service as customers_service
+from blossom.platform.errors import InvalidInput
 from blossom.shops import queries as shops
+from blossom.shops import rules as shop_rules
 from blossom.shops import service as shops_service
 from blossom.shops.models import Shop
 
@@ -30,3 +37,23 @@ def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Sh
     if changed:
         audit.record(shop_id, "shops.settings_changed", actor=actor, details={"settings": changed})
     return shop
+
+
+def save_consent_settings(
+    shop_id: int, changes: Mapping[str, Any], stop_keywords: Sequence[str], *, actor: str
+) -> Settings:
+    """Change how the shop asks for consent, and the words by which people opt out: all or nothing, written down by
+    name. Raises `InvalidInput` naming each fault of either."""
+    shop, before = shops.get_shop(shop_id), consents.settings(shop_id)
+    faults = consent_rules.settings_faults(replace(before, **changes))
+    faults |= shop_rules.settings_faults({"stop_keywords": list(stop_keywords)})
+    if faults:
+        raise InvalidInput(faults)
+    changed = sorted(name for name, value in changes.items() if getattr(before, name) != value)
+    if list(shop.stop_keywords) != list(stop_keywords):
+        changed.append("stop_keywords")
+        shops_service.update_settings(shop_id, stop_keywords=list(stop_keywords))
+    settings = consent_service.update_settings(shop_id, **changes)
+    if changed:
+        audit.record(shop_id, "consent.settings_changed", actor=actor, details={"settings": changed})
+    return settings

@@ -9,9 +9,10 @@ import orjson
 from flask import Blueprint, Response, request
 
 from blossom.campaigns.rules.states import STATE_WORDS
+from blossom.consent import queries as consents
 from blossom.dashboard import forms, queries, rules, service
 from blossom.dashboard.queries import Arrival
-from blossom.platform import htmx, pages
+from blossom.platform import config, htmx, languages, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput, NotFound
 from blossom.shops import queries as shops
@@ -73,6 +74,52 @@ def save_settings() -> Response:
     answer = _form(caller, shop, forms.as_typed(_stored(shop)), {})
     answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": "Settings saved"}}).decode()
     return answer
+
+
+@views.get("/settings/consent")
+def consent_settings() -> Response:
+    caller = _caller("shop:read")
+    return _consent_form(caller, _consent_as_typed(caller.shop_id), {})
+
+
+@views.post("/settings/consent")
+def save_consent_settings() -> Response:
+    """As `save_settings`."""
+    caller = _caller("shop:write")
+    locales, stored = languages.supported(), consents.settings(caller.shop_id).wordings
+    given = forms.read_consent(request.form, locales, stored)
+    if given.faults:
+        return _consent_form(caller, given.typed, given.faults)
+    try:
+        service.save_consent_settings(caller.shop_id, given.changes, given.keywords, actor=caller.actor)
+    except InvalidInput as refused:
+        return _consent_form(caller, given.typed, refused.details["fields"])
+    answer = _consent_form(caller, _consent_as_typed(caller.shop_id), {})
+    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": "Consent settings saved"}}).decode()
+    return answer
+
+
+def _consent_as_typed(shop_id: int) -> Mapping[str, str]:
+    keywords = shops.get_shop(shop_id).stop_keywords
+    return forms.consent_as_typed(consents.settings(shop_id), keywords, languages.supported())
+
+
+def _consent_form(caller: Principal, typed: Mapping[str, str], faults: Mapping[str, str]) -> Response:
+    shop, settings = shops.get_shop(caller.shop_id), config.current()
+    response = htmx.page_or_partial(
+        "dashboard/consent_settings.html",
+        "dashboard/_consent_settings.html",
+        shop=shop,
+        typed=typed,
+        faults=faults,
+        may_write="shop:write" in caller.scopes,
+        languages=rules.wordings(languages.supported(), shop.name),
+        places=rules.places(settings.shopify_shop_url.format(shop=shop.domain), settings.shopify_api_key)
+        if settings.shopify_api_key
+        else None,
+    )
+    response.status_code = 422 if faults else 200
+    return response
 
 
 def _arrival(caller: Principal) -> Response:

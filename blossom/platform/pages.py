@@ -120,9 +120,13 @@ def wanted() -> bool:
 
 
 def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Response:
-    """The page, or for htmx the partial, that tells of `fault`."""
-    template = "errors/_error.html" if htmx.wants_partial() else "errors/page.html"
+    """The page that tells of `fault`; or for htmx the words, which take no part of the page that asked away."""
+    partial = htmx.wants_partial()
+    template = "errors/_trouble.html" if partial else "errors/page.html"
     response = make_response(render_template(template, fault=fault, request_id=g.get("request_id")), fault.status)
+    if partial:
+        response.headers["HX-Retarget"] = "#trouble"
+        response.headers["HX-Reswap"] = "innerHTML"
     response.headers.update(headers or {})
     response.vary.update(htmx.ASKED_BY)
     return response

@@ -35,7 +35,7 @@
   document.addEventListener('htmx:response:error', (event) => {
     if (byItself(event.detail.ctx)) return;
     const {response: {status}, sourceElement} = event.detail.ctx;
-    if (status === 401 || status >= 500) stillUnsaved(sourceElement);
+    if (status !== 422) stillUnsaved(sourceElement);
     if (status === 401) {
       say('Your Shopify session could not be renewed. Nothing you typed is lost: try again.');
     } else if (status >= 500) {
@@ -48,8 +48,16 @@
 
   // What has come in by a click and must be read next takes the focus; of a form with faults the first of them does.
   document.addEventListener('htmx:after:swap', (event) => {
-    const first = event.detail.ctx.response?.status === 422 ? '[aria-invalid="true"]' : '[data-focus]';
-    document.querySelector(first)?.focus();
+    const status = event.detail.ctx.response?.status;
+    if (status === 422) {
+      const wrong = document.querySelector('[aria-invalid="true"]');
+      stillUnsaved(wrong?.form);
+      wrong?.focus();
+    } else if (status >= 400) {
+      document.getElementById('trouble')?.scrollIntoView({block: 'nearest'});
+    } else {
+      document.querySelector('[data-focus]')?.focus();
+    }
   });
 
   // A file: a link that the browser follows by itself carries no session, so it is fetched, and then saved.

@@ -283,9 +283,11 @@ class TestErrors:
         assert "Content-Security-Policy" in response.headers
 
     def test_htmx_gets_a_part(self, app: Flask) -> None:
-        html = get(app, "/nowhere", **HTMX).get_data(as_text=True)
+        response = get(app, "/nowhere", **HTMX)
+        html = response.get_data(as_text=True)
         assert "<html" not in html
-        assert 'role="alert"' in html
+        assert "There is nothing at this address." in html
+        assert response.headers["HX-Retarget"] == "#trouble", "and not in the place of what asked"
 
     @pytest.mark.parametrize("path", ["/api/nowhere", "/api/v1/nowhere", "/webhooks/nowhere"])
     def test_a_program_gets_json(self, app: Flask, path: str) -> None:
