@@ -224,6 +224,21 @@ def test_a_list_opts_in_whom_it_says_yes_of_with_the_merchants_word(personas: Pe
     assert event.details == {"import_id": report.import_id, "line": 2}
 
 
+@pytest.mark.parametrize("chunk_rows", [1, 10])
+def test_an_opt_out_on_a_doubled_line_counts_though_the_line_does_not(personas: Personas, chunk_rows: int) -> None:
+    ours = personas.ours.id
+
+    report = import_list(
+        ours, ("6984303406", "yes"), ("+30 698 430 3406", "unsubscribed"), ("6974303406", "yes"), ("6974303406", "yes"),
+        chunk_rows=chunk_rows,
+    )  # fmt: skip
+
+    assert (report.created, report.refused_by_code) == (2, {"phone_doubled": 2})
+    assert report.tallies == {"consent_opted_in": 2, "consent_opted_out": 1}
+    assert state(ours, "+306984303406") is State.OPTED_OUT
+    assert state(ours, "+306974303406") is State.OPTED_IN
+
+
 def test_without_the_merchants_word_nobody_is_opted_in(personas: Personas) -> None:
     report = import_list(personas.ours.id, ("6984303406", "yes"), attestation=None)
 

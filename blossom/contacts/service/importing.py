@@ -25,6 +25,7 @@ from blossom.contacts.rules.imports import (
     ImportedChunk,
     ImportReport,
     ImportState,
+    ListedConsent,
     Refused,
 )
 from blossom.contacts.rules.mapping import choose_columns
@@ -234,6 +235,7 @@ def _store(run: _Run, expected: int, chunk: _Chunk, on_chunk: OnChunk | None) ->
             Imported(one.line, contact.contact_id, contact.phone_hash, one.consent)
             for one, contact in zip(kept, saved, strict=True)
         ]
+        people += _doubled_opt_outs(run, chunk.listed, kept)
         tallies.update(on_chunk(ImportedChunk(run.shop_id, run.import_id, run.attestation, people)))
     _write_refusals(run, refused)
     outcomes = Counter(contact.outcome for contact in saved)
@@ -272,6 +274,21 @@ def _without_doubles(run: _Run, listed: list[Listed]) -> tuple[list[Listed], lis
             why = f"The number stands on line {first} already; that line was imported, this one was not."
             doubled.append(Refused(one.line, header, "phone_doubled", why))
     return _without_doubled_ids(run, kept), doubled
+
+
+def _doubled_opt_outs(run: _Run, listed: list[Listed], kept: list[Listed]) -> list[Imported]:
+    """Who unsubscribed on a line that is left out for being doubled: the opt-out counts all the same."""
+    lines = {one.line for one in kept}
+    left_out = [one for one in listed if one.line not in lines and one.consent is ListedConsent.UNSUBSCRIBED]
+    cipher = crypto.for_shop(run.shop_id)
+    found = [
+        (one.line, queries.contact_by_phone_hash(run.shop_id, cipher.lookup(one.person.phone.e164))) for one in left_out
+    ]
+    return [
+        Imported(line, contact.id, contact.phone_hash, ListedConsent.UNSUBSCRIBED)
+        for line, contact in found
+        if contact is not None and contact.phone_hash is not None
+    ]
 
 
 def _without_doubled_ids(run: _Run, kept: list[Listed]) -> list[Listed]:
