@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 import orjson
@@ -26,7 +26,9 @@ from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
+from blossom.customers import queries as customer_queries
 from blossom.customers import service as customers
+from blossom.customers.rules import Progress
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
@@ -36,6 +38,7 @@ from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 from blossom.shops.models import Shop
+from blossom.wallet import queries as wallet_queries
 from blossom.wallet import service as wallet
 
 KEY_FILE = "master-key"
@@ -197,21 +200,35 @@ def shop() -> None:
 )
 @click.option("--no-quiet-hours", is_flag=True)
 @click.option("--no-caps", is_flag=True)
+@click.option("--api-key", "key_name", help="Make it an API key of this name, as `shop api-key` does.")
 def create_shop(
-    domain: str, name: str, sender: str, timezone: str, country: str, amount: int, no_quiet_hours: bool, no_caps: bool
+    *, domain: str, amount: int, no_quiet_hours: bool, no_caps: bool, key_name: str | None, country: str, **given: str
 ) -> None:
     """Make a shop with its keys and wallet; prints its id as JSON."""
-    settings: dict[str, object] = {"quiet_hours_on": not no_quiet_hours}
+    settings: dict[str, Any] = {**given, "quiet_hours_on": not no_quiet_hours}
     if no_caps:
         settings |= {"daily_cap": None, "weekly_cap": None}
     with application(), db.transaction():
-        made = shop_service.create_shop(
-            domain=domain, name=name, sender=sender, timezone=timezone, default_country=country, **settings
-        )
+        made = shop_service.create_shop(domain=domain, default_country=country, **settings)
         wallet.open_wallet(made.id)
         if amount:
             wallet.top_up(made.id, amount, reference="opening")
-        _print({"id": made.id, "domain": made.domain})
+        told = {"id": made.id, "domain": made.domain}
+        if key_name:
+            told["key"] = shop_service.create_api_key(made.id, key_name, tuple(sorted(access.SHOP_SCOPES)))[1]
+        _print(told)
+
+
+@shop.command("credit")
+@click.argument("domain")
+@click.argument("amount", type=click.IntRange(1, 10**12))
+@click.option("--reference", required=True, help="What it is for. Given twice with one reference, it counts once.")
+def credit_shop(domain: str, amount: int, reference: str) -> None:
+    """Give a shop credits; prints its balance as JSON."""
+    with application(), db.transaction():
+        shop_id = _shop(domain).id
+        wallet.top_up(shop_id, amount, reference=reference)
+        _print({"balance": wallet_queries.balance(shop_id).balance})
 
 
 @shop.command("api-key")
@@ -246,12 +263,25 @@ def import_customers(domain: str, file: BinaryIO, attest: str | None, attested_b
 
 @shop.command("sync")
 @click.argument("domain")
-def sync_customers(domain: str) -> None:
+@click.option(
+    "--wait", is_flag=True, help="Ask for none: wait for the end of the one that the shop's install asks for."
+)
+def sync_customers(domain: str, wait: bool) -> None:
     """Import all customers from Shopify, or go on with an import that stopped; prints its counts as JSON."""
     with application():
         with db.transaction():
             shop_id = _shop(domain).id
-        _print(dataclasses.asdict(customers.import_now(shop_id)))
+        _print(dataclasses.asdict(_import_of(shop_id) if wait else customers.import_now(shop_id)))
+
+
+def _import_of(shop_id: int) -> Progress:
+    """The shop's import, once a worker has brought it to its end."""
+    progress = None
+    while progress is None or progress.is_open:
+        stopping.wait(0.1)
+        with db.transaction():
+            progress = customer_queries.latest_import(shop_id)
+    return progress
 
 
 @shop.command("link")

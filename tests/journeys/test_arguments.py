@@ -26,7 +26,8 @@ def test_csv_with_a_file_means_that_file(monkeypatch: pytest.MonkeyPatch) -> Non
     assert given(monkeypatch, "--csv", "mine.csv", "--json") == (Path("mine.csv"), True)
 
 
-def test_without_csv_nothing_is_sent_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_csv_a_shop_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert given(monkeypatch) == (None, False)
+    assert given(monkeypatch, "--json") == (None, True)
     with pytest.raises(SystemExit):
-        given(monkeypatch, "--json")
+        given(monkeypatch, "--csv", "--customers", "5")

@@ -16,14 +16,14 @@ _UNREACHABLE_SECONDS = 10.0
 
 
 class Api:
-    """Calls `url` with an API key. `check` is asked when a call fails: it raises if a process has died."""
+    """Calls `url`. `credential` gives an API key or a session token for each call. `check` is asked when one fails: it
+    raises if a process has died."""
 
-    def __init__(self, url: str, key: str, check: Callable[[], None]) -> None:
+    def __init__(self, url: str, credential: Callable[[], str], check: Callable[[], None]) -> None:
         self.url = f"{url}/api"
-        self._check = check
+        self._credential, self._check = credential, check
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Bearer {key}"
 
     def get(self, path: str, **query: Any) -> dict[str, Any]:
         return self._call("GET", path, params=query)
@@ -47,7 +47,8 @@ class Api:
         deadline = time.monotonic() + tries_for
         while True:
             try:
-                response = self._session.request(method, self.url + path, timeout=_TIMEOUT, **options)
+                headers = {"Authorization": f"Bearer {self._credential()}"}
+                response = self._session.request(method, self.url + path, headers=headers, timeout=_TIMEOUT, **options)
             except requests.RequestException as error:
                 self._check()
                 if time.monotonic() >= deadline:

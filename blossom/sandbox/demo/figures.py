@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 REPEATED = "repeated_in_file"
@@ -44,8 +44,20 @@ class ProviderLog:
 
 
 @dataclass(frozen=True)
+class ShopifyLog:
+    """What Shopify's stand-in has and saw: its customers, those with a phone that is subscribed to texts, what the app
+    asked for, and how many were texted whom it has as not subscribed."""
+
+    customers: int
+    subscribed: int
+    token_exchanges: int
+    bulk_operations: int
+    texted_unsubscribed: int
+
+
+@dataclass(frozen=True)
 class Figures:
-    """A run, by the definitions of docs/demo.md."""
+    """A run, by the definitions of docs/demo.md. `shopify_log`: of a run at Shopify's stand-in."""
 
     imported: int
     refused: int
@@ -62,6 +74,7 @@ class Figures:
     credits: int
     seconds: float
     provider_log: ProviderLog
+    shopify_log: ShopifyLog | None = None
 
     @property
     def messages_per_second(self) -> float:
@@ -70,6 +83,7 @@ class Figures:
     def as_json(self) -> dict[str, Any]:
         """The object of `--json`."""
         log = self.provider_log
+        shopify = {} if self.shopify_log is None else {"shopify_log": asdict(self.shopify_log)}
         return {
             "imported": self.imported,
             "refused": self.refused,
@@ -86,6 +100,7 @@ class Figures:
             "seconds": round(self.seconds, 2),
             "messages_per_second": self.messages_per_second,
             "provider_log": {"texts": log.texts, "distinct_phones": log.distinct_phones, "doubled": log.doubled},
+            **shopify,
         }
 
 
@@ -115,7 +130,22 @@ def disagreements(figures: Figures, counted: Counted | None) -> list[str]:
             f"{figures.imported} lines were imported, but {figures.recipients} recipients and"
             f" {sum(figures.left_out.values())} left out don't add up to them."
         )
+    found += [] if figures.shopify_log is None else _against_shopify(figures, figures.shopify_log)
     decided = figures.sent + sum(figures.skipped.values()) + figures.unconfirmed + figures.scheduled
     if figures.recipients != decided:
         found.append(f"There are {figures.recipients} recipients, but {decided} of them are accounted for.")
+    return found
+
+
+def _against_shopify(figures: Figures, log: ShopifyLog) -> list[str]:
+    """Where our report and Shopify's stand-in say different things."""
+    found = []
+    if figures.imported + figures.refused != log.customers:
+        found.append(f"We account for {figures.imported + figures.refused} customers, Shopify has {log.customers}.")
+    if log.texted_unsubscribed:
+        found.append(f"{log.texted_unsubscribed} phones got a text that aren't subscribed at Shopify.")
+    if not log.token_exchanges or log.bulk_operations != 1:
+        found.append(
+            f"Shopify was asked for {log.token_exchanges} token exchanges and {log.bulk_operations} bulk operations."
+        )
     return found

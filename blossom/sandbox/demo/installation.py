@@ -1,4 +1,4 @@
-"""A whole Blossom on this machine: database, Redis, web, worker, clock, and the stand-in of Mitto."""
+"""A whole Blossom on this machine: database, Redis, web, worker, clock, and the stand-ins of Mitto and Shopify."""
 
 from __future__ import annotations
 
@@ -12,25 +12,30 @@ import socket
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import orjson
 import requests
 
 from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
-from blossom.sandbox.demo.processes import DemoError, Family, blossom
+from blossom.sandbox.demo.processes import Child, DemoError, Family, blossom
 from blossom.sandbox.mitto.process import StandIn
+from blossom.sandbox.shopify.process import StandIn as Shopify
 
 START_SECONDS = 120.0
 """For all to be up; a busy machine takes its time."""
 
 API_KEY = "sandbox-key"
 _TRAFFIC_ACCOUNT = "00000000-0000-0000-0000-00000000d3a0"
-_OURS = ("BLOSSOM_", "MITTO_", "DATABASE_", "REDIS_", "SHOP_", "GUNICORN_", "PORT", "WEB_CONCURRENCY", "LOG_LEVEL")
-"""What the caller's environment must not decide: the demo never touches a real database or a real Mitto."""
+_OURS = (
+    *("BLOSSOM_", "MITTO_", "SHOPIFY_", "DATABASE_", "REDIS_", "SHOP_", "GUNICORN_"),
+    *("PORT", "WEB_CONCURRENCY", "LOG_LEVEL"),
+)
+"""What the caller's environment must not decide: the demo never touches a real database, Mitto or Shopify."""
 
 _KEPT = "kept"
 """A file that says that its folder was kept on purpose."""
@@ -40,7 +45,9 @@ class Installation:
     """Everything is started, in a fresh folder below `parent`. A context manager: at its end all processes are gone,
     and the folder too, unless `keep`.
 
-    `behaviour`: sections of the stand-in's behaviour; `settings`: environment variables of Blossom's processes.
+    `behaviour`: sections of Mitto's stand-in's behaviour; `settings`: environment variables of Blossom's processes.
+    `configured`: gives, for the app's address, the configuration of Shopify's stand-in; without it there is none, and
+    Blossom runs without Shopify.
     """
 
     def __init__(
@@ -51,6 +58,7 @@ class Installation:
         keep: bool = False,
         behaviour: Mapping[str, Any] | None = None,
         settings: Mapping[str, str] | None = None,
+        configured: Callable[[str], dict[str, Any]] | None = None,
     ) -> None:
         parent = parent or default_folder() / "demo"
         _sweep(parent)
@@ -59,6 +67,7 @@ class Installation:
         self.keep = keep
         self._behaviour = dict(behaviour or {})
         self._settings = dict(settings or {})
+        self._shopify = configured(self.url) if configured else None
         self._services: EmbeddedServices | None = None
         self._family: Family | None = None
 
@@ -78,6 +87,11 @@ class Installation:
     def blossom(self, *arguments: str) -> dict[str, Any]:
         """Run a command of `blossom` on this installation; the JSON object that it prints."""
         return blossom(arguments, self.environment)
+
+    @property
+    def has_shopify(self) -> bool:
+        """Whether Shopify's stand-in is part of it: `shopify`."""
+        return self._shopify is not None
 
     def check(self) -> None:
         """Raise `DemoError` if a process has ended."""
@@ -106,7 +120,11 @@ class Installation:
         logs.mkdir(exist_ok=True)
         self._family = Family(logs)
         secret = secrets.token_hex(16)
-        self.mitto = self._start_stand_in(self._family, secret)
+        mitto = self._launch("mitto", self._mitto_behaviour(secret), "--log", str(self.folder / "mitto-texts.jsonl"))
+        if self._shopify is not None:  # both at once: each takes its time
+            shopify = self._launch("shopify", self._shopify)
+            self.shopify = Shopify(self._address_of("shopify"), shopify.process)
+        self.mitto = StandIn(self._address_of("mitto"), mitto.process, API_KEY)
         self.environment = self._environment(secret)
         self.blossom("release")
         python = sys.executable
@@ -135,28 +153,50 @@ class Installation:
             "MITTO_TRAFFIC_ACCOUNT_ID": _TRAFFIC_ACCOUNT,
             "MITTO_HMAC_SECRET": secret,
             "MITTO_TEXTS_PER_SECOND": "0",
+            **self._settings_of_shopify(),
             **self._settings,
         }
 
-    def _start_stand_in(self, family: Family, secret: str) -> StandIn:
+    def _settings_of_shopify(self) -> dict[str, str]:
+        if self._shopify is None:
+            return {}
+        app = self._shopify["app"]
+        admin = f"http://{self._shopify['hosts']['admin']}:{urlsplit(self.shopify.url).port}"
+        return {
+            "SHOPIFY_API_KEY": app["api_key"],
+            "SHOPIFY_API_SECRET": app["secret"],
+            "SHOPIFY_API_VERSION": app["api_version"],
+            "SHOPIFY_SCOPES": ",".join(app["scopes"]),
+            "SHOPIFY_SHOP_URL": self.shopify.shop_url,
+            "SHOPIFY_ADMIN_URL": admin,
+            "SHOPIFY_APP_BRIDGE_URL": f"{admin}/app-bridge.js",
+        }
+
+    def _mitto_behaviour(self, secret: str) -> dict[str, Any]:
         proof = {"hmac_secret": secret}
-        behaviour = {
+        told = {"url": f"{self.url}/webhooks/mitto/dlr", "proof": proof}
+        return {
             "api_keys": [API_KEY],
             **self._behaviour,
-            "receipts": {
-                **self._behaviour.get("receipts", {}),
-                "url": f"{self.url}/webhooks/mitto/dlr",
-                "proof": proof,
-            },
+            "receipts": {**self._behaviour.get("receipts", {}), **told},
             "inbound": {"url": f"{self.url}/webhooks/mitto/inbound", "proof": proof},
         }
-        config, ready = self.folder / "mitto-behaviour.json", self.folder / "mitto-ready.json"
-        config.write_bytes(orjson.dumps(behaviour))
-        command = [sys.executable, "-m", "blossom.sandbox.mitto", "--config", str(config), "--ready-file", str(ready)]
-        log = ["--log", str(self.folder / "mitto-texts.jsonl")]
-        child = family.start("mitto", [*command, *log], os.environ)
-        self._wait(ready.exists, "the stand-in of Mitto")
-        return StandIn(orjson.loads(ready.read_bytes())["url"], child.process, API_KEY)
+
+    def _launch(self, name: str, config: Mapping[str, Any], *arguments: str) -> Child:
+        """Start a stand-in; it says where it listens in a file of its own."""
+        assert self._family is not None
+        path = self.folder / f"{name}.json"
+        path.write_bytes(orjson.dumps(config))
+        command = [sys.executable, "-m", f"blossom.sandbox.{name}", "--config", str(path)]
+        return self._family.start(name, [*command, "--ready-file", str(self._ready_file(name)), *arguments], os.environ)
+
+    def _address_of(self, name: str) -> str:
+        ready = self._ready_file(name)
+        self._wait(ready.exists, f"the stand-in of {name.capitalize()}")
+        return str(orjson.loads(ready.read_bytes())["url"])
+
+    def _ready_file(self, name: str) -> Path:
+        return self.folder / f"{name}-ready.json"
 
     def _wait(self, until: Any, what: str) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -6,17 +6,20 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blossom.sandbox.demo import figures
+from blossom.sandbox.demo import figures, store
 from blossom.sandbox.demo.api import Api, reason_in_words
-from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog
+from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog, ShopifyLog
 from blossom.sandbox.demo.installation import Installation
+from blossom.sandbox.demo.merchant import Merchant
 from blossom.sandbox.demo.processes import DemoError, blossom
 from blossom.sandbox.demo.screen import Screen
+from blossom.sandbox.shopify.oauth import EXCHANGE
 
 POLL_SECONDS = 0.2  # half of what an API key may call
 PATIENCE_SECONDS = 20.0
@@ -36,10 +39,10 @@ ATTESTATION = "The people in this sample agreed to get marketing texts from this
 
 @dataclass(frozen=True)
 class DemoShop:
-    """The shop of this run, and a key of its API."""
+    """The shop of this run. `credential` gives what its API is called with."""
 
     domain: str
-    key: str
+    credential: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -57,10 +60,54 @@ def open_shop(installation: Installation, file: Path, *, quiet_hours: bool, scre
     domain = f"demo-{secrets.token_hex(4)}.myshopify.com"
     options = ["--name", "Blossom Demo", "--sender", "Blossom", "--timezone", "Europe/Athens", "--country", "GR"]
     options += ["--credits", str(max(10_000, CREDITS_A_LINE * _lines_of(file))), "--no-caps"]
+    options += ["--api-key", "demo"]
     with screen.step("Creating a shop and an API key"):
-        installation.blossom("shop", "create", domain, *options, *([] if quiet_hours else ["--no-quiet-hours"]))
-        key = installation.blossom("shop", "api-key", domain, "--name", "demo")["key"]
-    return DemoShop(domain, key)
+        made = installation.blossom("shop", "create", domain, *options, *([] if quiet_hours else ["--no-quiet-hours"]))
+    return DemoShop(domain, lambda: str(made["key"]))
+
+
+def install(installation: Installation, people: Sequence[Mapping[str, Any]], screen: Screen) -> Merchant:
+    """Blossom in a shop at Shopify's stand-in, which has these customers already, as a merchant installs it."""
+    merchant = Merchant(installation.shopify, installation.url)
+    installation.shopify.add_customers(store.DOMAIN, *map(dict, people))
+    with screen.step("Waiting for the app to be ready"):
+        installation.wait_until_ready()
+    with screen.step("Opening Blossom in the shop's admin: installed through token exchange"):
+        merchant.install()
+    return merchant
+
+
+def import_from_shopify(
+    installation: Installation, merchant: Merchant, screen: Screen
+) -> tuple[DemoShop, dict[str, Any]]:
+    """The shop, with credits enough, once the import that its install began has ended; and the import's report."""
+    # Each command takes a second to start, so both start at once.
+    with ThreadPoolExecutor() as at_once, screen.step("Importing the shop's customers by a bulk operation"):
+        customers = len(installation.shopify.shop(store.DOMAIN)["customers"])
+        credits = str(max(10_000, CREDITS_A_LINE * customers))
+        waiting = at_once.submit(installation.blossom, "shop", "sync", store.DOMAIN, "--wait")
+        given = at_once.submit(
+            installation.blossom, "shop", "credit", store.DOMAIN, credits, "--reference", "demo opening"
+        )
+        given.result()
+        progress = waiting.result()
+    if progress["state"] != "completed":
+        raise DemoError(f"The import {progress['state']}: {progress['fault']}")
+    report = _as_of_file(progress)
+    screen.show_bulk_import(progress, report)
+    return DemoShop(store.DOMAIN, merchant.session_token), report
+
+
+def _as_of_file(progress: Mapping[str, Any]) -> dict[str, Any]:
+    """The counts of a bulk import by the names of a file's import."""
+    again = progress["updated"] + progress["older"]
+    return {
+        "created": progress["created"],
+        "updated": again,
+        "unchanged": progress["unchanged"],
+        "imported": progress["created"] + again + progress["unchanged"],
+        "refused": progress["without_phone"] + progress["refused"],
+    }
 
 
 def check(file: Path, text: str) -> None:
@@ -173,6 +220,7 @@ def report(
             credits=_spent(api, sent),
             seconds=sent.seconds,
             provider_log=log,
+            shopify_log=_shopify_log(installation) if installation.has_shopify else None,
         )
     return found, figures.disagreements(found, counted)
 
@@ -188,6 +236,20 @@ def _provider_log(installation: Installation, *, one_by_one: bool) -> ProviderLo
     summary = installation.mitto.summary(segments=True)
     ids = frozenset(text["messageId"] for text in installation.mitto.each_text()) if one_by_one else None
     return ProviderLog(summary["texts"], summary["distinct_destinations"], summary["doubled"], summary["segments"], ids)
+
+
+def _shopify_log(installation: Installation) -> ShopifyLog:
+    people = installation.shopify.shop(store.DOMAIN)["customers"].values()
+    subscribed = {each["phone"] for each in people if each["consent"]["state"] == "SUBSCRIBED"}
+    done = Counter(call["operation"] for call in installation.shopify.calls() if call["status"] == 200)
+    texted = {text["destination"] for text in installation.mitto.each_text()}
+    return ShopifyLog(
+        customers=len(people),
+        subscribed=len(subscribed),
+        token_exchanges=done[EXCHANGE],
+        bulk_operations=done["BulkOperationRunQuery"],
+        texted_unsubscribed=len(texted - subscribed),
+    )
 
 
 def _skipped(api: Api, sent: Sent) -> dict[str, int]:

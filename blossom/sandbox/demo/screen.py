@@ -42,6 +42,12 @@ class Screen:
         if report["refused"] > _REFUSALS_SHOWN:
             self.console.print(f"  [dim]… and {report['refused'] - _REFUSALS_SHOWN:,} more[/]")
 
+    def show_bulk_import(self, progress: Mapping[str, Any], report: Mapping[str, Any]) -> None:
+        self.console.print(
+            f"  {progress['lines_read']:,} customers: [b]{report['imported']:,} imported[/], "
+            f"{progress['without_phone']:,} without a phone, {progress['refused']:,} whose phone can't be texted"
+        )
+
     def show_preview(self, preview: Mapping[str, Any]) -> None:
         sizes = preview["segmentsMin"], preview["segmentsMax"]
         size = f"{sizes[0]}" if sizes[0] == sizes[1] else f"{sizes[0]} to {sizes[1]}"
@@ -102,10 +108,17 @@ class Screen:
             log.add_row("segments", f"{found.segments:,}", f"{found.provider_log.segments:,}")
         self.console.print(ours)
         self.console.print(log)
+        if found.shopify_log is not None:
+            shopify = found.shopify_log
+            self.console.print(
+                f"Shopify's stand-in: {shopify.customers:,} customers, {shopify.subscribed:,} subscribed to texts, "
+                f"{shopify.texted_unsubscribed} of the others texted; {shopify.token_exchanges} token exchanges, "
+                f"{shopify.bulk_operations} bulk operation"
+            )
         for fault in faults:
             self.console.print(f"[red]✗ {escape(fault)}[/]")
         if not faults:
-            self.console.print("[green]✓ Our report and the provider's log say the same.[/]")
+            self.console.print("[green]✓ Our report and the logs say the same.[/]")
         if found.scheduled:
             self.console.print(
                 f"[yellow]{found.scheduled:,} recipients are asleep; their texts stay scheduled for their morning.[/]"

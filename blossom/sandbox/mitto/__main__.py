@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from blossom.sandbox.mitto import phones
 from blossom.sandbox.mitto.behaviour import Behaviour, changed
 from blossom.sandbox.mitto.control import PREFIX, Control
 from blossom.sandbox.mitto.http import Connection, Listener, Request
@@ -26,11 +27,15 @@ async def serve(options: argparse.Namespace) -> None:
     provider = Provider(behaviour, options.log)
 
     def handle(connection: Connection, request: Request) -> None:
-        answerer = control if request.path.startswith(PREFIX) else provider
-        answerer.handle(connection, request)
+        if request.path.startswith(PREFIX):
+            control.handle(connection, request)
+        elif request.path == phones.PATH:
+            pages.handle(connection, request)
+        else:
+            provider.handle(connection, request)
 
     listener = Listener(handle, options.host, options.port)
-    control = Control(provider, listener)
+    control, pages = Control(provider, listener), phones.Phones(provider)
     await listener.open()
     _announce(listener.url, options.ready_file)
 

@@ -69,7 +69,7 @@ class App:
 
 @dataclass(frozen=True)
 class Hosts:
-    """Where a browser finds the admin, and below what the shops' own sites. Names below `localhost` need no resolver."""
+    """Where a browser finds the admin, and below what the shops' own sites. Below `localhost` no resolver is needed."""
 
     admin: str = "admin.shopify.test"
     storefronts: str = "storefront.test"
