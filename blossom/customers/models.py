@@ -86,6 +86,11 @@ class CustomerComparison(Base):
     finished_at: Mapped[datetime | None]
     looked_at: Mapped[int] = _count()  # customers, by the last comparison or the one that runs
     found: Mapped[int] = _count()  # of them, those whose contact was not as it should have been
+    asked_up_to: Mapped[int] = mapped_column(
+        default=0, server_default=text("0")
+    )  # a customer's number; 0: from the first
+    asked: Mapped[int] = _count()  # by the same comparison: customers of whom Shopify was asked whether they are there
+    gone: Mapped[int] = _count()  # of them, those who are not
     tries: Mapped[int] = _count()
     turn: Mapped[int] = _count()
     fault: Mapped[str | None] = mapped_column(Text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from datetime import time as dt_time
 from enum import StrEnum
@@ -74,20 +74,24 @@ def chunk_of(lines: Sequence[T], read: Callable[[T], Customer | None]) -> Chunk:
         else:
             refused[REFUSED_TWICE] += 1
             latest[customer.id] = max(before, customer, key=lambda each: each.updated_at)
-    kept, without_phone = [], 0
-    phones: set[str] = set()
+    kept: dict[object, Customer] = {}
+    without_phone = 0
     for customer in latest.values():
-        if customer.person is not None and customer.person.phone.e164 in phones:
-            refused[REFUSED_DOUBLED] += 1
+        if customer.person is None:
+            kept[customer.id] = customer
+            if customer.refused is None:
+                without_phone += 1
+            else:
+                refused[customer.refused] += 1
             continue
-        if customer.person is not None:
-            phones.add(customer.person.phone.e164)
-        elif customer.refused is not None:
-            refused[customer.refused] += 1
-        else:
-            without_phone += 1
-        kept.append(customer)
-    return Chunk(len(lines), kept, without_phone, dict(refused))
+        phone = customer.person.phone.e164
+        if phone not in kept:
+            kept[phone] = customer
+            continue
+        refused[REFUSED_DOUBLED] += 1
+        if customer.consent is not None and customer.consent.state == "UNSUBSCRIBED":  # whoever said it holds the phone
+            kept[phone] = replace(kept[phone], consent=customer.consent)
+    return Chunk(len(lines), list(kept.values()), without_phone, dict(refused))
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import select, update
 
-from blossom.consent.rules import State
+from blossom.consent import service as consent
+from blossom.consent.rules import Source, State
 from blossom.contacts import service as contacts
+from blossom.contacts.models import Contact
 from blossom.customers import jobs, rules, service
 from blossom.customers.models import CustomerComparison
 from blossom.customers.service import comparing
-from blossom.platform import clock
+from blossom.platform import clock, queue
 from blossom.platform.db import session, transaction
+from blossom.shopify.client import ShopifyClient
 from tests.customers.conftest import OTHER_PHONE, PHONE, Shop
 
 SEARCH = "CustomersUpdatedSince"
@@ -128,6 +132,137 @@ def test_a_customer_who_goes_while_a_page_is_on_its_way_is_not_brought_back(
     monkeypatch.setattr(comparing, "_store", page_by_page)
     night_comes()
     assert list(imported.contacts()) == [OTHER_PHONE]
+
+
+def days_pass(shop: Shop) -> None:
+    """What is known of every customer is old by now, and no change of them is of tonight."""
+    with transaction():
+        session.execute(update(Contact).values(shopify_updated_at=Contact.shopify_updated_at - timedelta(days=1)))
+        session.execute(update(CustomerComparison).values(in_step_until=clock.now() + 2 * rules.LOOK_BACK))
+    shop.shopify.advance(3600)
+
+
+def crowd(shop: Shop, number: int) -> list[int]:
+    """So many customers, known here since long."""
+    people = [shop.add(phone=f"+30698430340{each}", consent={"state": "SUBSCRIBED"}) for each in range(number)]
+    night_comes()
+    days_pass(shop)
+    return people
+
+
+def there(shop: Shop) -> list[int]:
+    return sorted(each for each in shop.contacts().values() if each is not None)
+
+
+def test_who_is_gone_without_a_word_is_found_and_with_them_what_only_shopify_had_said(imported: Shop) -> None:
+    eleni, nikos = crowd(imported, 2)
+    phone_hash = imported.hash_of("+306984303401")
+    with transaction():
+        consent.opt_out(imported.id, phone_hash, source=Source.KEYWORD)
+    for each in (eleni, nikos):
+        imported.act(each, "delete")
+    night_comes()
+    assert imported.contacts() == {}
+    assert imported.state("+306984303400") is State.NEVER_SUBSCRIBED
+    assert imported.state("+306984303401") is State.OPTED_OUT
+    assert (comparison().asked, comparison().gone) == (2, 2)
+
+
+def test_of_a_merge_that_no_webhook_told_the_one_that_stays_keeps_the_number(imported: Shop) -> None:
+    (gone,) = crowd(imported, 1)
+    kept = imported.add(first_name="Eleni", email="eleni@example.com")
+    imported.act(kept, "merge", other=gone)
+    night_comes()
+    assert imported.contacts() == {"+306984303400": kept}
+    assert imported.state("+306984303400") is State.OPTED_IN
+
+
+def test_who_was_heard_of_just_now_or_came_by_a_file_alone_is_not_asked_for(imported: Shop) -> None:
+    eleni, nikos = crowd(imported, 2)
+    imported.act(eleni, "update", fields={"first_name": "Eleni"})
+    with transaction():
+        session.execute(update(Contact).where(Contact.shopify_customer_id == nikos).values(shopify_updated_at=None))
+    imported.act(nikos, "delete")
+    night_comes()
+    assert comparison().asked == 0
+    assert there(imported) == [eleni, nikos]
+
+
+def test_a_customer_whom_one_replica_doesn_t_know_stays(imported: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    (eleni,) = crowd(imported, 1)
+    run, answers = ShopifyClient.run, iter([{"nodes": [None]}])
+
+    def lag(client: ShopifyClient, operation: str, **variables: Any) -> dict[str, Any]:
+        told = run(client, operation, **variables)
+        return next(answers, told) if operation == "customers_there" else told
+
+    monkeypatch.setattr(ShopifyClient, "run", lag)
+    night_comes()
+    assert there(imported) == [eleni]
+
+
+def test_so_many_are_asked_for_in_a_night_and_the_next_goes_on_from_there(
+    imported: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparing, "ASK", 2)
+    monkeypatch.setattr(comparing, "ASKED_A_NIGHT", 3)
+    people = crowd(imported, 6)
+    for each in (people[0], people[5]):
+        imported.act(each, "delete")
+    night_comes()
+    assert (there(imported), comparison().asked, comparison().asked_up_to) == (people[1:], 4, people[3])
+    night_comes()
+    assert there(imported) == people[1:5]
+    assert comparison().asked == 2
+    night_comes()
+    assert (comparison().asked, comparison().asked_up_to) == (4, people[4]), "it begins anew after the last one"
+
+
+def test_a_death_while_asking_costs_one_question_and_the_night_s_count_goes_on(
+    imported: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def die(*_: Any) -> list[int]:
+        raise KilledError
+
+    monkeypatch.setattr(comparing, "ASK", 2)
+    people = crowd(imported, 5)
+    imported.act(people[0], "delete")
+    missing, left = comparing._missing, iter((0, 0))
+    with monkeypatch.context() as dying:
+        dying.setattr(comparing, "_missing", lambda *given: missing(*given) if next(left, None) == 0 else die())
+        with pytest.raises(KilledError):
+            night_comes()
+    assert there(imported) == people[1:]
+    night_comes()
+    assert (comparison().asked, comparison().gone) == (5, 1)
+
+
+def test_more_than_can_be_true_are_not_believed_to_be_gone_in_one_night(
+    imported: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(comparing, "ASK", 2)
+    monkeypatch.setattr(comparing, "GONE_A_NIGHT", 2)
+    for each in crowd(imported, 5):
+        imported.act(each, "delete")
+    night_comes()
+    assert len(imported.contacts()) == 3
+    assert "customers.many_gone" in caplog.text
+
+
+def test_a_long_night_is_had_in_several_jobs(imported: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    (eleni,) = crowd(imported, 1)
+    imported.act(eleni, "delete")
+    ticks = iter([0.0] * 3)
+    with monkeypatch.context() as short:
+        short.setattr(comparing, "time", SimpleNamespace(monotonic=lambda: next(ticks, 1e9)))
+        night_comes()
+    assert there(imported) == [eleni]
+    assert "customers.compare" in [str(job.description) for job in queue.rq_queue("slow").jobs]
+    night_comes()
+    assert imported.contacts() == {}
 
 
 @pytest.mark.parametrize(

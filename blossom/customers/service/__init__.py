@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from blossom.customers.service.applying import apply_read, forget_gone
+from blossom.customers.service.applying import apply_read, forget_gone, note_gone
 from blossom.customers.service.comparing import compare_due
 from blossom.customers.service.importing import (
     ask_for_owed,
     ask_import,
     export_ended,
     import_now,
-    note_gone,
     run_imports,
 )
 from blossom.customers.service.pushing import run_pushes

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from sqlalchemy import text
+
 from blossom.consent.service import syncing as consent
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer
-from blossom.customers.service.importing import note_gone
+from blossom.customers import queries
 from blossom.platform import crypto
-from blossom.platform.db import lock_for_transaction
+from blossom.platform.db import lock_for_transaction, session
 
 
 def apply_read(shop_id: int, read: Mapping[int, Customer | None]) -> None:
@@ -37,6 +39,13 @@ def forget_gone(shop_id: int, customer_ids: Collection[int]) -> int:
     return removed
 
 
+def note_gone(shop_id: int, customer_id: int) -> None:
+    """A customer is gone, in the transaction that removes their contact: what is being read may still name them."""
+    lock_for_transaction("contacts.save", shop_id)
+    if queries.has_open_import(shop_id) or queries.is_comparing(shop_id):
+        session.execute(_NOTE_GONE, {"shop": shop_id, "customer": customer_id})
+
+
 def _rounds(shop_id: int, customers: Sequence[Customer]) -> list[list[Customer]]:
     """Whom to save together: almost always all. A number that is, or will be, another customer's waits for that one."""
     cipher = crypto.for_shop(shop_id)
@@ -53,3 +62,6 @@ def _rounds(shop_id: int, customers: Sequence[Customer]) -> list[list[Customer]]
         else:
             rounds.append([each])
     return rounds
+
+
+_NOTE_GONE = text("INSERT INTO customers_gone (shop_id, customer) VALUES (:shop, :customer) ON CONFLICT DO NOTHING")

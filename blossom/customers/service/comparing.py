@@ -1,14 +1,16 @@
 """Each night, what changed at Shopify since the last look: whatever webhooks told of already changes nothing, and what
-they missed is found.
+they missed is found. Then who is gone there, which no change tells: customers are asked for by their numbers, so many a
+night, and the next night goes on from there.
 
 A page's people, consent and the moment up to which the shop is in step are one transaction, so a worker that is killed
-is followed by one that goes on there. What it can't find is who was deleted while no webhook reached us: a new import
-can't either, for contacts outlive customers whose going was never told.
+is followed by one that goes on there; as is a question's end, and how far the asking is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,8 @@ from blossom.customers import queries, rules
 from blossom.customers.errors import TakenOver
 from blossom.customers.models import CustomerGone
 from blossom.customers.rules import Chunk
-from blossom.platform import clock, stopping
+from blossom.customers.service.applying import forget_gone
+from blossom.platform import clock, queue, stopping
 from blossom.platform.db import lock_for_transaction, rows_changed, session, transaction
 from blossom.platform.errors import BlossomError
 from blossom.shopify.errors import ShopifyError
@@ -35,7 +38,19 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+AT_A_TIME_SECONDS = 120.0
+"""A job hands its worker back after this; what is left is the next one's."""
+
 PAGE = 100
+ASK = 250  # customers in one question whether they are there, which costs as many points
+ASKED_A_NIGHT = 50_000
+"""A shop of a basic plan gets so many points back in some 8 minutes; one with a million customers is through in 20
+nights."""
+
+GONE_A_NIGHT = 1_000
+"""No more are believed to be gone in one night: who deletes more tells of it by webhooks, of which not all get lost."""
+
+_KNOWN_FOR = timedelta(hours=1)  # of whom we have just heard is there, though a replica of Shopify's may not know
 _PAGES_IN_A_SEARCH = 200  # Shopify pages to 25,000 customers; then a new search begins where this one stood
 
 
@@ -48,25 +63,28 @@ def begin_comparing(shop_id: int, in_step_until: datetime) -> None:
 
 def compare_due() -> int:
     """Compare the shops whose night it is, one after the other; how many. Manages its transactions."""
+    ends_at = time.monotonic() + AT_A_TIME_SECONDS
     done = 0
-    while not stopping.requested():
+    while time.monotonic() < ends_at and not stopping.requested():
         now = clock.now()
         with transaction():
             row = session.execute(_TAKE, {"now": now, "until": now + rules.IN_HAND}).one_or_none()
         if row is None:
-            break
+            return done
         done += 1
         try:
-            _try(row)
+            _try(row, ends_at)
         except TakenOver:
             log.warning("customers.comparison_taken_over", shop_id=row.shop_id)
+    with transaction():
+        queue.enqueue("customers.compare", queue="slow", unless_waiting=True)
     return done
 
 
-def _try(row: Any) -> None:
+def _try(row: Any, ends_at: float) -> None:
     try:
         with contextlib.closing(shop_service.client(row.shop_id)) as client:
-            _compare(row, client)
+            _compare(row, client, ends_at)
     except TakenOver:
         raise
     except ShopifyError as error:
@@ -76,13 +94,22 @@ def _try(row: Any) -> None:
         _put_off(row, error.code if isinstance(error, BlossomError) else type(error).__name__)
 
 
-def _compare(row: Any, client: ShopifyClient) -> None:
+def _compare(row: Any, client: ShopifyClient, ends_at: float) -> None:
     with transaction():
         shop = shops.get_shop(row.shop_id)
         country, zone = shop.default_country, shop.timezone
     read = partial(customer_rules.read_customer, default_country=country, shop_zone=zone)
-    began_at, since, after, pages = clock.now(), row.in_step_until - rules.LOOK_BACK, None, 0
-    while not stopping.requested():
+    began_at = clock.now()
+    if _look_at_changes(row, client, read, ends_at) and _look_for_the_gone(row, client, ends_at):
+        _finish(row, began_at, zone)
+    else:
+        _release(row)
+
+
+def _look_at_changes(row: Any, client: ShopifyClient, read: Callable[..., Any], ends_at: float) -> bool:
+    """Whether all of them were looked at; else the process is to stop, or its time is up."""
+    since, after, pages = row.in_step_until - rules.LOOK_BACK, None, 0
+    while time.monotonic() < ends_at and not stopping.requested():
         query = f"updated_at:>='{since.isoformat(timespec='seconds').replace('+00:00', 'Z')}'"
         page = client.run("customers_updated_since", query=query, first=PAGE, after=after)["customers"]
         chunk = rules.chunk_of(page["nodes"], read)
@@ -91,12 +118,39 @@ def _compare(row: Any, client: ShopifyClient) -> None:
             _store(row, chunk, latest)
         pages += 1
         if not page["pageInfo"]["hasNextPage"]:
-            _finish(row, began_at, zone)
-            return
+            return True
         after = page["pageInfo"]["endCursor"]
         if pages % _PAGES_IN_A_SEARCH == 0 and latest > since:
             since, after = latest, None
-    _release(row)
+    return False
+
+
+def _look_for_the_gone(row: Any, client: ShopifyClient, ends_at: float) -> bool:
+    """Whether this night's asking is over; else the process is to stop, or its time is up."""
+    up_to, asked, gone = row.asked_up_to, row.asked, row.gone
+    while time.monotonic() < ends_at and not stopping.requested():
+        with transaction():
+            values = {"shop": row.shop_id, "after": up_to, "most": ASK, "before": clock.now() - _KNOWN_FOR}
+            customers = list(session.scalars(_CUSTOMERS, values))
+        missing = _missing(client, _missing(client, customers))  # twice, since one of Shopify's replicas may lag
+        up_to, asked = customers[-1] if len(customers) == ASK else 0, asked + len(customers)
+        with transaction():
+            gone += forget_gone(row.shop_id, missing)
+            until = clock.now() + rules.IN_HAND
+            _write(_NOTE_ASKED, row, up_to=up_to, asked=asked, gone=gone, until=until)
+        if gone >= GONE_A_NIGHT:
+            log.error("customers.many_gone", shop_id=row.shop_id, gone=gone)
+        if not up_to or asked >= ASKED_A_NIGHT or gone >= GONE_A_NIGHT:
+            return True
+    return False
+
+
+def _missing(client: ShopifyClient, customers: Sequence[int]) -> list[int]:
+    """Those of these customers whom Shopify doesn't know."""
+    if not customers:
+        return []
+    nodes = client.run("customers_there", ids=[customer_rules.customer_gid(each) for each in customers])["nodes"]
+    return [each for each, node in zip(customers, nodes, strict=True) if node is None]
 
 
 def _store(row: Any, chunk: Chunk, latest: datetime) -> None:
@@ -125,7 +179,7 @@ def _put_off(row: Any, fault: str) -> None:
 
 
 def _release(row: Any) -> None:
-    """The process is to stop; the next one goes on."""
+    """The next one goes on."""
     with transaction():
         _write(_PUT_OFF, row, fault=None, next=clock.now() + timedelta(seconds=1))
 
@@ -148,7 +202,9 @@ _TAKE = text(
     """
     UPDATE customer_comparisons SET turn = turn + 1, tries = tries + 1, in_hand_until = :until,
         looked_at = CASE WHEN finished_at IS NULL THEN looked_at ELSE 0 END,
-        found = CASE WHEN finished_at IS NULL THEN found ELSE 0 END, finished_at = NULL
+        found = CASE WHEN finished_at IS NULL THEN found ELSE 0 END,
+        asked = CASE WHEN finished_at IS NULL THEN asked ELSE 0 END,
+        gone = CASE WHEN finished_at IS NULL THEN gone ELSE 0 END, finished_at = NULL
     WHERE shop_id = (
         SELECT c.shop_id FROM customer_comparisons c
         JOIN shops s ON s.id = c.shop_id JOIN installations i ON i.shop_id = c.shop_id
@@ -160,13 +216,28 @@ _TAKE = text(
           )
         ORDER BY c.next_try_at LIMIT 1 FOR UPDATE OF c SKIP LOCKED
     )
-    RETURNING shop_id, in_step_until, tries, turn
+    RETURNING shop_id, in_step_until, tries, turn, asked_up_to, asked, gone
     """
 )
 _NOTE_PAGE = text(
     """
     UPDATE customer_comparisons SET in_step_until = greatest(in_step_until, :latest), tries = 1,
         looked_at = looked_at + :looked_at, found = found + :found, in_hand_until = :until
+    WHERE shop_id = :shop AND turn = :turn
+    """
+)
+# Not who came by a file and was never read at Shopify: a file may name customers of long ago, or of another shop.
+_CUSTOMERS = text(
+    """
+    SELECT shopify_customer_id FROM contacts
+    WHERE shop_id = :shop AND shopify_customer_id > :after AND shopify_updated_at < :before
+    ORDER BY shopify_customer_id LIMIT :most
+    """
+)
+_NOTE_ASKED = text(
+    """
+    UPDATE customer_comparisons
+    SET asked_up_to = :up_to, asked = :asked, gone = :gone, tries = 1, in_hand_until = :until
     WHERE shop_id = :shop AND turn = :turn
     """
 )

@@ -89,13 +89,6 @@ def export_ended(shop_id: int, operation: str) -> bool:
     return ended
 
 
-def note_gone(shop_id: int, customer_id: int) -> None:
-    """A customer is gone, in the transaction that removes their contact: what is being read may still name them."""
-    lock_for_transaction("contacts.save", shop_id)
-    if queries.has_open_import(shop_id) or queries.is_comparing(shop_id):
-        session.execute(_NOTE_GONE, {"shop": shop_id, "customer": customer_id})
-
-
 def run_imports() -> int:
     """Do the steps that are due, until none is, or the time is up; how many. Manages its transactions."""
     ends_at = time.monotonic() + AT_A_TIME_SECONDS
@@ -359,7 +352,6 @@ _LOOK_NOW = text(
     WHERE shop_id = :shop AND operation = :operation AND state = 'exporting'
     """
 )
-_NOTE_GONE = text("INSERT INTO customers_gone (shop_id, customer) VALUES (:shop, :customer) ON CONFLICT DO NOTHING")
 _TAKE = text(
     """
     UPDATE customer_imports SET turn = turn + 1, in_hand_until = :until
