@@ -6,6 +6,7 @@ import structlog
 
 from blossom.inbound import queries
 from blossom.inbound import service as inbound
+from blossom.inbound.service import erasing, exporting
 from blossom.platform import clock, queue
 from blossom.platform.db import transaction
 
@@ -43,7 +44,16 @@ def ask_shopify() -> None:
     inbound.handle_due(asks=True)
 
 
+@queue.job("inbound.erase")
+def erase() -> None:
+    """Do what is left of erasures: batches of rows."""
+    erasing.erase_due()
+
+
 @queue.job("inbound.prune_webhooks")
 def prune_webhooks() -> None:
+    """Forget what was done with, and the exports that have expired."""
+    with transaction():
+        exporting.prune()
     emptied, removed = inbound.prune_webhooks()
     log.info("webhooks.pruned", emptied=emptied, removed=removed)

@@ -1,14 +1,16 @@
-"""Texts that people sent to shops, and Shopify's webhooks."""
+"""Texts that people sent to shops, Shopify's webhooks, and what people may ask by them: to see, to be forgotten."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
 from sqlalchemy import (
+    ARRAY,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    LargeBinary,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -39,6 +41,7 @@ class InboundText(Base):
         CheckConstraint(f"keyword IN ({', '.join(repr(k.value) for k in Keyword)})", "keyword"),
         CheckConstraint("answer_dispatch_id IS NULL OR unanswered IS NULL", "answer"),
         Index(None, "shop_id", "contact_id"),  # for the ON DELETE SET NULL
+        Index(None, "shop_id", "phone_hash"),  # for who is to be forgotten, or asks what is held on them
         Index("ix_inbound_texts_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
         Index(
             "ix_inbound_texts_answered",
@@ -110,3 +113,35 @@ class ShopifyWebhook(Base):
     ended_at: Mapped[datetime | None]
 
     payload = SealedText("payload_sealed")
+
+
+class Erasure(Base):
+    """What is still to be forgotten, after what could be at once: texts of a person, or (`phone_hashes` NULL) all that
+    is a shop's. The row goes when that is done."""
+
+    __tablename__ = "erasures"
+    __table_args__ = (UniqueConstraint("shop_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    customer: Mapped[int | None]  # their number at Shopify
+    phone_hashes: Mapped[list[bytes] | None] = mapped_column(ARRAY(LargeBinary))
+    asked_at: Mapped[datetime]
+
+
+class DataExport(Base):
+    """All that was held on a person when they asked, for the merchant to hand on; goes when it expires."""
+
+    __tablename__ = "data_exports"
+    __table_args__ = (UniqueConstraint("shop_id", "id"), Index(None, "expires_at"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    customer: Mapped[int | None]  # their number at Shopify
+    phone_hashes: Mapped[list[bytes]] = mapped_column(ARRAY(LargeBinary))
+    asked_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    fetched_at: Mapped[datetime | None]  # by the merchant, the last time
+    content_sealed: Mapped[bytes] = mapped_column(Sealed("data_export"))  # JSON
+
+    content = SealedText("content_sealed")

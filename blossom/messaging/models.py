@@ -129,8 +129,8 @@ class Message(Base):
     shop_id: Mapped[int]
     dispatch_id: Mapped[int]
     batch_number: Mapped[int] = mapped_column(Integer)
-    phone_sealed: Mapped[bytes] = mapped_column(Sealed("phone"))
-    phone_hash: Mapped[bytes]
+    phone_sealed: Mapped[bytes | None] = mapped_column(Sealed("phone"))  # NULL: its person is forgotten
+    phone_hash: Mapped[bytes]  # of who is forgotten: random
     country: Mapped[str] = mapped_column(Text)
     zone: Mapped[str] = mapped_column(Text)
     state: Mapped[str] = mapped_column(Text)

@@ -18,7 +18,22 @@ from weakref import WeakKeyDictionary
 import psycopg
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Executable, LargeBinary, MetaData, event, text
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    CursorResult,
+    DateTime,
+    Engine,
+    Executable,
+    LargeBinary,
+    MetaData,
+    delete,
+    event,
+    func,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Session, registry
 
 from blossom.platform import config as settings
@@ -186,6 +201,14 @@ def rows_changed(statement: Executable, values: Mapping[str, Any] | None = None)
         CursorResult[Any], session.execute(statement, values or {}, execution_options={"preserve_rowcount": True})
     )
     return int(result.rowcount)
+
+
+def remove_rows(table: str, shop_id: int, limit: int) -> int:
+    """Delete up to `limit` of a shop's rows, whichever; how many."""
+    found = Base.metadata.tables[table]
+    place: ColumnElement[Any] = literal_column("ctid")
+    some = select(place).select_from(found).where(found.c.shop_id == shop_id).limit(limit)
+    return rows_changed(delete(found).where(place == func.any(func.array(some.scalar_subquery()))))
 
 
 def lock_for_transaction(name: str, number: int = 0) -> None:

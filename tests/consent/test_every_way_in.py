@@ -183,7 +183,7 @@ def test_consent_is_never_dated_ahead(shop: Shop) -> None:
     assert all(event.occurred_at <= event.recorded_at for event in queries.events(shop.id, her_hash(shop)))
 
 
-def test_only_one_place_writes_consent() -> None:
+def test_only_one_place_writes_consent_and_one_forgets_people() -> None:
     writes = re.compile(r"(INSERT INTO|UPDATE|DELETE FROM)\s+(consents|consent_events)\b", re.IGNORECASE)
     models = re.compile(r"\b(insert|update|delete)\(\s*(Consent|ConsentEvent)\b")
     found = set()
@@ -196,4 +196,4 @@ def test_only_one_place_writes_consent() -> None:
         calls = {ast.unparse(call.func).rpartition(".")[2] for call in source.calls()}
         if calls & {"Consent", "ConsentEvent"}:
             found.add(source.path)
-    assert found == {"blossom/consent/service/changes.py"}
+    assert found == {"blossom/consent/service/changes.py", "blossom/consent/service/erasing.py"}

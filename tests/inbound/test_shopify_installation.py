@@ -27,7 +27,7 @@ from blossom.shops import service as shop_service
 from blossom.shops.models import Installation, Shop
 from blossom.shops.service import claiming
 from tests.factories.campaigns import create_campaign, create_sending, make_ready
-from tests.factories.messaging import create_batch, create_dispatch, create_message
+from tests.factories.messaging import create_dispatch
 from tests.inbound.conftest import Mitto, a_text
 from tests.inbound.merchant import OURS, SECRET, Merchant, contacts, ends, handle, merchant, running, try_again
 from tests.inbound.test_shopify_customers import ELENI, PHONE
@@ -174,15 +174,6 @@ def deeds() -> list[str]:
     return list(session.scalars(query))
 
 
-def test_a_request_for_data_is_noted_and_kept_for_who_answers_it(merchant: Merchant) -> None:
-    eleni = merchant.add(**ELENI)
-    merchant.tell()
-    merchant.act(eleni, "data_request")
-    merchant.tell()
-    assert ends()[-1] == ("customers/data_request", "owed", "export")
-    assert deeds() == ["privacy.data_requested"]
-
-
 def test_a_person_is_forgotten_but_not_that_they_opted_out(merchant: Merchant, mitto: Mitto) -> None:
     eleni = merchant.add(**ELENI)
     merchant.add(first_name="Nikos", phone="+306984303408")
@@ -199,18 +190,6 @@ def test_a_person_is_forgotten_but_not_that_they_opted_out(merchant: Merchant, m
     assert ends()[-1] == ("customers/redact", "done", "applied")
     consent.opt_in(merchant.shop_id, phone_hash, source=Source.IMPORT)
     assert consents.state_of(merchant.shop_id, phone_hash) is State.OPTED_OUT, "also a new import leaves it so"
-
-
-def test_who_was_texted_is_forgotten_but_for_the_texts_which_is_said(merchant: Merchant) -> None:
-    eleni = merchant.add(**ELENI)
-    merchant.tell()
-    dispatch = create_dispatch(merchant.shop_id)
-    create_message(create_batch(dispatch), phone=PHONE)
-    db.session.commit()
-    merchant.act(eleni, "redact")
-    merchant.tell()
-    assert contacts() == []
-    assert ends()[-1] == ("customers/redact", "owed", "messages")
 
 
 def test_a_number_that_is_another_customer_s_by_now_stays_theirs(merchant: Merchant) -> None:
@@ -239,7 +218,7 @@ def test_a_shop_is_forgotten_by_destroying_its_keys(merchant: Merchant) -> None:
     leave(merchant, days=2)
     merchant.stand_in.redact_shop(OURS)
     merchant.tell()
-    assert ends()[-1] == ("shop/redact", "owed", "rows")
+    assert ends()[-1] == ("shop/redact", "done", "applied")
     assert shops.by_domain(OURS) is None
     (unreadable,) = contacts()
     with pytest.raises(SealedValueError):
@@ -287,7 +266,7 @@ def test_a_shop_that_left_in_the_minute_in_which_it_came_is_forgotten(merchant: 
     db.session.commit()
     merchant.stand_in.redact_shop(OURS)
     merchant.tell()
-    assert ends()[-1] == ("shop/redact", "owed", "rows")
+    assert ends()[-1] == ("shop/redact", "done", "applied")
 
 
 def test_who_comes_back_in_the_moment_of_being_forgotten_brings_nothing_back_to_life(
@@ -324,7 +303,7 @@ def test_a_shop_whose_leaving_was_never_heard_of_is_stopped_and_forgotten(mercha
     merchant.news()
     merchant.stand_in.redact_shop(OURS)
     merchant.tell()
-    assert ends() == [("shop/redact", "owed", "rows")]
+    assert ends() == [("shop/redact", "done", "applied")]
     (installation,) = session.scalars(select(Installation).execution_options(populate_existing=True))
     assert (installation.access_token_sealed, installation.refresh_token_sealed) == (None, None)
     assert campaign_states() == ["draft", "draft", "cancelled", "cancelled"]

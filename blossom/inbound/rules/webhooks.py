@@ -86,6 +86,7 @@ class Outcome(StrEnum):
     UNKNOWN_TOPIC = "unknown_topic"
     UNKNOWN_SHOP = "unknown_shop"  # nobody's key could seal the payload, so it was not kept
     SHOP_REDACTED = "shop_redacted"  # the shop's keys are destroyed
+    PERSON_REDACTED = "person_redacted"  # it spoke of somebody who is forgotten by now
     SHOP_LEFT = "shop_left"  # uninstalled: there is nothing to read it with, and no reason to
     INSTALLED_SINCE = "installed_since"  # about an installation that was followed by another
     # owed

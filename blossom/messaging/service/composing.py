@@ -254,7 +254,7 @@ def compose(claim: Claim, loaded: Loaded, now: datetime) -> Composed:
             continue
         composed.again = composed.again or row.retry_count > 0
         parts = segments.count(rendered).segments
-        assert phone is not None, "the column is NOT NULL"
+        assert phone is not None, "_reason_to_skip() has seen to it"
         composed.texts.append(
             Text(row.id, phone, rendered, parts, facts.prices.credits(row.country, parts), digest(cipher, rendered))
         )
@@ -285,6 +285,8 @@ class _Refused(dict[str | None, SkipReason | None]):
 def _reason_to_skip(
     row: Row[Any], loaded: Loaded, refused: _Refused, valid_until: datetime, now: datetime
 ) -> SkipReason | None:
+    if row.phone_sealed is None:
+        return SkipReason.NO_PHONE  # forgotten since the audience was fixed
     if reason := refused[row.consent]:
         return reason
     if now >= valid_until:

@@ -1,23 +1,19 @@
-"""The webhooks that Shopify's review asks for. Done here is what can be done rightly today; what is left is said in the
-outcome, and the webhook stays, payload and all, until a person (or the privacy part) has seen to it."""
+"""The webhooks that Shopify's review asks for: a person wants to see what is held on them, or to be forgotten; and a
+shop is to be. docs/privacy.md says what goes and what stays."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import structlog
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import update
 
-from blossom.audit import service as audit
-from blossom.contacts import service as contacts
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import normalise_phone
-from blossom.inbound.models import InboundText
 from blossom.inbound.rules import webhooks as rules
-from blossom.inbound.rules.webhooks import APPLIED, KNOWN_ALREADY, Outcome, Result, Webhook, ignored, owed
-from blossom.inbound.service import known_shops
+from blossom.inbound.rules.webhooks import APPLIED, KNOWN_ALREADY, Outcome, Result, Webhook, ignored
+from blossom.inbound.service import erasing, exporting, known_shops
 from blossom.inbound.service.handlers import installation
-from blossom.messaging.models import Message
 from blossom.platform import clock, crypto
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import session, transaction
@@ -31,31 +27,28 @@ _ACTOR = "shopify"
 
 
 def customer_asked(webhook: Webhook) -> Result:
-    """A customer asks the merchant what is held on them."""
+    """A customer asks the merchant what is held on them: it is put together for the merchant to fetch."""
     rules.check_shop(webhook, webhook.payload.get("shop_domain"))
     with transaction():
-        audit.record(webhook.shop_id, "privacy.data_requested", actor=_ACTOR)
-    return owed(Outcome.EXPORT)
+        exporting.gather(
+            webhook.shop_id, customer=rules.customer_id(webhook.payload), phone_hash=_phone_hash(webhook), actor=_ACTOR
+        )
+    return APPLIED
 
 
 def redact_customer(webhook: Webhook) -> Result:
-    """Forget a person: their contact, and what they wrote to the shop. That they opted out stays, by a keyed hash."""
+    """Forget a person. That they opted out stays, by a keyed hash. Their texts' numbers go by a job, within minutes."""
     rules.check_shop(webhook, webhook.payload.get("shop_domain"))
-    shop_id = webhook.shop_id
     with transaction():
-        phone_hash = _phone_hash(webhook)
-        gone = contacts.erase_person(shop_id, customer_id=rules.customer_id(webhook.payload), phone_hash=phone_hash)
-        hashes = {each.phone_hash for each in gone} | {phone_hash}
-        hashes.discard(None)
-        session.execute(delete(InboundText).where(InboundText.shop_id == shop_id, InboundText.phone_hash.in_(hashes)))
-        audit.record(shop_id, "privacy.customer_redacted", actor=_ACTOR, details={"contacts": len(gone)})
-        texted = session.scalar(select(exists().where(Message.shop_id == shop_id, Message.phone_hash.in_(hashes))))
-    return owed(Outcome.MESSAGES) if texted else APPLIED
+        erasing.erase_person(
+            webhook.shop_id, customer=rules.customer_id(webhook.payload), phone_hash=_phone_hash(webhook), actor=_ACTOR
+        )
+    return APPLIED
 
 
 def redact_shop(webhook: Webhook) -> Result:
-    """Forget a shop, two days after it left: its keys are destroyed, and with them all that is sealed. Its row gives up
-    the domain, so that whoever installs there again is a new tenant."""
+    """Forget a shop, two days after it left: its keys are destroyed, and with them all that is sealed; a job removes
+    the rows. The shop's own gives up the domain, so that whoever installs there again is a new tenant."""
     rules.check_shop(webhook, webhook.payload.get("shop_domain"))
     shop_id = webhook.shop_id
     with transaction():
@@ -76,11 +69,10 @@ def redact_shop(webhook: Webhook) -> Result:
             update(ApiKey).where(ApiKey.shop_id == shop_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now)
         )
         shop_service.forget_access(shop_id)
-        crypto.destroy_shop_keys(shop_id)
-        audit.record(shop_id, "privacy.shop_redacted", actor=_ACTOR)
+        erasing.erase_shop(shop_id, actor=_ACTOR)
     known_shops.forget()
     log.warning("privacy.shop_redacted", shop_id=shop_id)
-    return owed(Outcome.ROWS)
+    return APPLIED
 
 
 def _installed_since(webhook: Webhook) -> bool:
