@@ -254,6 +254,17 @@ def test_in_a_shop_one_is_in_hand_at_a_time_and_other_shops_don_t_wait(
     assert {each.state for each in webhooks()} == {"done"}
 
 
+def test_a_shop_of_which_many_wait_keeps_no_other_shop_waiting(
+    shopify: Shopify, personas: Personas, handled: Handled
+) -> None:
+    for number in range(4):
+        shopify.post(QUICK, {"id": number})
+    for number in (8, 9):
+        shopify.post(QUICK, {"id": number}, "theirs.myshopify.com")
+    jobs.handle_webhooks()
+    assert [got.payload["id"] for got in handled.got] == [0, 8, 1, 9, 2, 3]
+
+
 class HandledTogether(Handled):
     """A handler that takes several, and notes how many at a time; the ids in `bad` fail by themselves."""
 
@@ -286,7 +297,7 @@ def test_what_can_be_handled_together_is_in_its_order_and_no_more_at_a_time_than
     shopify.post(ASKING, {"id": 9}, "theirs.myshopify.com")
     jobs.ask_shopify()
     assert together.times == [[0, 1, 3]]
-    assert [got.payload["id"] for got in together.got] == [2, 4, 9], "alone, where there is nothing like it"
+    assert [got.payload["id"] for got in together.got] == [9, 2, 4], "alone, where there is nothing like it"
     assert {(each.state, each.tries, each.fault) for each in webhooks()} == {("done", 1, None)}
 
 

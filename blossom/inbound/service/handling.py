@@ -38,23 +38,39 @@ TOGETHER = 100
 _LOST = "worker_lost"
 """The fault of a webhook that is in hand, until it has another one or none."""
 
-# The three under a lock of their own (a millisecond), so that two workers never take of one shop.
+# The three under a lock of their own (a millisecond), so that two workers never take of one shop. The first goes from
+# shop to shop by the index and looks at one webhook of each, however many wait in one of them.
 _NEXT = text(
     """
-    SELECT w.id, w.shop_id, w.topic, w.fault FROM shopify_webhooks w
-    WHERE w.state = 'new' AND w.next_try_at <= :now AND w.topic = ANY(CAST(:topics AS text[]))
-      AND NOT EXISTS (
-          SELECT FROM shopify_webhooks h WHERE h.shop_id = w.shop_id AND h.in_hand_until > :now
-      )
-    ORDER BY w.next_try_at, w.id LIMIT 1
+    WITH RECURSIVE waiting AS (
+        (SELECT topic, shop_id FROM shopify_webhooks WHERE state = 'new' ORDER BY topic, shop_id LIMIT 1)
+        UNION ALL
+        SELECT another.topic, another.shop_id FROM waiting CROSS JOIN LATERAL (
+            SELECT w.topic, w.shop_id FROM shopify_webhooks w
+            WHERE w.state = 'new' AND (w.topic, w.shop_id) > (waiting.topic, waiting.shop_id)
+            ORDER BY w.topic, w.shop_id LIMIT 1
+        ) AS another
+    )
+    SELECT oldest.id, waiting.shop_id, waiting.topic, oldest.fault, oldest.next_try_at
+    FROM waiting CROSS JOIN LATERAL (
+        SELECT w.id, w.fault, w.next_try_at FROM shopify_webhooks w
+        WHERE w.state = 'new' AND w.topic = waiting.topic AND w.shop_id = waiting.shop_id AND w.next_try_at <= :now
+        ORDER BY w.next_try_at, w.id LIMIT 1
+    ) AS oldest
+    WHERE waiting.topic = ANY(CAST(:topics AS text[])) AND NOT EXISTS (
+        SELECT FROM shopify_webhooks h WHERE h.shop_id = waiting.shop_id AND h.in_hand_until > :now
+    )
     """
 )
 _MORE = text(
     """
-    SELECT w.id FROM shopify_webhooks w
-    WHERE w.state = 'new' AND w.next_try_at <= :now AND w.topic = ANY(CAST(:topics AS text[])) AND w.shop_id = :shop_id
-      AND w.fault IS DISTINCT FROM :lost
-    ORDER BY w.next_try_at, w.id LIMIT :most
+    SELECT due.id FROM unnest(CAST(:topics AS text[])) AS given(topic) CROSS JOIN LATERAL (
+        SELECT w.id, w.next_try_at FROM shopify_webhooks w
+        WHERE w.state = 'new' AND w.topic = given.topic AND w.shop_id = :shop_id AND w.next_try_at <= :now
+          AND w.fault IS DISTINCT FROM :lost
+        ORDER BY w.next_try_at, w.id LIMIT :most
+    ) AS due
+    ORDER BY due.next_try_at, due.id LIMIT :most
     """
 )
 _TAKE = text(
@@ -123,7 +139,7 @@ def _take(topics: list[str]) -> Sequence[Any]:
     """The next webhook, and of its shop those that can be handled together with it, in the order of their times."""
     lock_for_transaction("inbound.take_webhook")
     now = clock.now()
-    first = session.execute(_NEXT, {"now": now, "topics": topics}).one_or_none()
+    first = _whose_turn(session.execute(_NEXT, {"now": now, "topics": topics}).all())
     if first is None:
         return ()
     ids = [first.id]
@@ -134,6 +150,24 @@ def _take(topics: list[str]) -> Sequence[Any]:
         ids = list(session.scalars(_MORE, values))
     values = {"ids": ids, "until": now + rules.IN_HAND, "lost": _LOST}
     return sorted(session.execute(_TAKE, values), key=lambda row: ids.index(row.id))
+
+
+_turns: dict[int, int] = {}
+"""When, counted in turns, this process last took of a shop that has webhooks waiting."""
+
+
+def _whose_turn(oldest: Sequence[Any]) -> Any | None:
+    """Of the oldest webhooks of each shop and topic, that of the shop which has waited longest for its turn here: a
+    shop of which two hundred thousand wait keeps nobody else's waiting."""
+    if not oldest:
+        return None
+    first = min(oldest, key=lambda row: (_turns.get(row.shop_id, 0), row.next_try_at, row.id))
+    this_turn = max(_turns.values(), default=0) + 1
+    waiting = {row.shop_id for row in oldest}
+    for shop_id in _turns.keys() - waiting:
+        del _turns[shop_id]
+    _turns[first.shop_id] = this_turn
+    return first
 
 
 def _results(rows: Sequence[Any]) -> list[Result | Exception]:
