@@ -22,7 +22,7 @@ from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 
 ON_A_PAGE = 50
-WALKED = 10_000
+WALKED = 5_000
 """Of those who never subscribed there is no index (most have no row of consent): so many contacts are looked through
 for one page, and the next page goes on from there."""
 

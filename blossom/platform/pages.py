@@ -12,7 +12,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 
 from blossom.platform import config, htmx, passes
 from blossom.platform.access import Principal
-from blossom.platform.errors import BlossomError
+from blossom.platform.errors import BlossomError, Forbidden
 
 PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz")
 """Where programs call: they get errors as JSON."""
@@ -122,6 +122,8 @@ def wanted() -> bool:
 def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Response:
     """The page that tells of `fault`; or for htmx the words, which take no part of the page that asked away."""
     partial = htmx.wants_partial()
+    if isinstance(fault, Forbidden):
+        fault = _in_words(fault)
     template = "errors/_trouble.html" if partial else "errors/page.html"
     response = make_response(render_template(template, fault=fault, request_id=g.get("request_id")), fault.status)
     if partial:
@@ -130,6 +132,17 @@ def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Resp
     response.headers.update(headers or {})
     response.vary.update(htmx.ASKED_BY)
     return response
+
+
+def _in_words(fault: Forbidden) -> BlossomError:
+    """The same to somebody of a shop's staff, whom the names of our rights tell nothing."""
+    return BlossomError(
+        "Your Shopify account may not do this.",
+        code=fault.code,
+        status=fault.status,
+        details=fault.details,
+        actionable="Nothing was changed. Ask the store's owner for the right to, then open Blossom again.",
+    )
 
 
 def _origin(url: str) -> str:

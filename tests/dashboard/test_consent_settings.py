@@ -41,7 +41,7 @@ def test_shows_what_is_stored_and_our_words_where_there_are_none(visitor: Visito
     html = page(visitor)
     assert re.search(r'name="double_opt_in" [^>]*checked', html)
     assert re.search(rf'<textarea id="wording-el"[^>]*>\n{GREEK}</textarea>', html)
-    assert "Empty: “Yes, Ours may send me marketing texts" in html
+    assert "While this is empty, they read: “Yes, Ours may send me marketing texts" in html
     assert 'value="basta, &lt;halt&gt;"' in html
     assert 'value="https://blue.example"' in html
 

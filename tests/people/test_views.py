@@ -376,7 +376,7 @@ class TestOptOut:
         for method in ("GET", "POST"):
             refused = visitor.fetch(f"/contacts/{contact.id}/opt-out", looking, method=method)
             assert refused.status_code == 403
-            assert "not allowed" in refused.get_data(as_text=True)
+            assert "Your Shopify account may not do this." in refused.get_data(as_text=True)
         assert consents.state_of(ours.id, contact.phone_hash or b"") is State.OPTED_IN
 
     def test_is_not_done_to_people_of_another_shop(self, visitor: Visitor, theirs: Shop) -> None:
