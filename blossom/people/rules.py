@@ -28,7 +28,7 @@ SOURCE_WORDS = {
     Source.KEYWORD: "by a text message",
     Source.IMPORT: "in an imported file",
     Source.API: "through the API",
-    Source.SHOPIFY: "told by Shopify",
+    Source.SHOPIFY: "as Shopify told us",
     Source.MERCHANT: "in Blossom, by your staff",
 }
 
@@ -84,13 +84,18 @@ def order_verdict(allowed: bool, reason: str | None) -> str:
 
 def happening(entry: ProofEntry) -> str:
     """What happened, as a heading."""
-    if entry.to_state is State.NEVER_SUBSCRIBED:
-        return "No longer on a list that says they agreed" if entry.source in FROM_A_LIST else "Did not confirm in time"
-    return {
-        State.OPTED_IN: "Confirmed that they agree" if entry.from_state is State.PENDING else "Agreed to texts",
-        State.PENDING: "Was asked to confirm",
-        State.OPTED_OUT: "Opted out",
-    }[entry.to_state]
+    before, after = entry.from_state, entry.to_state
+    if after is State.NEVER_SUBSCRIBED and entry.source not in FROM_A_LIST:
+        return "Did not confirm in time"
+    if after is State.NEVER_SUBSCRIBED:  # nobody acts where a list only no longer says yes
+        return "Was forgotten" if entry.actor else "No longer agrees"
+    if after is State.OPTED_OUT:
+        return "Opted out once more" if before is after else "Opted out"
+    if after is State.PENDING:
+        return "Was asked to confirm"
+    if before is after:
+        return "Agreed themselves, after a list had said so"
+    return "Confirmed that they agree" if before is State.PENDING else "Agreed to texts"
 
 
 def doer(actor: str) -> str:
