@@ -19,7 +19,6 @@ from blossom.sandbox.demo.installation import Installation
 from blossom.sandbox.demo.merchant import Merchant
 from blossom.sandbox.demo.processes import DemoError, blossom
 from blossom.sandbox.demo.screen import Screen
-from blossom.sandbox.shopify.oauth import EXCHANGE
 
 POLL_SECONDS = 0.2  # half of what an API key may call
 PATIENCE_SECONDS = 20.0
@@ -33,6 +32,8 @@ ONE_BY_ONE = 20_000
 
 CREDITS_A_LINE = 200
 """What the demo's shop is given for each line of its file: more than any text costs."""
+
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 ATTESTATION = "The people in this sample agreed to get marketing texts from this shop."
 
