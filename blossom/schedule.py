@@ -16,11 +16,11 @@ JOBS = (
     Periodic("storefront.sweep", timedelta(seconds=30)),
     # Shopify's webhooks whose job was lost, or that are to be tried again.
     Periodic("inbound.handle_webhooks", timedelta(seconds=10)),
-    Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="questions"),
+    Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="shopify"),
     # Shops that have just come, exports that Shopify has ended.
     Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
-    Periodic("customers.push_consent", timedelta(seconds=10), queue="questions"),
+    Periodic("customers.push_consent", timedelta(seconds=10), queue="shopify"),
     # What is left of erasures that Shopify asked for.
     Periodic("inbound.erase", timedelta(minutes=1), queue="slow"),
     # Minutes: comparing counts with rows, asking the provider.

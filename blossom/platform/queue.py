@@ -22,10 +22,10 @@ from blossom.platform import logs
 
 log = structlog.get_logger()
 
-QUEUES = ("send", "receipts", "default", "prepare", "slow", "questions")
+QUEUES = ("send", "receipts", "default", "prepare", "slow", "questions", "shopify")
 """`send`: lanes. `receipts`: what must show within seconds. `default`: short jobs. `prepare`: the snapshots that a shop
 waits for after its click. `slow`: long work that nobody waits for. `questions`: what asks the provider and is as slow
-as the provider is.
+as the provider is. `shopify`: the same of Shopify, so that neither keeps what the other is asked about waiting.
 
 Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job.
 """

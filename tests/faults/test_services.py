@@ -304,10 +304,10 @@ def test_a_small_shop_s_campaign_is_prepared_while_a_large_one_s_snapshot_goes_o
 
 def test_workers_end_when_their_supervisor_was_killed(start: Start) -> None:
     workers = start("worker")
-    until(lambda: workers.child("questions"), "the last of them")
+    until(lambda: workers.child(queue.QUEUES[-1]), "the last of them")
     children = workers.children()
     os.kill(workers.pid, signal.SIGKILL)
     _, left = psutil.wait_procs(children, timeout=60)
     for child in left:
         child.kill()
-    assert (len(children), left) == (7, [])
+    assert (len(children), left) == (8, [])

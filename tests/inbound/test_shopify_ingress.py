@@ -75,7 +75,7 @@ def test_what_comes_again_is_stored_once(shopify: Shopify, personas: Personas) -
 @pytest.mark.parametrize(
     ("topic", "job", "on"),
     [
-        ("customers/update", "inbound.ask_shopify", "questions"),
+        ("customers/update", "inbound.ask_shopify", "shopify"),
         ("app/uninstalled", "inbound.handle_webhooks", "default"),
     ],
 )

@@ -48,7 +48,7 @@ def run(*arguments: str) -> Result:
 
 def test_told_nothing_it_serves_every_queue_and_prepares_two_campaigns_at_once(started: list[str]) -> None:
     assert run().exit_code == 0
-    assert started == ["send"] * 3 + ["receipts", "default", "prepare", "prepare", "slow", "questions"]
+    assert started == ["send"] * 3 + ["receipts", "default", "prepare", "prepare", "slow", "questions", "shopify"]
 
 
 def test_one_queue_is_served_in_this_very_process(started: list[str]) -> None:
@@ -81,13 +81,19 @@ def test_a_worker_that_is_forked_takes_no_connection_along(
     assert queue.connection().connection_pool._available_connections == []
 
 
-def test_nothing_that_asks_the_provider_shares_a_queue_with_other_periodic_work() -> None:
-    """A provider that takes 20 s for its answers keeps nobody but the next question waiting."""
+@pytest.mark.parametrize(
+    ("name", "asking"),
+    [
+        ("questions", {"messaging.ask_about_orphans", "messaging.refresh_unanswered"}),
+        ("shopify", {"inbound.ask_shopify", "customers.push_consent"}),
+    ],
+)
+def test_nothing_that_asks_outside_shares_a_queue_with_other_periodic_work(name: str, asking: set[str]) -> None:
+    """Mitto or Shopify taking 20 s for an answer keeps nobody but the next question of the same one waiting."""
     queues = {job.name: job.queue for job in schedule.JOBS}
-    asking = {"messaging.ask_about_orphans", "messaging.refresh_unanswered"}
-    assert {queues.pop(name) for name in asking} == {"questions"}
-    assert not {"questions", "prepare", "send"} & set(queues.values())
-    assert {"questions", "prepare"} <= set(queue.QUEUES)
+    assert {queues.pop(each) for each in asking} == {name}
+    assert not {name, "prepare", "send"} & set(queues.values())
+    assert {name, "prepare"} <= set(queue.QUEUES)
 
 
 def test_a_worker_looks_every_few_seconds_whether_redis_is_back() -> None:

@@ -18,7 +18,7 @@ def owe(shop_id: int, phone_hashes: Collection[bytes], now: datetime) -> None:
         return
     values = {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes)), "now": now}
     if session.execute(_OWE, values).first() is not None:
-        queue.enqueue("customers.push_consent", queue="questions", unless_waiting=True)
+        queue.enqueue("customers.push_consent", queue="shopify", unless_waiting=True)
 
 
 def owed_of(shop_id: int, phone_hashes: Collection[bytes]) -> set[bytes]:

@@ -121,7 +121,7 @@ def nudge_quick() -> None:
 
 def nudge_asking() -> None:
     """Have webhooks handled that are asked about at Shopify. Never raises for Redis."""
-    queue.enqueue("inbound.ask_shopify", queue="questions", unless_waiting=True)
+    queue.enqueue("inbound.ask_shopify", queue="shopify", unless_waiting=True)
     queue.flush()
 
 
