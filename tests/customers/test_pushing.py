@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, update
+from sqlalchemy import delete, text, update
 
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
@@ -21,7 +22,7 @@ from blossom.contacts.rules.customers import read_customer
 from blossom.customers import jobs, queries, service
 from blossom.customers.rules import Push, PushState
 from blossom.customers.service import pushing
-from blossom.platform import clock, crypto, queue
+from blossom.platform import clock, crypto, db, queue
 from blossom.platform.db import session, transaction
 from blossom.shopify.client import ShopifyClient
 from blossom.shops import service as shop_service
@@ -69,7 +70,7 @@ def story(shop: Shop) -> list[tuple[str, str]]:
 def test_a_customer_s_new_consent_is_told_by_a_job_of_after_the_commit(shop: Shop) -> None:
     shop.add(first_name="Eleni", phone=PHONE)
     changes(shop, consent.opt_in)
-    assert "customers.push_consent" in [str(job.description) for job in queue.rq_queue("questions").jobs]
+    assert "customers.push_consent" in [str(job.description) for job in queue.rq_queue("shopify").jobs]
     assert push(shop).state is PushState.OWED
     jobs.push_consent()
     assert there(shop) == [("Eleni", "SUBSCRIBED", "SINGLE_OPT_IN")]
@@ -341,6 +342,27 @@ def test_without_access_nothing_is_tried_and_a_shop_that_refuses_is_left_alone_f
         shop_service.uninstall(shop.id)
     try_again()
     assert (push(shop).tries, shop.connected.calls(LOOK)) == (1, 1)
+
+
+def test_a_shop_that_is_left_alone_for_a_while_waits_for_nobody_who_is_changing_consent(shop: Shop) -> None:
+    changes(shop, consent.opt_in)
+    with transaction():
+        consent.opt_out(shop.id, b"another phone, no contact", source=Source.KEYWORD)
+    shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
+    app = shop.connected.app
+
+    def work() -> None:
+        with app.app_context():
+            service.run_pushes()
+
+    worker = threading.Thread(target=work)
+    with db.engine().connect() as changing, changing.begin():
+        held = "SELECT FROM consent_pushes WHERE phone_hash = :phone_hash FOR UPDATE"
+        changing.execute(text(held), {"phone_hash": b"another phone, no contact"})
+        worker.start()
+        worker.join(timeout=10)
+        assert not worker.is_alive()
+    assert push(shop).tries == 1
 
 
 def test_a_worker_that_died_leaves_its_phone_to_the_next_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

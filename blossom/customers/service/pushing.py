@@ -80,7 +80,7 @@ def run_pushes() -> int:
         taken += 1
         _push(row)
     with transaction():
-        queue.enqueue("customers.push_consent", queue="questions", unless_waiting=True)
+        queue.enqueue("customers.push_consent", queue="shopify", unless_waiting=True)
     return taken
 
 
@@ -242,9 +242,13 @@ _PUT_OFF = text(
     WHERE shop_id = :shop AND phone_hash = :phone_hash AND in_hand_until = :in_hand_until
     """
 )
+# Those that somebody is changing are due still, and are not waited for: who changes several has them in another order.
 _PUT_OFF_SHOP = text(
     """
     UPDATE consent_pushes SET next_try_at = :later
-    WHERE shop_id = :shop AND next_try_at <= :now AND in_hand_until IS NULL
+    WHERE shop_id = :shop AND phone_hash IN (
+        SELECT phone_hash FROM consent_pushes
+        WHERE shop_id = :shop AND next_try_at <= :now AND in_hand_until IS NULL FOR UPDATE SKIP LOCKED
+    )
     """
 )
