@@ -162,7 +162,8 @@ def export_ended(webhook: Webhook) -> Result:
     """Shopify has ended an export: ours, which is read then, or one of before that nobody waits for."""
     operation = webhook.payload.get("admin_graphql_api_id")
     with transaction():
-        ours = isinstance(operation, str) and sync.export_ended(webhook.shop_id, operation)
+        # An id of theirs is printable; a NUL in it could not even be looked for.
+        ours = isinstance(operation, str) and operation.isprintable() and sync.export_ended(webhook.shop_id, operation)
     return APPLIED if ours else KNOWN_ALREADY
 
 
