@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.inbound.conftest import shopify_headers
 
-PHONE = "+306977777777"
+PHONE, EMAIL = "+306977777777", "eleni@zyxon.example"
 """Of a person of theirs."""
 
 FIGURES = ("/status", "/progress", "/stats")
@@ -47,12 +47,15 @@ class Ask:
 
 
 SHOPIFY = shopify_headers(b"{}", "customers/update", Hmac_Sha256=None)
+CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
 CAMPAIGN, TEMPLATE = "/api/campaigns/<int:campaign_id>", "/api/templates/<int:template_id>"
 OURS, DRAFT = {"campaign_id": "{our_campaign_id}"}, {"campaign_id": "{our_draft_id}"}
 WRITTEN = {"name": "Ours too", "body": "Hello. Reply STOP to opt out"}
 THEIR_PEOPLE = {"segments": ["{segment_id}"]}
 SETTINGS = {"sender": "Ours", "contact_line": "us@ours.example", "opt_out_text": "STOP to end", "quiet_from": "21:00",
             "quiet_until": "09:00", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
+CONSENT = {"double_opt_in": "on", "in_theme": "on", "privacy_url": "", "wording-en": "", "wording-el": "",
+           "stop_keywords": "", "shop_id": "{shop_id}"}  # fmt: skip
 
 TABLE = [
     # Campaigns and templates: theirs are not there.
@@ -96,6 +99,16 @@ TABLE = [
     Ask("GET", "/campaigns/<int:campaign_id>/events", 404),
     Ask("GET", "/settings", 200),
     Ask("POST", "/settings", 200, form=SETTINGS),
+    Ask("GET", "/settings/consent", 200),
+    Ask("POST", "/settings/consent", 200, form=CONSENT),
+    Ask("GET", "/import", 200),
+    Ask("POST", "/import", 200),
+    Ask("GET", "/contacts", 200),
+    Ask("GET", "/contacts", 200, query={"state": "opted_in", "after": "{before_contact_id}"}),
+    Ask("POST", "/contacts", 200, form={"query": PHONE}),
+    Ask("POST", "/contacts", 200, form={"query": EMAIL}),
+    *[Ask("GET", f"{CONTACT}{part}", 404) for part in ("", "/proof", "/proof.pdf", "/opt-out")],
+    Ask("POST", f"{CONTACT}/opt-out", 404),
     # The way in. Who holds a session of ours installs nothing for them.
     Ask("GET", "/session/bounce", 400, query={"shopify-reload": "https://theirs.myshopify.com/"}),
     Ask("GET", "/auth", 302, query={"shop": "ours.myshopify.com"}),
@@ -119,7 +132,7 @@ TABLE = [
         Ask(method, f"/webhooks/mitto/{route}", 401, body=body)
         for path, methods, body in (
             ("dlr", ("GET", "POST"), {"messageId": "{provider_id}", "deliveryStatus": "Failure"}),
-            ("inbound", ("POST",), {"from": PHONE, "to": "Theirs", "text": "STOP"}),
+            ("inbound", ("POST",), {"from": PHONE, "to": "Zyxon", "text": "STOP"}),
         )
         for route in (path, f"{path}/<shop_domain>")
         for method in methods
