@@ -15,8 +15,10 @@ from flask import Flask
 from blossom.consent import queries
 from blossom.consent import service as consent
 from blossom.consent.rules import BY_THE_PERSON, Deed, Keyword, Purpose, Source, State
-from blossom.consent.service import Asked, Step
-from blossom.contacts.rules import Attestation, Phone
+from blossom.consent.service import Asked, Step, syncing
+from blossom.contacts import service as contacts
+from blossom.contacts.rules import Attestation, Person, Phone
+from blossom.contacts.rules.customers import Customer, SmsConsent
 from blossom.platform import clock, crypto, db
 from blossom.shops.models import Shop
 from tests.architecture import tree
@@ -70,6 +72,14 @@ def step(deed: Deed, source: Source) -> Callable[[Shop], None]:
 def discard(_: object) -> None: ...
 
 
+def shopify_says(shop: Shop, state: str, phone: str = ELENI, level: str = "SINGLE_OPT_IN") -> None:
+    """Shopify's record of a customer, as a bulk import, a webhook, the nightly comparison and a push read it."""
+    at = clock.now()
+    person = Person(phone=Phone(phone, "GR"), zone="Europe/Athens", shopify_customer_id=7)
+    said = SmsConsent(state, level, at - timedelta(days=1), "SHOPIFY")
+    syncing.save_customers(shop.id, [Customer(7, at, person, None, said)])
+
+
 def her_hash(shop: Shop) -> bytes:
     return crypto.for_shop(shop.id).lookup(ELENI)
 
@@ -90,6 +100,21 @@ WITHOUT_CONSENT: dict[str, Callable[[Shop], object]] = {
         double(shop), form(shop), consent.confirm(shop.id, "0" * 16, ip=None, user_agent=None),
     ),
     "HELP": lambda shop: consent.record_keyword(shop.id, her_hash(shop), Keyword.HELP),
+    **{
+        f"a customer at Shopify: {state}": lambda shop, state=state: shopify_says(shop, state)
+        for state in ("NEVER_SUBSCRIBED", "NOT_SUBSCRIBED", "PENDING", "UNSUBSCRIBED", "REDACTED", "A_NEW_WORD")
+    },
+    "a customer who agreed, and who has another number now": lambda shop: (
+        shopify_says(shop, "SUBSCRIBED"), shopify_says(shop, "SUBSCRIBED", "+306912345679"),
+    ),
+    "a customer who agreed, and who is gone": lambda shop: (
+        shopify_says(shop, "SUBSCRIBED"), contacts.remove_customer(shop.id, 7),
+        syncing.forget_list(shop.id, her_hash(shop)),
+    ),
+    "a customer who agreed, which Shopify took back": lambda shop: (
+        shopify_says(shop, "SUBSCRIBED"), shopify_says(shop, "NEVER_SUBSCRIBED"),
+    ),
+    "another number of a customer who agreed": lambda shop: shopify_says(shop, "SUBSCRIBED", "+306912345679"),
     **{f"asked by {source.value}": step(Deed.ASK, source) for source in Source},
     **{f"lapsed by {source.value}": step(Deed.LAPSE, source) for source in Source},
     **{f"retracted by {source.value}": step(Deed.RETRACT, source) for source in Source},
@@ -102,12 +127,16 @@ WITH_CONSENT: dict[str, Callable[[Shop], object]] = {
     "a form, confirmed": lambda shop: (
         double(shop), consent.confirm(shop.id, form(shop), ip=None, user_agent=None),
     ),
+    "a customer at Shopify: SUBSCRIBED": lambda shop: shopify_says(shop, "SUBSCRIBED"),
+    "a customer who confirmed to Shopify": lambda shop: shopify_says(shop, "SUBSCRIBED", level="CONFIRMED_OPT_IN"),
     "START": lambda shop: consent.record_keyword(shop.id, her_hash(shop), Keyword.START),
     **{f"opted in by {source.value}": step(Deed.OPT_IN, source) for source in Source},
 }  # fmt: skip
 
 BY_LISTS = (
     "a list that says yes, with the merchant's word",
+    "a customer at Shopify: SUBSCRIBED",
+    "a customer who confirmed to Shopify",  # before the opt-out
     *(f"opted in by {source.value}" for source in Source if source not in BY_THE_PERSON),
 )
 
