@@ -20,7 +20,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from blossom.inbound.models import InboundText, ShopifyWebhook
-from blossom.inbound.service import known_shops, storing
+from blossom.inbound.service import handling, known_shops, storing
 from blossom.messaging.models import Receipt
 from blossom.messaging.service import receiving
 from blossom.mitto import signature
@@ -108,6 +108,7 @@ def connect_to_shopify(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None
     values = {"shopify_api_key": "client-id", "shopify_api_secrets": secrets, **settings}
     monkeypatch.setattr(config, "_current", dataclasses.replace(config.current(), **values))
     known_shops.forget()
+    handling.forget_turns()
 
 
 @pytest.fixture

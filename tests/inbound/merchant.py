@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from blossom.contacts.models import Contact
 from blossom.inbound import jobs
 from blossom.inbound.models import ShopifyWebhook
+from blossom.inbound.service import handling
 from blossom.platform import clock, db
 from blossom.sandbox.shopify.process import StandIn
 from blossom.shops import queries as shops
@@ -91,6 +92,7 @@ def handle() -> None:
 
 def try_again() -> None:
     """Let the time of what was put off come."""
+    handling.forget_turns()
     db.session.execute(
         update(ShopifyWebhook).where(ShopifyWebhook.state == "new").values(next_try_at=clock.now() - timedelta(1))
     )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -95,12 +96,6 @@ _PUT_OFF = text(
     WHERE id = :id AND state = 'new' AND tries = :tries
     """
 )
-_PUT_OFF_SHOP = text(
-    """
-    UPDATE shopify_webhooks SET next_try_at = :later
-    WHERE state = 'new' AND next_try_at <= :now AND shop_id = :shop_id AND topic = ANY(CAST(:topics AS text[]))
-    """
-)
 _REPLAY = text(
     """
     UPDATE shopify_webhooks SET state = 'new', tries = 0, next_try_at = :now, fault = NULL, outcome = NULL,
@@ -139,7 +134,7 @@ def _take(topics: list[str]) -> Sequence[Any]:
     """The next webhook, and of its shop those that can be handled together with it, in the order of their times."""
     lock_for_transaction("inbound.take_webhook")
     now = clock.now()
-    first = _whose_turn(session.execute(_NEXT, {"now": now, "topics": topics}).all())
+    first = _whose_turn(session.execute(_NEXT, {"now": now, "topics": topics}).all(), now)
     if first is None:
         return ()
     ids = [first.id]
@@ -155,10 +150,23 @@ def _take(topics: list[str]) -> Sequence[Any]:
 _turns: dict[int, int] = {}
 """When, counted in turns, this process last took of a shop that has webhooks waiting."""
 
+_paused: dict[int, datetime] = {}
+"""Until when this process asks Shopify nothing for a shop, because it failed for it: so would the shop's others fail,
+each after long waiting, while other shops' wait. No row says so: two hundred thousand would take 12 s to change."""
 
-def _whose_turn(oldest: Sequence[Any]) -> Any | None:
+
+def forget_turns() -> None:
+    """Begin as a new process does."""
+    _turns.clear()
+    _paused.clear()
+
+
+def _whose_turn(oldest: Sequence[Any], now: datetime) -> Any | None:
     """Of the oldest webhooks of each shop and topic, that of the shop which has waited longest for its turn here: a
     shop of which two hundred thousand wait keeps nobody else's waiting."""
+    for shop_id in [shop_id for shop_id, until in _paused.items() if until <= now]:
+        del _paused[shop_id]
+    oldest = [row for row in oldest if row.shop_id not in _paused or not handlers.BY_TOPIC[row.topic].asks]
     if not oldest:
         return None
     first = min(oldest, key=lambda row: (_turns.get(row.shop_id, 0), row.next_try_at, row.id))
@@ -224,10 +232,8 @@ def _write(rows: Sequence[Any], results: Sequence[Result | Exception]) -> None:
         for statement, values in ((_END, ended), (_PUT_OFF, put_off)):
             if values:
                 session.execute(statement, values)
-        if any(isinstance(result, ShopifyError) for result in results):
-            # So would its others fail, each after long waiting, and other shops' wait.
-            later = {"now": now, "later": now + rules.RETRY_AFTER[0], "topics": _topics(asks=True)}
-            session.execute(_PUT_OFF_SHOP, {**later, "shop_id": rows[0].shop_id})
+    if any(isinstance(result, ShopifyError) for result in results):
+        _paused[rows[0].shop_id] = now + rules.RETRY_AFTER[0]
     _tell(rows, results, {each["id"] for each in put_off})
 
 
