@@ -31,6 +31,7 @@ from blossom.customers import service as customers
 from blossom.customers.rules import Progress
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
+from blossom.inbound.service import exporting
 from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
 from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
@@ -294,6 +295,23 @@ def link_campaign(domain: str, campaign_id: int) -> None:
         _print({"url": passes.link(current(), campaign.shop_id, f"campaigns/{campaign.id}")})
 
 
+@shop.command("data-requests")
+@click.argument("domain")
+def list_data_requests(domain: str) -> None:
+    """List what customers asked to see, as JSON: until when it can be fetched, and whether it was."""
+    with application(), db.transaction():
+        _print({"requests": [dataclasses.asdict(each) for each in exporting.exports(_shop(domain).id)]})
+
+
+@shop.command("data-request")
+@click.argument("domain")
+@click.argument("export_id", type=click.IntRange(min=1))
+def fetch_data_request(domain: str, export_id: int) -> None:
+    """Print all that was held on a customer who asked, as JSON, to hand on to them. That it was fetched is noted."""
+    with application(), db.transaction():
+        click.echo(exporting.fetch(_shop(domain).id, export_id, actor="command line"))
+
+
 @main.group()
 def keys() -> None:
     """Encryption keys."""
@@ -333,12 +351,11 @@ def webhooks() -> None:
 
 
 @webhooks.command("dead")
-@click.option("--owed", is_flag=True, help="Instead, those of which a part is left to be done by a person.")
 @click.option("--after", "after_id", default=0, help="The last id of the page before.")
-def list_webhooks(owed: bool, after_id: int) -> None:
+def list_webhooks(after_id: int) -> None:
     """List webhooks that were given up, the oldest first, as JSON."""
     with application(), db.transaction():
-        waiting = inbound_queries.waiting_webhooks(after_id, owed=owed)
+        waiting = inbound_queries.waiting_webhooks(after_id)
         _print({"webhooks": [dataclasses.asdict(each) for each in waiting]})
 
 

@@ -91,7 +91,7 @@ class ShopifyWebhook(Base):
             postgresql_where=text("state = 'new'"),
         ),
         Index("ix_shopify_webhooks_in_hand", "shop_id", postgresql_where=text("in_hand_until IS NOT NULL")),
-        Index("ix_shopify_webhooks_open", "state", "id", postgresql_where=text("state IN ('dead', 'owed')")),
+        Index("ix_shopify_webhooks_open", "state", "id", postgresql_where=text("state = 'dead'")),
         Index("ix_shopify_webhooks_ended", "ended_at", postgresql_where=text("state IN ('done', 'ignored')")),
         Index(
             "ix_shopify_webhooks_kept",

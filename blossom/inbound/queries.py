@@ -91,16 +91,15 @@ class WaitingWebhook:
     outcome: str | None
 
 
-def waiting_webhooks(after_id: int = 0, limit: int = 100, *, owed: bool = False) -> list[WaitingWebhook]:
-    """Webhooks of all shops that were given up, or (`owed`) of which a part is left to be done; the oldest first.
+def waiting_webhooks(after_id: int = 0, limit: int = 100) -> list[WaitingWebhook]:
+    """Webhooks of all shops that were given up, the oldest first.
 
     `after_id` is the last id of the page before.
     """
-    state = WebhookState.OWED if owed else WebhookState.DEAD
     w = ShopifyWebhook
     rows = session.execute(
         select(w.id, w.topic, w.shop_domain, w.received_at, w.ended_at, w.tries, w.fault, w.outcome)
-        .where(w.state == state.value, w.id > after_id)
+        .where(w.state == WebhookState.DEAD.value, w.id > after_id)
         .order_by(w.id)
         .limit(limit)
     )

@@ -9,11 +9,13 @@ from typing import Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from flask import Flask
 from sqlalchemy import LargeBinary, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 from structlog.testing import capture_logs
 
+from blossom import cli
 from blossom.audit.models import AuditEntry
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
@@ -355,6 +357,22 @@ def test_a_customer_who_asks_gets_all_that_is_held(merchant: Merchant, mitto: Mi
         ("privacy.data_requested", "shopify"),
         ("privacy.data_fetched", "staff:1"),
     ]
+
+
+def test_a_merchant_s_exports_are_at_hand_by_command(
+    merchant: Merchant, mitto: Mitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask(merchant, eleni(merchant, mitto), "data_request")
+    monkeypatch.setattr(cli, "application", mitto.app.app_context)
+
+    def run(*arguments: str) -> Any:
+        return orjson.loads(CliRunner().invoke(cli.main, ["shop", *arguments], catch_exceptions=False).output)
+
+    (listed,) = run("data-requests", OURS)["requests"]
+    assert listed["fetched_at"] is None
+    assert run("data-request", OURS, str(listed["id"]))["contacts"][0]["phone"] == PHONE
+    (listed,) = run("data-requests", OURS)["requests"]
+    assert listed["fetched_at"]
 
 
 def test_of_whom_nothing_is_held_the_merchant_learns_that(merchant: Merchant) -> None:

@@ -71,7 +71,6 @@ class WebhookState(StrEnum):
     NEW = "new"  # to be handled at `next_try_at`
     DONE = "done"
     IGNORED = "ignored"  # nothing is to be done, `outcome` says why
-    OWED = "owed"  # done as far as we can; `outcome` says what a person has to do
     DEAD = "dead"  # given up, `fault` says why; an operator may replay it
 
 
@@ -89,10 +88,6 @@ class Outcome(StrEnum):
     PERSON_REDACTED = "person_redacted"  # it spoke of somebody who is forgotten by now
     SHOP_LEFT = "shop_left"  # uninstalled: there is nothing to read it with, and no reason to
     INSTALLED_SINCE = "installed_since"  # about an installation that was followed by another
-    # owed
-    EXPORT = "export"  # a customer's data, for the merchant
-    MESSAGES = "messages"  # texts to a customer who is to be forgotten keep their sealed phone
-    ROWS = "rows"  # of a shop whose keys are destroyed: unreadable, but there
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +128,6 @@ KNOWN_ALREADY = Result(WebhookState.DONE, Outcome.KNOWN_ALREADY)
 
 def ignored(outcome: Outcome) -> Result:
     return Result(WebhookState.IGNORED, outcome)
-
-
-def owed(outcome: Outcome) -> Result:
-    return Result(WebhookState.OWED, outcome)
 
 
 class HeaderLookup(Protocol):
