@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from io import BytesIO
 
@@ -129,4 +130,17 @@ def test_who_lost_the_right_meanwhile_is_told_so_and_loses_nothing_typed(world: 
     expect(frame.get_by_text("may not do this")).to_have_count(0)
     with world.app.app_context(), transaction():
         assert consents.settings(ours().id).double_opt_in
+    tab.context.close()
+
+
+def test_a_filtered_list_is_a_place_to_come_back_to(world: World, browser: Browser) -> None:
+    tab, frame, _ = worlds.open_admin(browser, world, "/contacts?state=pending")
+    expect(frame.get_by_role("heading", name="Nobody is waiting to confirm")).to_be_visible()
+    frame.get_by_role("link", name="Never subscribed").click()
+    expect(tab).to_have_url(re.compile(r"/contacts\?state=never_subscribed$"))
+    tab.reload()
+    expect(frame.get_by_role("link", name="Never subscribed")).to_have_attribute("aria-current", "page")
+    world.make_tokens_stale(1)
+    tab.reload()
+    expect(frame.get_by_role("link", name="Never subscribed")).to_have_attribute("aria-current", "page")
     tab.context.close()

@@ -101,6 +101,7 @@ def _signed_query(state: State, shop: Shop, stale: _Stale) -> str:
     """What the admin adds to the app's address when it loads it into the frame."""
     host = f"{request.host}/store/{shop.handle}"
     pairs = {
+        **request.args.to_dict(),  # of the page itself, such as a list's filter
         "embedded": "1",
         "host": base64.urlsafe_b64encode(host.encode()).decode().rstrip("="),
         "id_token": _token(state, shop, stale),

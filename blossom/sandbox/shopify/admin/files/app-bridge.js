@@ -85,9 +85,16 @@
     drawn = now;
     tell('menu', {links});
   };
+  // A page's address in the admin's bar: without what the admin itself adds when it loads a page.
+  const ADDED = ['embedded', 'hmac', 'host', 'id_token', 'locale', 'session', 'shop', 'timestamp'];
+  const ownPath = () => {
+    const own = new URLSearchParams(location.search);
+    for (const name of ADDED) own.delete(name);
+    return location.pathname + (own.size ? `?${own}` : '');
+  };
   let at;
   const look = () => {
-    const path = location.pathname;
+    const path = ownPath();
     if (!reload && path !== at) { at = path; tell('location', {path}); }
     draw();
   };
