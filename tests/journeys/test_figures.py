@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from blossom.sandbox.demo import figures
-from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog
+from blossom.sandbox.demo.figures import Counted, Figures, ProviderLog, ShopifyLog
 
 LOG = ProviderLog(texts=8, distinct_phones=8, doubled=0, segments=9, ids=frozenset("abcdefgh"))
 SOUND = Figures(
@@ -28,6 +28,9 @@ SOUND = Figures(
     seconds=2.0,
     provider_log=LOG,
 )
+
+
+AT_SHOPIFY = ShopifyLog(customers=17, subscribed=12, token_exchanges=2, bulk_operations=1, texted_unsubscribed=0)
 
 
 def counted(**overrides: Any) -> Counted:
@@ -54,6 +57,23 @@ def test_a_sound_run_has_nothing_to_say() -> None:
 def test_each_disagreement_is_told(changed: dict[str, Any], told: str) -> None:
     (found,) = figures.disagreements(replace(SOUND, **changed), counted())
     assert told in found
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"customers": 18}, "We account for 17 customers, Shopify has 18"),
+        ({"texted_unsubscribed": 1}, "1 phones got a text that aren't subscribed at Shopify"),
+        ({"bulk_operations": 0}, "2 token exchanges and 0 bulk operations"),
+        ({"token_exchanges": 0}, "0 token exchanges and 1 bulk operations"),
+    ],
+)
+def test_what_shopify_has_otherwise_is_told(changed: dict[str, Any], told: str) -> None:
+    run = replace(SOUND, shopify_log=AT_SHOPIFY)
+    assert figures.disagreements(run, counted()) == []
+    (found,) = figures.disagreements(replace(run, shopify_log=replace(AT_SHOPIFY, **changed)), counted())
+    assert told in found
+    assert run.as_json()["shopify_log"]["customers"] == 17
 
 
 @pytest.mark.parametrize("taken", [8, 9, 10])

@@ -54,7 +54,7 @@ def main() -> int:
         signal.signal(number, _as_interrupt)
     screen = Screen(to_stderr=given.json)
     try:
-        job.check(given.csv or SAMPLE, given.message)
+        job.check(given.csv or SAMPLE, given.message or MESSAGE)
         return _send_and_end(given, screen) if given.csv or given.json else _show(given, screen)
     except (DemoError, StandInError, ShopifyError) as error:
         screen.say(f"[red]✗ {escape(str(error))}[/]")
@@ -123,7 +123,7 @@ def _of_file(installation: Installation, given: argparse.Namespace, screen: Scre
     with screen.step("Waiting for the app to be ready"):
         installation.wait_until_ready()
     imported = job.import_file(installation, shop, given.csv, screen)
-    return _written(installation, given, screen, shop, imported)
+    return _written(installation, given.message or MESSAGE, screen, shop, imported)
 
 
 def _at_shopify(installation: Installation, given: argparse.Namespace, screen: Screen) -> tuple[_Run, Merchant]:
@@ -132,18 +132,15 @@ def _at_shopify(installation: Installation, given: argparse.Namespace, screen: S
     if not given.quiet_hours:
         merchant.allow_texts_at_any_time()
     merchant.ask_shoppers_to_confirm()
-    return _written(installation, given, screen, shop, imported), merchant
+    text = given.message or store.message(merchant.storefront)
+    return _written(installation, text, screen, shop, imported), merchant
 
 
 def _written(
-    installation: Installation,
-    given: argparse.Namespace,
-    screen: Screen,
-    shop: job.DemoShop,
-    imported: Mapping[str, Any],
+    installation: Installation, text: str, screen: Screen, shop: job.DemoShop, imported: Mapping[str, Any]
 ) -> _Run:
     api = Api(installation.url, shop.credential, installation.check)
-    campaign_id, preview = job.write_campaign(api, given.message, screen)
+    campaign_id, preview = job.write_campaign(api, text, screen)
     return _Run(installation, screen, shop, api, imported, campaign_id, preview)
 
 
@@ -202,7 +199,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--customers", type=int, metavar="N", help="how many of the sample are the shop's customers (default: all)"
     )
-    parser.add_argument("--message", default=MESSAGE, metavar="TEXT", help="the text, in Liquid (default: %(default)s)")
+    parser.add_argument("--message", metavar="TEXT", help="the text, in Liquid (default: a short offer with a link)")
     parser.add_argument(
         "--json", action="store_true", help="end after the report, with the figures as the last line of stdout"
     )

@@ -130,8 +130,9 @@ class Screen:
 
 
 def _rows(found: Figures) -> Iterator[tuple[str, str]]:
-    yield "imported lines", f"{found.imported:,}"
-    yield "refused lines", f"{found.refused:,}"
+    what = "lines" if found.shopify_log is None else "customers"
+    yield f"imported {what}", f"{found.imported:,}"
+    yield f"refused {what}", f"{found.refused:,}"
     for reason, number in found.left_out.items():
         yield f"  left out: {reason.replace('_', ' ')}", f"{number:,}"
     yield "[b]recipients[/]", f"[b]{found.recipients:,}[/]"

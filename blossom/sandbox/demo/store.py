@@ -22,6 +22,8 @@ CODE = "SUMMER"
 # 127.0.0.1: it is framed across sites, as at Shopify.
 HOSTS = {"admin": "admin.localhost", "storefronts": "storefront.localhost"}
 
+MESSAGE = 'Hi {{ first_name | default: "there" }}, 4 EUR off until Sunday: %s'
+
 _CONSENT = {"yes": "SUBSCRIBED", "unsubscribed": "UNSUBSCRIBED"}
 
 
@@ -41,6 +43,11 @@ def configuration(app_url: str) -> dict[str, Any]:
             }
         ],
     }
+
+
+def message(storefront: str) -> str:
+    """A campaign's text with a link to the shop's site that brings its code along."""
+    return MESSAGE % f"{storefront}discount/{CODE}?redirect=/%3Futm_source=blossom"
 
 
 def _app(app_url: str) -> dict[str, Any]:
