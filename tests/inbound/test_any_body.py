@@ -63,7 +63,13 @@ def deep(levels: int) -> Any:
     return value
 
 
-values = st.sampled_from(VALUES) | st.integers() | st.text(max_size=20) | st.sampled_from((40, 900)).map(deep)
+values = (
+    st.sampled_from(("\0", "a\0b", "\ud800"))
+    | st.sampled_from(VALUES)
+    | st.integers()
+    | st.text(max_size=20)
+    | st.sampled_from((40, 900)).map(deep)
+)
 
 
 def places(body: Any) -> Iterator[tuple[Any, Any]]:
@@ -243,7 +249,7 @@ def test_whatever_people_s_texts_hold_they_are_taken_or_refused(mitto: Mitto, pe
             for job in waiting.jobs:
                 name, arguments, _ = job.args
                 queue.registered()[name](**arguments)
-            waiting.empty()
+            waiting.empty()  # type: ignore[no-untyped-call]
             assert [each.id for each in texts() if each.handled_at is None] == []
 
     taken_or_refused()

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
+from blossom.platform import queue
 from blossom.sandbox import customers
+from tests.conftest import Services
+from tests.journeys import town as towns
+from tests.journeys.town import Town
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET = (
@@ -51,3 +55,17 @@ def browser() -> Iterator[Browser]:
         started = playwright.chromium.launch(executable_path=found, args=list(QUIET))
         yield started
         started.close()
+
+
+@pytest.fixture(scope="package")
+def built_town(services: Services, template_database: str) -> Iterator[Town]:
+    with towns.start(services, template_database) as started:
+        yield started
+
+
+@pytest.fixture
+def town(built_town: Town) -> Town:
+    """One for all journeys that need one, with no job of another test's waiting."""
+    with built_town.inside():
+        queue.connection().flushdb()
+    return built_town

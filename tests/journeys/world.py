@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,7 +67,7 @@ class Seen:
 @contextmanager
 def start(services: Services, template: str, **settings: str) -> Iterator[World]:
     """Start both, wait until they answer; at the end both are gone, and the database too."""
-    name = "blossom_world"
+    name = f"blossom_world_{uuid.uuid4().hex[:8]}"
     services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     port = _free_port()
     url = f"http://app.test:{port}"
@@ -95,7 +96,9 @@ def start(services: Services, template: str, **settings: str) -> Iterator[World]
         services.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
-def open_admin(browser: Browser, world: World, path: str = "/", **context: Any) -> tuple[Page, FrameLocator, Seen]:
+def open_admin(
+    browser: Browser, world: World, path: str = "/", shop: str = SHOP, **context: Any
+) -> tuple[Page, FrameLocator, Seen]:
     """A tab at the admin's address of the app; the app's frame in it; and what the browser meets there."""
     tab = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}).new_page()
     seen = Seen([], [])
@@ -109,7 +112,7 @@ def open_admin(browser: Browser, world: World, path: str = "/", **context: Any) 
             else None
         ),
     )
-    tab.goto(world.page_in_admin(path))
+    tab.goto(world.page_in_admin(path, shop))
     return tab, tab.frame_locator("#app"), seen
 
 

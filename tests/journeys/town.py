@@ -1,0 +1,133 @@
+"""A world with Mitto in it, shops of any number, their sites, a worker at hand: whole ways, from install to redact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from playwright.sync_api import Browser, FrameLocator, Page, expect
+
+from blossom import worker
+from blossom.campaigns import service as campaigns
+from blossom.consent import service as consent
+from blossom.platform import config, queue, stopping
+from blossom.platform.config import Config
+from blossom.platform.db import transaction
+from blossom.sandbox.mitto.process import StandIn as Mitto
+from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
+from blossom.shops.models import Shop
+from tests.conftest import Services
+from tests.factories.wallet import create_wallet
+from tests.journeys import world as worlds
+from tests.journeys.world import API_KEY, SCOPES, SECRET, World
+
+assert worker.REGISTERED, "names every job"
+
+ACCOUNT = "00000000-0000-0000-0000-000000000001"
+
+
+@dataclass(frozen=True)
+class Town:
+    """Shops get a domain of their own from each test, so that none finds what another left."""
+
+    world: World
+    mitto: Mitto
+    settings: Config
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """In the app's context, by the settings of its web process, which other tests' apps have changed here."""
+        before = config.current()
+        config.use(self.settings)
+        with self.world.app.app_context():
+            yield
+        config.use(before)
+
+    def open_shop(self, domain: str) -> None:
+        self.world.shopify.open_shop(domain, name=domain.partition(".")[0].title())
+
+    def install(self, browser: Browser, domain: str) -> tuple[Page, FrameLocator]:
+        """A merchant opens the app in the admin and installs it; the shop gets credits and no quiet hours."""
+        tab, frame, _ = worlds.open_admin(browser, self.world, shop=domain)
+        tab.get_by_role("button", name="Install").click()
+        expect(frame.locator("#home")).to_be_visible()
+        with self.inside(), transaction():
+            shop = shops.by_domain(domain)
+            assert shop is not None
+            shop.quiet_hours_on, shop.daily_cap, shop.weekly_cap, shop.sender = False, None, None, "Town"
+            create_wallet(shop.id)
+        self.work()
+        return tab, frame
+
+    def shop(self, domain: str) -> Shop:
+        """The tenant that has this domain now; to be called in the app's context."""
+        found = shops.by_domain(domain)
+        assert found is not None
+        return found
+
+    def site(self, domain: str, path: str = "/") -> str:
+        """An address on the shop's own site."""
+        return f"http://{domain.partition('.')[0]}.storefront.test:{self.world.shopify.url.rpartition(':')[2]}{path}"
+
+    def set_consent(self, domain: str, **settings: Any) -> None:
+        with self.inside(), transaction():
+            consent.update_settings(self.shop(domain).id, **settings)
+
+    def work(self) -> None:
+        """What workers would do until nothing is left."""
+        with self.inside():
+            self.world.shopify.settle_webhooks()
+            while self._do_jobs():
+                pass
+
+    def texts(self, phone: str) -> list[str]:
+        """What reached the phone, in order."""
+        return [text["text"] for text in self.mitto.log() if text["destination"] == phone]
+
+    def enqueue_campaign(self, domain: str, body: str) -> int:
+        """Send to everybody of the shop, as far as a merchant's click goes; the campaign's id."""
+        with self.inside(), transaction():
+            shop_id = self.shop(domain).id
+            campaign = campaigns.create_campaign(
+                shop_id, name="Sale", body=body, audience=Audience(everybody=True), actor="test"
+            )
+            campaigns.enqueue_campaign(shop_id, campaign.id, actor="test")
+            return campaign.id
+
+    def _do_jobs(self) -> int:
+        done = 0
+        for name in queue.QUEUES:
+            waiting = queue.rq_queue(name)
+            for job in waiting.jobs:
+                called, arguments, _ = job.args
+                waiting.remove(job)
+                queue.taken_up(called)
+                queue.registered()[called](**arguments)
+                done += 1
+        stopping.forget()
+        return done
+
+
+@contextmanager
+def start(services: Services, template: str) -> Iterator[Town]:
+    with Mitto.start(api_keys=["test-key"]) as mitto:
+        given = {"MITTO_API_URL": mitto.url, "MITTO_API_KEY": "test-key", "MITTO_TRAFFIC_ACCOUNT_ID": ACCOUNT}
+        before = config.current()
+        with worlds.start(services, template, **given) as world:
+            port = world.url.rpartition(":")[2]
+            here = f"http://127.0.0.1:{port}"
+            world.shopify.configure(proxy_url=f"{here}/proxy", webhook_url=f"{here}/webhooks/shopify")
+            connected: dict[str, Any] = {
+                "mitto_api_url": mitto.url,
+                "shopify_api_key": API_KEY,
+                "shopify_api_secrets": (SECRET,),
+                "shopify_scopes": SCOPES,
+                "shopify_shop_url": world.shopify.shop_url,
+                "app_url": world.url,
+            }
+            settings = replace(config.current(), **connected)
+            config.use(before)
+            yield Town(world, mitto, settings)
