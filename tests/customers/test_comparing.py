@@ -177,6 +177,14 @@ def test_of_a_merge_that_no_webhook_told_the_one_that_stays_keeps_the_number(imp
     assert imported.state("+306984303400") is State.OPTED_IN
 
 
+def test_a_number_that_went_over_to_another_customer_leaves_nobody_s_contact_behind(imported: Shop) -> None:
+    eleni, nikos = crowd(imported, 2)
+    imported.act(nikos, "update", fields={"phone": "+306984303409"})
+    imported.act(eleni, "update", fields={"phone": "+306984303401"})
+    night_comes()
+    assert imported.contacts() == {"+306984303401": eleni, "+306984303409": nikos}
+
+
 def test_who_was_heard_of_just_now_or_came_by_a_file_alone_is_not_asked_for(imported: Shop) -> None:
     eleni, nikos = crowd(imported, 2)
     imported.act(eleni, "update", fields={"first_name": "Eleni"})

@@ -19,11 +19,19 @@ from blossom.platform.db import lock_for_transaction, session
 def apply_read(shop_id: int, read: Mapping[int, Customer | None]) -> None:
     """Save the contacts of customers, by their ids, and their consent; None is one who is gone. Within the caller's
     transaction. Who is there comes first, so that a number which went over to them stays their contact's."""
-    lock_for_transaction("contacts.save", shop_id)
-    there = sorted((each for each in read.values() if each is not None), key=lambda each: (each.updated_at, each.id))
-    for together in _rounds(shop_id, there):
-        consent.save_customers(shop_id, together)
+    save_together(shop_id, [each for each in read.values() if each is not None])
     forget_gone(shop_id, [customer_id for customer_id, customer in read.items() if customer is None])
+
+
+def save_together(shop_id: int, customers: Sequence[Customer]) -> list[contacts.Synced | None]:
+    """`consent.service.syncing.save_customers`, but for numbers that went from one customer to another: those are saved
+    one after the other, so that the one who gave a number away is not left behind with it as nobody's contact."""
+    lock_for_transaction("contacts.save", shop_id)
+    saved: dict[int, contacts.Synced | None] = {}
+    for together in _rounds(shop_id, sorted(customers, key=lambda each: (each.updated_at, each.id))):
+        ids = [each.id for each in together]
+        saved |= zip(ids, consent.save_customers(shop_id, together), strict=True)
+    return [saved[each.id] for each in customers]
 
 
 def forget_gone(shop_id: int, customer_ids: Collection[int]) -> int:

@@ -18,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import delete, select, text
 
-from blossom.consent.service import syncing as consent
 from blossom.contacts.rules import customers as customer_rules
 from blossom.contacts.service import Outcome
 from blossom.customers import queries, rules
 from blossom.customers.errors import TakenOver
 from blossom.customers.models import CustomerGone
 from blossom.customers.rules import Chunk
-from blossom.customers.service.applying import forget_gone
+from blossom.customers.service.applying import forget_gone, save_together
 from blossom.platform import clock, queue, stopping
 from blossom.platform.db import lock_for_transaction, rows_changed, session, transaction
 from blossom.platform.errors import BlossomError
@@ -156,7 +155,7 @@ def _missing(client: ShopifyClient, customers: Sequence[int]) -> list[int]:
 def _store(row: Any, chunk: Chunk, latest: datetime) -> None:
     lock_for_transaction("contacts.save", row.shop_id)
     gone = set(session.scalars(select(CustomerGone.customer).where(CustomerGone.shop_id == row.shop_id)))
-    saved = consent.save_customers(row.shop_id, [each for each in chunk.customers if each.id not in gone])
+    saved = save_together(row.shop_id, [each for each in chunk.customers if each.id not in gone])
     found = sum(each is not None and each.outcome in (Outcome.CREATED, Outcome.UPDATED) for each in saved)
     until = clock.now() + rules.IN_HAND
     _write(_NOTE_PAGE, row, latest=latest, looked_at=chunk.lines, found=found, until=until)

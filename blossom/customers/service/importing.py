@@ -24,7 +24,6 @@ import orjson
 import structlog
 from sqlalchemy import delete, select, text, update
 
-from blossom.consent.service import syncing as consent
 from blossom.contacts.rules import customers as customer_rules
 from blossom.contacts.rules.customers import Customer
 from blossom.customers import queries, rules
@@ -32,6 +31,7 @@ from blossom.customers.errors import TakenOver
 from blossom.customers.models import CustomerGone, CustomerImport
 from blossom.customers.rules import Chunk, ImportState, Progress
 from blossom.customers.service import comparing
+from blossom.customers.service.applying import save_together
 from blossom.platform import clock, queue, stopping
 from blossom.platform.db import lock_for_transaction, rows_changed, session, transaction
 from blossom.platform.errors import BlossomError
@@ -268,7 +268,7 @@ def _store(run: Any, expected: int, chunk: Chunk) -> None:
     customers = [each for each in chunk.customers if each.id not in gone]
     outcomes = {"created": 0, "updated": 0, "unchanged": 0, "older": 0}
     outcomes["older"] = sum(each.id in gone and each.person is not None for each in chunk.customers)
-    for customer, saved in zip(customers, consent.save_customers(run.shop_id, customers), strict=True):
+    for customer, saved in zip(customers, save_together(run.shop_id, customers), strict=True):
         if customer.person is not None:
             outcomes["older" if saved is None or saved.outcome is None else saved.outcome.value] += 1
     counted = {
