@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from blossom.platform import queue
 from blossom.sandbox import customers
@@ -27,6 +27,7 @@ QUIET = (
     # Hosts of stand-ins: `admin.shopify.test` frames `app.test`, as different sites do.
     "--host-resolver-rules=MAP *.test 127.0.0.1",
 )
+expect.set_options(timeout=20_000)  # ms; beside another test process a page may take its time
 
 
 @pytest.fixture(scope="session")
