@@ -24,6 +24,7 @@ _LONGEST_ADDRESS = 4096
 _LONGEST_TOKEN = 4096
 _VISIBLE = re.compile(r"[!-~]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_DOTS = re.compile(r"/(\.|%2e){1,2}(/|$)", re.IGNORECASE)
 _HOST = re.compile(r"[A-Za-z0-9+/_=-]{1,400}")
 
 Pairs = Sequence[tuple[str, str]]
@@ -60,6 +61,8 @@ def is_reload_address(given: str, app_url: str) -> bool:
     if not given.startswith(f"{app_url}/"):  # the slash ends the host: no port, no @ can follow
         return False
     path = given[len(app_url) :].partition("?")[0].partition("#")[0]
+    if _DOTS.search(path):  # a browser resolves them, and would then stand on one of those below
+        return False
     return not any(path == going or path.startswith(f"{going}/") for going in ("/session", "/auth"))
 
 

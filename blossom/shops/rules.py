@@ -10,7 +10,8 @@ from typing import Any
 
 import phonenumbers
 
-DOMAIN = re.compile(r"[a-z0-9][a-z0-9-]{0,59}\.myshopify\.com")
+from blossom.shopify import domains
+
 _ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
 _NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
 _MAX_STOP_KEYWORDS = 20
@@ -42,7 +43,9 @@ def country_fault(code: str) -> str | None:
 
 
 def domain_fault(domain: str) -> str | None:
-    return None if DOMAIN.fullmatch(domain) else "must be the shop's address, such as example.myshopify.com"
+    return (
+        None if domains.shop_domain(domain) == domain else "must be the shop's address, such as example.myshopify.com"
+    )
 
 
 def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:

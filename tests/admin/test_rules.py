@@ -29,7 +29,7 @@ def test_a_page_of_ours_may_be_come_back_to(path: str) -> None:
         "https://app.example:8443@evil.example/", "https://user@app.example:8443/", "javascript:alert(1)//",
         f"{APP}\\evil", f" {APP}/", f"{APP}/\n", f"{APP}/\x00", f"{APP}/ä", f"{APP}/a b", f"{APP}/{'a' * 5000}",
         f"{APP}/session/bounce", f"{APP}/session/bounce?shopify-reload=x", f"{APP}/auth?shop=x", f"{APP}/auth/callback",
-        APP.upper() + "/",
+        APP.upper() + "/", f"{APP}/x/../session/bounce?shopify-reload=x", f"{APP}/./auth?shop=x", f"{APP}/x/%2E./auth",
     ],
 )  # fmt: skip
 def test_nothing_else_may(given: str) -> None:
