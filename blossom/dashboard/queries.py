@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from blossom.campaigns import queries as campaigns
 from blossom.campaigns.models import Campaign
-from blossom.campaigns.queries import CampaignStats
 from blossom.contacts import queries as contacts
 from blossom.customers import queries as customers
 from blossom.customers.models import CustomerComparison
 from blossom.customers.rules import Progress
+from blossom.messaging import queries as messaging
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -21,13 +21,23 @@ CAMPAIGNS_SHOWN = 20
 
 
 @dataclass(frozen=True)
+class Figures:
+    """Texts of a campaign that have left, and those of them that arrived. `campaigns.stats_of` knows more and costs
+    statements a campaign."""
+
+    sent: int
+    delivered: int
+
+
+@dataclass(frozen=True)
 class Home:
-    """`campaigns`: a page of them, the newest first, with figures. `older_than`: what the next page begins at."""
+    """`campaigns`: a page of them, the newest first, with what of each has left. `older_than`: what the next page begins
+    at. `arrival` None: the shop was never connected to Shopify."""
 
     shop: Shop
     contacts: int
     credits: Balance
-    campaigns: list[tuple[Campaign, CampaignStats]]
+    campaigns: list[tuple[Campaign, Figures]]
     campaigns_total: int
     older_than: int | None
     arrival: Arrival | None
@@ -52,12 +62,12 @@ def home(shop_id: int, before_id: int | None = None) -> Home:
     shop = shops.get_shop(shop_id)
     found, total = campaigns.list_campaigns(shop_id, before_id=before_id, limit=CAMPAIGNS_SHOWN + 1)
     shown = found[:CAMPAIGNS_SHOWN]
-    stats = campaigns.stats_of(shop_id, shown)
+    progress = messaging.progress_many(shop_id, [each.dispatch_id for each in shown if each.dispatch_id is not None])
     return Home(
         shop=shop,
         contacts=contacts.count(shop_id),
         credits=_credits(shop_id),
-        campaigns=[(campaign, stats[campaign.id][0]) for campaign in shown],
+        campaigns=[(campaign, _figures(progress.get(campaign.dispatch_id or 0))) for campaign in shown],
         campaigns_total=total,
         older_than=shown[-1].id if len(found) > len(shown) else None,
         arrival=arrival(shop_id),
@@ -75,6 +85,12 @@ def arrival(shop_id: int) -> Arrival | None:
 def contacts_count(shop_id: int) -> int:
     """How many contacts the shop has."""
     return contacts.count(shop_id)
+
+
+def _figures(progress: messaging.Progress | None) -> Figures:
+    if progress is None:
+        return Figures(0, 0)
+    return Figures(progress.sent + progress.delivered + progress.failed, progress.delivered)
 
 
 def _credits(shop_id: int) -> Balance:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import hmac
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from blossom.platform import clock, config, db
@@ -166,3 +169,18 @@ def visitor(app: Flask, ours: Shop) -> Visitor:
 @pytest.fixture
 def stranger(app: Flask, theirs: Shop) -> Visitor:
     return Visitor(app, "theirs.myshopify.com")
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """The SQL that the app runs within the block."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "SAVEPOINT" not in statement:
+            seen.append(statement)
+
+    engine = db.session.get_bind()
+    event.listen(engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(engine, "before_cursor_execute", note)

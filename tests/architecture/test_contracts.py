@@ -54,7 +54,7 @@ PLANTS = [
     Plant(INSIDE, "wallet/helpers.py", ""),
     Plant(PURE, "shops/rules.py", "import sqlalchemy"),
     Plant(PURE, "messaging/rules/caps.py", "from blossom.platform import db as sqlalchemy_by_a_detour"),
-    Plant(PURE, "consent/rules.py", "from blossom.platform import clock as time_of_its_own"),
+    Plant(PURE, "customers/rules.py", "from blossom.platform import clock as time_of_its_own"),
     Plant(FORMS, "segments/forms.py", "from sqlalchemy import select"),
     Plant(FORMS, "message_templates/forms.py", "from blossom.message_templates import queries"),
     Plant(FLASK, "wallet/service.py", "from flask import request"),

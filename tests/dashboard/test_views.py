@@ -11,7 +11,7 @@ from blossom.audit.models import AuditEntry
 from blossom.dashboard import queries
 from blossom.platform.db import session
 from blossom.shops.models import Shop
-from tests.admin.conftest import Visitor
+from tests.admin.conftest import Visitor, statements
 from tests.factories.campaigns import add_messages, create_campaign, create_completed, create_sending, make_ready
 from tests.factories.contacts import create_contact
 
@@ -78,6 +78,24 @@ class TestHome:
     def test_htmx_gets_the_part_alone(self, visitor: Visitor) -> None:
         html = visitor.fetch("/", headers={"HX-Request-Type": "partial"}).get_data(as_text=True).strip()
         assert html.startswith('<div class="stack" id="home">')
+
+
+class TestEveryPage:
+    @pytest.mark.parametrize(("page", "most"), [("/", 18), ("/import", 9), ("/settings", 6), ("/settings/consent", 8)])
+    def test_asks_as_often_for_much_as_for_little(self, visitor: Visitor, ours: Shop, page: str, most: int) -> None:
+        def ask() -> int:
+            with statements() as seen:
+                assert visitor.fetch(page).status_code == 200
+            return len(seen)
+
+        make_ready(ours, subscribers=1)
+        add_messages(create_completed(ours), delivered=1)
+        ask()
+        little = ask()
+        for _ in range(5):
+            create_contact(ours)
+            add_messages(create_completed(ours), delivered=2, failed=1)
+        assert ask() <= little <= most
 
 
 class TestSettings:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from pypdf import PdfReader
-from sqlalchemy import event
 
 from blossom.audit.models import AuditEntry
 from blossom.consent import queries as consents
@@ -20,10 +16,10 @@ from blossom.consent.models import ConsentPush
 from blossom.consent.rules import Purpose, Source, State
 from blossom.contacts.models import Contact
 from blossom.people import queries
-from blossom.platform import clock, crypto, db
+from blossom.platform import clock, crypto
 from blossom.platform.db import session
 from blossom.shops.models import Shop
-from tests.admin.conftest import Visitor, member, token
+from tests.admin.conftest import Visitor, member, statements, token
 from tests.factories.consent import create_subscriber, opt_in, opt_out
 from tests.factories.contacts import create_contact
 
@@ -58,21 +54,6 @@ def shown(visitor: Visitor, contact: Contact, page: str = "") -> str:
 
 def verdicts(html: str) -> dict[str, str]:
     return dict(re.findall(r'data-verdict="(\w+)">([^<]*)<', html))
-
-
-@contextmanager
-def asked() -> Iterator[list[str]]:
-    """The statements that are run within the block."""
-    seen: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if "SAVEPOINT" not in statement:
-            seen.append(statement)
-
-    engine = db.session.get_bind()
-    event.listen(engine, "before_cursor_execute", note)
-    yield seen
-    event.remove(engine, "before_cursor_execute", note)
 
 
 class TestList:
@@ -174,7 +155,7 @@ class TestList:
     @pytest.mark.parametrize("query", ["", "?state=opted_in", "?state=never_subscribed"])
     def test_asks_as_often_for_many_as_for_one(self, visitor: Visitor, ours: Shop, query: str) -> None:
         def ask() -> int:
-            with asked() as seen:
+            with statements() as seen:
                 listed(visitor, query)
             return len(seen)
 
@@ -302,7 +283,7 @@ class TestContact:
         contact = create_subscriber(ours)
 
         def ask() -> int:
-            with asked() as seen:
+            with statements() as seen:
                 shown(visitor, contact)
             return len(seen)
 
