@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CheckConstraint,
     ForeignKey,
     ForeignKeyConstraint,
@@ -94,6 +95,7 @@ class ConsentSettings(Base):
     in_theme: Mapped[bool] = mapped_column(default=True, server_default=true())
     wordings: Mapped[dict[str, str]] = mapped_column(JSONB, default=dict, server_default=text("'{}'"))
     privacy_url: Mapped[str | None] = mapped_column(Text)
+    join_keywords: Mapped[list[str]] = mapped_column(ARRAY(Text), default=list, server_default=text("'{}'"))
 
 
 class OptInRequest(Base):

@@ -138,7 +138,7 @@ def settings(shop_id: int) -> Settings:
     row = session.execute(select(ConsentSettings).where(ConsentSettings.shop_id == shop_id)).scalar_one_or_none()
     if row is None:
         return Settings()
-    return Settings(row.double_opt_in, row.in_theme, row.wordings, row.privacy_url)
+    return Settings(row.double_opt_in, row.in_theme, row.wordings, row.privacy_url, row.join_keywords)
 
 
 def request_by_code(shop_id: int, code: str, now: datetime, *, lock: bool = False) -> OptInRequest | None:

@@ -66,6 +66,7 @@ class Keyword(StrEnum):
     STOP = "stop"
     START = "start"
     HELP = "help"
+    JOIN = "join"  # a shop's own word, by which it takes new subscribers
 
 
 BY_THE_PERSON = frozenset({Source.CHECKOUT, Source.STOREFRONT, Source.KEYWORD})
@@ -214,6 +215,7 @@ class Settings:
     in_theme: bool = True  # the shopper's pages stand in the shop's theme; else they are pages of their own
     wordings: Mapping[str, str] = field(default_factory=dict)
     privacy_url: str | None = None
+    join_keywords: Sequence[str] = ()  # what people text to the shop to opt in
 
 
 WORDING = noted(
@@ -225,9 +227,17 @@ WORDING = noted(
 WORDING_LIMIT = 1_000
 
 
-def settings_faults(settings: Settings) -> dict[str, str]:
-    """Each setting's fault by its name."""
+PROXY_PATH = "/apps/blossom"
+"""Where a shop's proxy stands as `shopify.app.toml` has it, for links to its pages that no page of theirs leads to."""
+
+MOST_JOIN_KEYWORDS = 10
+
+
+def settings_faults(settings: Settings, stop_keywords: Iterable[str] = ()) -> dict[str, str]:
+    """Each setting's fault by its name. `stop_keywords`: the shop's own words that end texts."""
     faults = {}
+    if fault := _join_keywords_fault(settings.join_keywords, list(stop_keywords)):
+        faults["join_keywords"] = fault
     for locale, wording in settings.wordings.items():
         if not _LOCALE.fullmatch(locale):
             faults[f"wordings.{locale[:20]}"] = "must be under a locale such as el or pt-BR"
@@ -236,6 +246,18 @@ def settings_faults(settings: Settings) -> dict[str, str]:
     if settings.privacy_url is not None and not _HTTPS.fullmatch(settings.privacy_url):
         faults["privacy_url"] = "must be an address that begins with https://"
     return faults
+
+
+def _join_keywords_fault(words: Sequence[str], stop_keywords: Sequence[str]) -> str | None:
+    if len(words) > MOST_JOIN_KEYWORDS:
+        return f"may be {MOST_JOIN_KEYWORDS} words at most"
+    for word in words:
+        folded = fold(word)
+        if not 2 <= len(word.strip()) <= 30 or "\0" in word or set(folded.split()) <= _COURTESY:
+            return "must be words of 2 to 30 characters that nobody says by chance"
+        if (meant := classify_keyword(word, stop_keywords)) is not None:
+            return f"may not have “{word.strip()}”, which means {meant.name} already"
+    return None
 
 
 _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
@@ -305,18 +327,19 @@ _GREEK = re.compile("[α-ω]")
 _LOOK_GREEK = str.maketrans("abezhikmnoptxy", "αβεζηικμνορτχυ")
 
 
-def classify_keyword(text: str, extra_stop: Iterable[str] = ()) -> Keyword | None:
+def classify_keyword(text: str, extra_stop: Iterable[str] = (), join: Iterable[str] = ()) -> Keyword | None:
     """Which keyword a person's text is, if it is nothing but that keyword.
 
     The whole text must be one keyword, said once or several times ("STOP STOP"), with or without words of courtesy
     ("stop please", "please STOP"). "Please stop by our shop" is a sentence, so it is none: it is kept for the merchant.
-    Built-in words are judged before the shop's own `extra_stop`, so that a shop can't turn START or HELP into a STOP.
+    Built-in words are judged before the shop's own `extra_stop`, so that a shop can't turn START or HELP into a STOP;
+    its `join` words come last, so that none of them can keep anybody from ending its texts.
     """
     folded = fold(text)
     if not folded or len(folded) > _LONGEST:
         return None
     for candidate in (folded, " ".join(word for word in folded.split() if word not in _COURTESY)):
-        found = _whole(candidate, [fold(word) for word in extra_stop])
+        found = _whole(candidate, [fold(word) for word in extra_stop], [fold(word) for word in join])
         if found is not None:
             return found
     return None
@@ -326,9 +349,10 @@ _LONGEST = 160
 """A keyword text is short; a longer one need not be looked at."""
 
 
-def _whole(folded: str, extra_stop: list[str]) -> Keyword | None:
+def _whole(folded: str, extra_stop: list[str], join: list[str]) -> Keyword | None:
     tables = ((Keyword.STOP, STOP_WORDS), (Keyword.START, START_WORDS), (Keyword.HELP, HELP_WORDS))
-    for keyword, words in (*tables, (Keyword.STOP, frozenset(filter(None, extra_stop)))):
+    own = ((Keyword.STOP, frozenset(filter(None, extra_stop))), (Keyword.JOIN, frozenset(filter(None, join))))
+    for keyword, words in (*tables, *own):
         if any(_repeats(folded, word) for word in words):
             return keyword
     return None

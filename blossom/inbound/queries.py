@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, select, text
 
+from blossom.consent.models import ConsentSettings
 from blossom.inbound.models import InboundText, ShopifyWebhook
 from blossom.inbound.rules import texts as rules
 from blossom.inbound.rules.webhooks import WebhookState
@@ -26,6 +27,8 @@ class Addressee:
     shop_id: int
     default_country: str
     stop_keywords: tuple[str, ...]
+    join_keywords: tuple[str, ...]
+    double_opt_in: bool
 
 
 def texts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[InboundText]:
@@ -60,8 +63,22 @@ def all_shops() -> list[Addressee]:
 
 
 def _addressees(*conditions: Any) -> list[Addressee]:
-    found = session.execute(select(Shop.id, Shop.default_country, Shop.stop_keywords).where(*conditions))
-    return [Addressee(row.id, row.default_country, tuple(row.stop_keywords)) for row in found]
+    settings = ConsentSettings
+    found = session.execute(
+        select(Shop.id, Shop.default_country, Shop.stop_keywords, settings.join_keywords, settings.double_opt_in)
+        .outerjoin(settings, settings.shop_id == Shop.id)
+        .where(*conditions)
+    )
+    return [
+        Addressee(
+            row.id,
+            row.default_country,
+            tuple(row.stop_keywords),
+            tuple(row.join_keywords or ()),
+            bool(row.double_opt_in),
+        )
+        for row in found
+    ]
 
 
 def acquaintances(phone_hashes: Mapping[int, bytes], now: datetime) -> dict[int, Row[Any]]:

@@ -242,6 +242,14 @@ def test_a_shop_has_stop_words_of_its_own_that_never_turn_the_built_in_ones_arou
     assert classify_keyword("anything", ["", "!"]) is None
 
 
+def test_a_shop_s_own_word_to_join_comes_after_all_that_others_mean() -> None:
+    assert classify_keyword("VIP!", join=["vip"]) is Keyword.JOIN
+    assert classify_keyword("VIP", ["vip"], ["vip"]) is Keyword.STOP
+    assert classify_keyword("stop", join=["stop"]) is Keyword.STOP
+    assert classify_keyword("start", join=["start"]) is Keyword.START
+    assert classify_keyword("a VIP", join=["vip", ""]) is None
+
+
 @given(st.text(max_size=300))
 def test_no_text_whatever_breaks_the_classifier(text: str) -> None:
     assert classify_keyword(text, ["νόμος"]) in (None, *Keyword)

@@ -84,6 +84,11 @@ def read_phone(raw: str, default_country: str) -> str | None:
     return attempts[0] if attempts else None
 
 
+def is_greek(text: str) -> bool:
+    """Whether there is a Greek letter in it."""
+    return bool(_GREEK.search(text))
+
+
 def is_phone(raw: str) -> bool:
     """Whether `raw` could be a phone's number in some country, and not a name or a short code."""
     return bool(_DIALLED.fullmatch(_SEPARATORS.sub("", raw)))
@@ -103,14 +108,16 @@ def place(candidates: Sequence[Candidate]) -> list[Placed]:
 
     A STOP is for all of them: where it could be meant, it holds. A START undoes STOPs where there are any, else it is
     for the likeliest shop alone, as is every other text: one shop's customer is no other shop's business. The
-    likeliest is the one that the address named, else the one that texted the phone last.
+    likeliest is the one that the address named, else the one whose own word the text is, else the one that texted the
+    phone last.
     """
     ranked = sorted(candidates, key=_likelihood)
     stopped = [each for each in ranked if each.keyword is Keyword.STOP]
     others = [each for each in ranked if each.keyword is not Keyword.STOP]
     placed = [Placed(each, answers=each is stopped[0]) for each in stopped]
     if others and others[0] is ranked[0]:
-        placed += _place_one(others)
+        joined = [each for each in others if each.keyword is Keyword.JOIN]
+        placed += _place_one(joined if joined and not others[0].is_named else others)
     return placed
 
 
@@ -163,7 +170,7 @@ def answer_to(keyword: Keyword, text: str, *, shop_name: str, contact_line: str,
 
     Greek is written in the capitals of the GSM alphabet, which makes it one part instead of two.
     """
-    greek = bool(_GREEK.search(text))
+    greek = is_greek(text)
     if keyword is Keyword.STOP:
         words = (
             f"{shop_name}: Η διαγραφή σας έγινε, δεν θα λάβετε άλλα SMS. Για νέα εγγραφή στείλτε START."

@@ -29,7 +29,7 @@ from blossom.inbound.rules import texts as rules
 from blossom.inbound.rules.texts import Candidate, Unanswered
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
-from blossom.platform import clock, crypto, queue
+from blossom.platform import clock, crypto, languages, queue
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import lock_for_transaction, session
 from blossom.platform.errors import NotFound
@@ -39,8 +39,12 @@ from blossom.wallet.errors import InsufficientCredit
 log = structlog.get_logger()
 
 _WORDING_LIMIT = 200
-_DEEDS = {Keyword.STOP: Deed.OPT_OUT, Keyword.START: Deed.OPT_IN}
-_ENTRIES = {Keyword.STOP: "consent.opted_out", Keyword.START: "consent.opted_in"}
+_DEEDS = {Keyword.STOP: Deed.OPT_OUT, Keyword.START: Deed.OPT_IN, Keyword.JOIN: Deed.OPT_IN}
+_ENTRIES = {
+    Keyword.STOP: "consent.opted_out",
+    Keyword.START: "consent.opted_in",
+    Keyword.JOIN: "consent.opted_in",
+}
 
 
 @dataclass
@@ -62,6 +66,7 @@ class _Heard:
     cipher: ShopCipher
     phone: str
     phone_hash: bytes
+    double_opt_in: bool
 
 
 @dataclass
@@ -80,6 +85,7 @@ class _Row:
     answers: bool
     wording: str
     occurred_at: datetime
+    confirms: bool  # the shop's own word, in a shop with double opt-in
     id: int | None = None  # once stored; None: it was there before
 
 
@@ -180,7 +186,7 @@ def _hear(
         _Heard(
             Candidate(
                 shop_id=shop_id,
-                keyword=consent_rules.classify_keyword(given.text, shop.stop_keywords),
+                keyword=consent_rules.classify_keyword(given.text, shop.stop_keywords, shop.join_keywords),
                 is_named=shop_id == named_shop_id,
                 contact_id=known[shop_id].contact_id,
                 consent=State(known[shop_id].consent) if known[shop_id].consent else None,
@@ -190,6 +196,7 @@ def _hear(
             cipher,
             phone,
             hashes[shop_id],
+            shop.double_opt_in,
         )
         for shop_id, (shop, cipher, phone) in found.items()
     ]
@@ -211,6 +218,7 @@ def _row(place: int, given: payloads.InboundText, heard: _Heard, *, answers: boo
         answers=answers,
         wording=given.text.strip()[:_WORDING_LIMIT],
         occurred_at=min(given.received_at or now, now),  # a clock that is ahead must not outdate what comes next
+        confirms=heard.candidate.keyword is Keyword.JOIN and heard.double_opt_in,
     )
 
 
@@ -245,10 +253,11 @@ def _store(rows: list[_Row], now: datetime) -> None:
 
 
 def _change_consents(rows: Sequence[_Row]) -> None:
-    """What new STOPs and STARTs do, in the order in which they stood in the webhook, with an audit entry each."""
+    """What new STOPs, STARTs and a shop's own words do, in the order in which they stood in the webhook, with an audit
+    entry each."""
     by_shop: dict[int, list[_Row]] = defaultdict(list)
     for row in rows:
-        if row.keyword in _DEEDS:
+        if row.keyword in _DEEDS and not (row.confirms and _asks(row)):
             by_shop[row.shop_id].append(row)
     for shop_id, said in sorted(by_shop.items()):
         steps = [
@@ -276,9 +285,38 @@ def _change_consents(rows: Sequence[_Row]) -> None:
             )
 
 
+def _asks(row: _Row) -> bool:
+    """Have a shop with double opt-in ask who texted its word for a confirmation, as its form would; whether it does.
+
+    Not who had ended its texts: they take that back by their own phone, as by START. Nor a number of no known range.
+    """
+    if consents.state_of(row.shop_id, row.phone_hash) is State.OPTED_OUT:
+        return False
+    shop, locale = shops.get_shop(row.shop_id), "el" if rules.is_greek(row.wording) else "en"
+    phone = crypto.for_shop(row.shop_id).open(row.phone_sealed, "phone")
+    try:
+        read = normalise_phone(phone, shop.default_country)
+    except PhoneRefused:
+        return True
+    own = consents.settings(row.shop_id).wordings.get(locale)
+    request_id = consent.receive_request(
+        row.shop_id,
+        read,
+        form=f"text {row.id}",
+        locale=locale,
+        path_prefix=consent_rules.PROXY_PATH,
+        wording=own or languages.translator(locale)(consent_rules.WORDING, shop=shop.name),
+        ip=None,
+        user_agent=None,
+    )
+    if request_id is not None:
+        queue.enqueue("storefront.settle", shop_id=row.shop_id, request_id=request_id)
+    return True
+
+
 def _contact_of(row: _Row) -> int | None:
-    """Whose text it is. Who says START becomes a contact: only those are texted. A number of no known range is none."""
-    if row.contact_id is not None or row.keyword is not Keyword.START:
+    """Whose text it is. Who opts in becomes a contact: only those are texted. A number of no known range is none."""
+    if row.contact_id is not None or row.keyword not in (Keyword.START, Keyword.JOIN):
         return row.contact_id
     phone = crypto.for_shop(row.shop_id).open(row.phone_sealed, "phone")
     try:
