@@ -12,6 +12,8 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 from blossom import worker
 from blossom.campaigns import service as campaigns
 from blossom.consent import service as consent
+from blossom.inbound import jobs as inbound
+from blossom.messaging import service as messaging
 from blossom.platform import config, queue, stopping
 from blossom.platform.config import Config
 from blossom.platform.db import transaction
@@ -76,12 +78,26 @@ class Town:
         with self.inside(), transaction():
             consent.update_settings(self.shop(domain).id, **settings)
 
+    def hear(self) -> None:
+        """Let what Shopify tells come in and be handled; nothing else is done."""
+        self.world.shopify.settle_webhooks()
+        with self.inside():
+            inbound.handle_webhooks()
+            inbound.ask_shopify()
+
     def work(self) -> None:
         """What workers would do until nothing is left."""
+        self.hear()
         with self.inside():
-            self.world.shopify.settle_webhooks()
             while self._do_jobs():
                 pass
+
+    def send_a_little(self) -> None:
+        """Let a lane send a batch or two of what is prepared."""
+        with self.inside():
+            before = len(self.mitto.log())
+            while len(self.mitto.log()) == before:
+                messaging.run_lane(seconds=0.01, worker="town")
 
     def texts(self, phone: str) -> list[str]:
         """What reached the phone, in order."""
@@ -97,9 +113,14 @@ class Town:
             campaigns.enqueue_campaign(shop_id, campaign.id, actor="test")
             return campaign.id
 
-    def _do_jobs(self) -> int:
+    def prepare(self) -> None:
+        """Fix the audiences of what was enqueued; nothing is sent."""
+        with self.inside():
+            self._do_jobs("prepare")
+
+    def _do_jobs(self, *queues: str) -> int:
         done = 0
-        for name in queue.QUEUES:
+        for name in queues or queue.QUEUES:
             waiting = queue.rq_queue(name)
             for job in waiting.jobs:
                 called, arguments, _ = job.args
@@ -115,11 +136,15 @@ class Town:
 def start(services: Services, template: str) -> Iterator[Town]:
     with Mitto.start(api_keys=["test-key"]) as mitto:
         given = {"MITTO_API_URL": mitto.url, "MITTO_API_KEY": "test-key", "MITTO_TRAFFIC_ACCOUNT_ID": ACCOUNT}
+        given["MITTO_WEBHOOK_TOKEN"] = "town-token"
         before = config.current()
         with worlds.start(services, template, **given) as world:
             port = world.url.rpartition(":")[2]
             here = f"http://127.0.0.1:{port}"
             world.shopify.configure(proxy_url=f"{here}/proxy", webhook_url=f"{here}/webhooks/shopify")
+            mitto.configure(
+                inbound={"url": f"{here}/webhooks/mitto/inbound", "proof": {"token": given["MITTO_WEBHOOK_TOKEN"]}}
+            )
             connected: dict[str, Any] = {
                 "mitto_api_url": mitto.url,
                 "shopify_api_key": API_KEY,
@@ -127,6 +152,7 @@ def start(services: Services, template: str) -> Iterator[Town]:
                 "shopify_scopes": SCOPES,
                 "shopify_shop_url": world.shopify.shop_url,
                 "app_url": world.url,
+                "mitto_batch_size": 2,
             }
             settings = replace(config.current(), **connected)
             config.use(before)
