@@ -95,7 +95,8 @@ def push_of(shop_id: int, phone_hash: bytes) -> Push | None:
         return None
     if row.next_try_at is not None or row.settled_at is None:
         return Push(PushState.OWED, row.owed_since, row.tries, _words(row), row.next_try_at)
-    return Push(PushState.REFUSED if row.fault else PushState.DONE, row.settled_at, row.tries, _words(row))
+    state = PushState.REFUSED if row.fault else PushState.DONE
+    return Push(state, row.settled_at, row.tries, _words(row), told=row.told)
 
 
 def _words(row: ConsentPush) -> str | None:

@@ -31,8 +31,8 @@ class Figures:
 
 @dataclass(frozen=True)
 class Home:
-    """`campaigns`: a page of them, the newest first, with what of each has left. `older_than`: what the next page begins
-    at. `arrival` None: the shop was never connected to Shopify."""
+    """`campaigns`: a page of them, the newest first, with what of each has left. `older_than`: where the next page
+    begins. `arrival` None: the shop was never connected to Shopify."""
 
     shop: Shop
     contacts: int

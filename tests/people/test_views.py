@@ -273,8 +273,10 @@ class TestContact:
         told = words(shown(visitor, contact))
         assert "Shopify could not be reached." in told
         assert "Tried 3 times; next at " in told
-        row.settled_at, row.next_try_at, row.fault = now, None, None
-        assert 'data-push="done"' in shown(visitor, contact)
+        row.settled_at, row.next_try_at, row.fault, row.told = now, None, None, "SUBSCRIBED"
+        assert "Shopify knows of their consent as it stands here" in words(shown(visitor, contact))
+        row.told = None
+        assert "it knows no customer with this number" in words(shown(visitor, contact))
         row.fault, row.refusal = "refused", "Phone is invalid"
         told = words(shown(visitor, contact))
         assert "Shopify refused the change. Phone is invalid" in told
