@@ -102,9 +102,10 @@ def rights_of(staff_scopes: Collection[str] | None, app_scopes: Collection[str])
 
     `staff_scopes`: those of the app's scopes that Shopify says the member has themselves (`associated_user_scope` of
     an online access token); None while Shopify has not been asked.
-    A member who lacks every scope that writes, of an app that has some, only looks; and so does one not asked about.
+    A member who lacks every scope that writes (of an app that has none: every scope) only looks; and so does one not
+    asked about. The owner of a shop holds all that it granted.
     """
     writing = {scope for scope in app_scopes if scope.startswith("write_")}
-    if not writing or writing & set(staff_scopes or ()):
+    if (writing or set(app_scopes)) & set(staff_scopes or ()):
         return SHOP_SCOPES
     return frozenset(scope for scope in SHOP_SCOPES if scope.endswith(":read"))

@@ -104,7 +104,10 @@ def test_to_write_includes_to_read(granted: list[str], missing: list[str]) -> No
         (["write_customers"], ["read_customers", "write_customers", "write_discounts"], True),
         (["read_customers"], ["read_customers", "write_customers"], False),
         ([], ["write_customers"], False),
-        ([], ["read_customers"], True),
+        ([], ["read_customers"], False),
+        (["read_customers"], ["read_customers"], True),
+        (["write_orders"], ["write_customers"], False),
+        ([], [], False),
     ],
 )
 def test_staff_who_may_only_look_at_shopify_only_look_here(
