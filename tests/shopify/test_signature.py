@@ -357,3 +357,17 @@ def test_what_shopifyapi_takes_and_we_do_not() -> None:
 def test_a_field_that_comes_twice_is_refused_even_if_it_was_signed_so() -> None:
     pairs = [("a", "1"), ("a", "2"), ("hmac", hex_hmac("a=1&a=2"))]
     assert not signature.query_is_authentic(pairs, [SECRET])
+
+
+@pytest.mark.parametrize(
+    ("pairs", "taken"),
+    [
+        ([(f"n{number:03d}", "") for number in range(199)], True),  # 200 with the hmac
+        ([(f"n{number:03d}", "") for number in range(200)], False),
+        ([("note", "x" * 32_000)], True),
+        ([("note", "x" * 33_000)], False),
+    ],
+)
+def test_a_query_beyond_what_shopify_sends_is_refused_even_if_it_was_signed_so(pairs: Pairs, taken: bool) -> None:
+    proof = hex_hmac("&".join(sorted(f"{name}={value}" for name, value in pairs)))
+    assert signature.query_is_authentic([*pairs, ("hmac", proof)], [SECRET]) is taken
