@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from sqlalchemy import text
 
 from blossom.consent.service import syncing as consent
+from blossom.consent.service.changes import lock_standings
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer
@@ -28,7 +29,10 @@ def save_together(shop_id: int, customers: Sequence[Customer]) -> list[contacts.
     one after the other, so that the one who gave a number away is not left behind with it as nobody's contact."""
     lock_for_transaction("contacts.save", shop_id)
     saved: dict[int, contacts.Synced | None] = {}
-    for together in _rounds(shop_id, sorted(customers, key=lambda each: (each.updated_at, each.id))):
+    rounds = _rounds(shop_id, sorted(customers, key=lambda each: (each.updated_at, each.id)))
+    if len(rounds) > 1:
+        _lock_phones(shop_id, customers)
+    for together in rounds:
         ids = [each.id for each in together]
         saved |= zip(ids, consent.save_customers(shop_id, together), strict=True)
     return [saved[each.id] for each in customers]
@@ -37,14 +41,15 @@ def save_together(shop_id: int, customers: Sequence[Customer]) -> list[contacts.
 def forget_gone(shop_id: int, customer_ids: Collection[int]) -> int:
     """Remove the contacts of customers who are gone at Shopify, within the caller's transaction; how many there were.
     What was said about texting stays, by the phone's keyed hash, but for an opt-in that only a list had proven."""
-    removed = 0
+    removed = []
     for customer_id in sorted(customer_ids):
         note_gone(shop_id, customer_id)
         contact = contacts.remove_customer(shop_id, customer_id)
-        removed += contact is not None
-        if contact is not None and contact.phone_hash is not None:
-            consent.forget_list(shop_id, contact.phone_hash)
-    return removed
+        if contact is not None:
+            removed.append(contact)
+    for phone_hash in sorted(each.phone_hash for each in removed if each.phone_hash is not None):
+        consent.forget_list(shop_id, phone_hash)
+    return len(removed)
 
 
 def note_gone(shop_id: int, customer_id: int) -> None:
@@ -70,6 +75,14 @@ def _rounds(shop_id: int, customers: Sequence[Customer]) -> list[list[Customer]]
         else:
             rounds.append([each])
     return rounds
+
+
+def _lock_phones(shop_id: int, customers: Sequence[Customer]) -> None:
+    """Lock the consent of all numbers that these customers have, had, or get, in the one order of all callers, since
+    rounds would lock them in their own: beside a list that changes consent the two could wait for each other."""
+    cipher = crypto.for_shop(shop_id)
+    phones = {cipher.lookup(each.person.phone.e164) for each in customers if each.person is not None}
+    lock_standings(shop_id, phones | contacts.numbers_given_up(shop_id, customers))
 
 
 _NOTE_GONE = text("INSERT INTO customers_gone (shop_id, customer) VALUES (:shop, :customer) ON CONFLICT DO NOTHING")
