@@ -164,7 +164,7 @@ class Push:
     tries: int
     words: str | None
     next_try_at: datetime | None = None  # of what is owed
-    told: str | None = None  # Shopify's word for what it holds; None: it was told nothing, as of somebody it doesn't know
+    told: str | None = None  # Shopify's word for what it holds; None: there was nothing to tell it
 
 
 _NIGHT = dt_time(3, 30)

@@ -64,7 +64,7 @@ class ConsentForm:
 
 def read_consent(given: Mapping[str, str], locales: Sequence[str], stored: Mapping[str, str]) -> ConsentForm:
     """Read the form. Of `stored` words, those in languages that it doesn't show are kept; empty ones mean ours."""
-    typed = {name: given.get(name, "") for name in ("privacy_url", "stop_keywords")}
+    typed = {name: given.get(name, "") for name in ("privacy_url", "join_keywords", "stop_keywords")}
     typed |= {f"wording-{locale}": given.get(f"wording-{locale}", "") for locale in locales}
     faults = {name: "is missing in what was sent" for name in typed if name not in given}
     typed |= {name: "on" if given.get(name) else "" for name in ("double_opt_in", "in_theme")}
@@ -77,9 +77,14 @@ def read_consent(given: Mapping[str, str], locales: Sequence[str], stored: Mappi
         "in_theme": bool(typed["in_theme"]),
         "wordings": wordings,
         "privacy_url": typed["privacy_url"].strip() or None,
+        "join_keywords": _words(typed["join_keywords"]),
     }
-    words_typed = (word.strip() for word in _BETWEEN_WORDS.split(typed["stop_keywords"]))
-    return ConsentForm(typed, changes, list(dict.fromkeys(filter(None, words_typed))), faults)
+    return ConsentForm(typed, changes, _words(typed["stop_keywords"]), faults)
+
+
+def _words(typed: str) -> list[str]:
+    """Words with commas between them, each once."""
+    return list(dict.fromkeys(filter(None, (word.strip() for word in _BETWEEN_WORDS.split(typed)))))
 
 
 _BETWEEN_WORDS = re.compile(r"[,;\n]")
@@ -89,6 +94,7 @@ def consent_as_typed(settings: Settings, keywords: Sequence[str], locales: Seque
     """Stored settings as the form shows them."""
     shown = {f"wording-{locale}": settings.wordings.get(locale, "") for locale in locales}
     shown |= {"privacy_url": settings.privacy_url or "", "stop_keywords": ", ".join(keywords)}
+    shown["join_keywords"] = ", ".join(settings.join_keywords)
     shown |= {name: "on" if getattr(settings, name) else "" for name in ("double_opt_in", "in_theme")}
     return shown
 

