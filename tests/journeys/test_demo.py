@@ -194,6 +194,9 @@ def test_the_addresses_that_it_prints_open_all_of_it(shown: Demo, data_folder: P
     assert (order["discount_codes"][0]["code"], order["landing_site"]) == ("SUMMER", "/?utm_source=blossom")
 
     until(lambda: contacts_after_reload(admin) == imported + 2, "both are contacts")
+    told = {(webhook["topic"], webhook["state"]) for webhook in stand_in.webhooks()}
+    assert {("bulk_operations/finish", "delivered"), ("orders/paid", "delivered")} < told
+    assert {state for _, state in told} == {"delivered"}, "Blossom took every webhook"
 
     assert shown.interrupt() == 0
     assert list(data_folder.glob("*/logs")) == [], "its folder is gone"
