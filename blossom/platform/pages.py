@@ -58,6 +58,9 @@ EVERY_ANSWER = {
 }
 """Headers of all that is answered, HTML or not."""
 
+ONLY_HTTPS = "max-age=31536000"
+"""A browser that was here by https goes nowhere else for a year. Subdomains are not ours to bind."""
+
 
 def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
@@ -69,6 +72,8 @@ def init(app: Flask) -> None:
     def _fence_in(response: Response) -> Response:
         for name, value in EVERY_ANSWER.items():
             response.headers.setdefault(name, value)
+        if config.current().app_url.startswith("https://"):
+            response.headers.setdefault("Strict-Transport-Security", ONLY_HTTPS)
         if response.mimetype == "text/html":
             response.headers.setdefault("Content-Security-Policy", content_security_policy(g.get("frame")))
         return response

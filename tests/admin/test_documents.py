@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,7 +12,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from blossom.admin import rules, service
-from blossom.platform import clock
+from blossom.platform import clock, config
 from blossom.platform.config import Config
 from blossom.platform.db import session
 from blossom.sandbox.shopify import signing
@@ -57,6 +58,13 @@ class TestThePage:
         assert pages == ["/", "/contacts", "/settings"]
         assert all(visitor.document(page).status_code == 200 for page in pages)
         assert "<header" not in html
+
+    def test_is_never_asked_for_in_the_clear_where_there_is_https(
+        self, visitor: Visitor, shopify: Config, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "Strict-Transport-Security" not in visitor.document("/").headers
+        monkeypatch.setattr(config, "_current", replace(shopify, app_url="https://app.test"))
+        assert visitor.document("/").headers["Strict-Transport-Security"] == "max-age=31536000"
 
     def test_sets_no_cookie_and_is_not_stored(self, visitor: Visitor) -> None:
         for response in (visitor.document("/"), visitor.fetch("/settings"), visitor.document("/", {"id_token": "x"})):
