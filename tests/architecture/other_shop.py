@@ -55,7 +55,7 @@ THEIR_PEOPLE = {"segments": ["{segment_id}"]}
 SETTINGS = {"sender": "Ours", "contact_line": "us@ours.example", "opt_out_text": "STOP to end", "quiet_from": "21:00",
             "quiet_until": "09:00", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
 CONSENT = {"double_opt_in": "on", "in_theme": "on", "privacy_url": "", "wording-en": "", "wording-el": "",
-           "stop_keywords": "", "shop_id": "{shop_id}"}  # fmt: skip
+           "join_keywords": "", "stop_keywords": "", "shop_id": "{shop_id}"}  # fmt: skip
 
 TABLE = [
     # Campaigns and templates: theirs are not there.
