@@ -41,7 +41,7 @@ from tests.factories.messaging import create_batch, create_dispatch, create_mess
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
 from tests.inbound.conftest import Mitto, a_text
-from tests.inbound.merchant import OURS, Merchant, ends, merchant, running
+from tests.inbound.merchant import OURS, SECRET, Merchant, ends, handle, merchant, running
 from tests.inbound.test_concurrency import at_once
 from tests.inbound.test_shopify_customers import ELENI, PHONE
 from tests.inbound.test_shopify_installation import leave
@@ -329,6 +329,17 @@ def test_a_shop_s_rows_go_in_batches_and_its_bill_stays(
     assert "contacts" in traces(theirs, NIKOS), "another shop's stay"
     with pytest.raises(SealedValueError):
         crypto.for_shop(shop_id)
+
+
+def test_webhooks_that_wait_behind_a_shop_s_end_are_closed_with_it(merchant: Merchant) -> None:
+    leave(merchant, days=2)
+    merchant.stand_in.redact_shop(OURS)
+    redact, behind = merchant.news(), {"id": 99}
+    for each in redact:
+        merchant.shopify.post(each["topic"], each["body"], secret=SECRET, Triggered_At=each["triggered_at"])
+    merchant.shopify.post("customers/delete", behind, secret=SECRET)
+    handle()
+    assert ends()[-2:] == [("shop/redact", "done", "applied"), ("customers/delete", "ignored", "shop_redacted")]
 
 
 def test_a_customer_who_asks_gets_all_that_is_held(merchant: Merchant, mitto: Mitto) -> None:

@@ -56,8 +56,10 @@ def erase_person(shop_id: int, *, customer: int | None, phone_hash: bytes | None
 
 
 def erase_shop(shop_id: int, *, actor: str) -> None:
-    """Make all of the shop's unreadable, and have a job remove it. Flushes."""
+    """Make all of the shop's unreadable, and have a job remove it. Webhooks that wait are closed: nobody can read them
+    any more. Flushes."""
     crypto.destroy_shop_keys(shop_id)
+    session.execute(_CLOSE_WEBHOOKS_OF_SHOP, {"shop": shop_id, "now": clock.now(), "limit": BATCH})
     _leave_the_rest(shop_id, None, None)
     audit.record(shop_id, "privacy.shop_redacted", actor=actor)
 
