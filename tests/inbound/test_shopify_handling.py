@@ -152,9 +152,19 @@ def test_what_no_try_can_mend_is_given_up_at_once(
     assert (the_only().state, the_only().fault, the_only().tries) == ("dead", fault, 1)
 
 
-def test_one_whose_key_is_gone_is_given_up_at_once(shopify: Shopify, personas: Personas, handled: Handled) -> None:
+def test_one_whose_shop_was_forgotten_while_it_waited_is_nobodys(
+    shopify: Shopify, personas: Personas, handled: Handled
+) -> None:
     shopify.post(QUICK, {"id": 7})
     crypto.destroy_shop_keys(personas.ours.id)
+    db.session.commit()
+    jobs.handle_webhooks()
+    assert (the_only().state, the_only().outcome) == ("ignored", "shop_redacted")
+
+
+def test_one_that_can_t_be_opened_is_given_up_at_once(shopify: Shopify, personas: Personas, handled: Handled) -> None:
+    shopify.post(QUICK, {"id": 7})
+    the_only().payload_sealed = b"altered"
     db.session.commit()
     jobs.handle_webhooks()
     assert (the_only().state, the_only().fault) == ("dead", "payload_sealed")

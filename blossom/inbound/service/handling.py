@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules import webhooks as rules
-from blossom.inbound.rules.webhooks import Result, Webhook, WebhookState
+from blossom.inbound.rules.webhooks import Outcome, Result, Webhook, WebhookState
 from blossom.inbound.service import handlers
 from blossom.platform import clock, crypto, stopping
 from blossom.platform.crypto import SealedValueError
@@ -186,12 +186,17 @@ def _results(rows: Sequence[Any]) -> list[Result | Exception]:
     return [next(ends) if isinstance(each, Webhook) else each for each in opened]
 
 
-def _opened(row: Any) -> Webhook | Hopeless:
-    """What a handler gets; or why none could do anything with it."""
+def _opened(row: Any) -> Webhook | Result | Hopeless:
+    """What a handler gets; or why none could do anything with it, which is nobody's fault where the shop was forgotten
+    while it waited."""
     if row.tries > len(rules.RETRY_AFTER) + 1:  # its last try was lost with its worker
         return Hopeless(_LOST)
     try:
-        body = crypto.for_shop(row.shop_id).open(row.payload_sealed, "webhook") or ""
+        cipher = crypto.for_shop(row.shop_id)
+    except SealedValueError:
+        return rules.ignored(Outcome.SHOP_REDACTED)
+    try:
+        body = cipher.open(row.payload_sealed, "webhook") or ""
     except SealedValueError:
         return Hopeless("payload_sealed")
     try:
