@@ -12,6 +12,7 @@ from blossom.consent import service as consent
 from blossom.platform import crypto
 from blossom.platform.db import transaction
 from tests.factories.consent import create_subscriber
+from tests.journeys import world as worlds
 from tests.journeys.town import Town
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
@@ -112,3 +113,26 @@ def opt_out_link(town: Town, domain: str, phone: str) -> str:
         shop_id = town.shop(domain).id
         code = consent.unsubscribe_code(shop_id, crypto.for_shop(shop_id).lookup(phone))
     return town.site(domain, f"/apps/blossom/unsubscribe/{code}")
+
+
+def test_the_words_of_consent_that_a_merchant_types_outlive_their_session(
+    town: Town, browser: Browser, phone_tab: Page
+) -> None:
+    domain, words = "words.myshopify.com", "Yes, text me about new words."
+    town.open_shop(domain)
+    town.install(browser, domain)[0].context.close()
+    tab, frame, _ = worlds.open_admin(browser, town.world, "/settings/consent", shop=domain)
+    frame.get_by_label("English").fill(words)
+    town.world.make_tokens_stale(2)
+    frame.get_by_role("button", name="Save").click()
+    expect(frame.get_by_text("Your Shopify session could not be renewed.")).to_be_visible()
+    expect(frame.get_by_label("English")).to_have_value(words)
+    phone_tab.goto(town.site(domain, "/apps/blossom/consent"))
+    expect(phone_tab.get_by_text(words)).to_have_count(0)
+
+    tab.get_by_role("button", name="Save").click()
+    expect(tab.get_by_text("Consent settings saved")).to_be_visible()
+    phone_tab.reload()
+    expect(phone_tab.get_by_text(words)).to_be_visible()
+    tab.context.close()
+    phone_tab.context.close()
