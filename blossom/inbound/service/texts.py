@@ -382,11 +382,12 @@ _STORE = text(
         CAST(:shop_ids AS bigint[]), CAST(:phones_sealed AS bytea[]), CAST(:phone_hashes AS bytea[]),
         CAST(:texts_sealed AS bytea[]), CAST(:identity_hashes AS bytea[]), CAST(:earlier_hashes AS bytea[]),
         CAST(:keywords AS text[]), CAST(:contact_ids AS bigint[]), CAST(:answers AS boolean[])
-    ) AS given(shop_id, phone_sealed, phone_hash, text_sealed, identity_hash, earlier_hash, keyword, contact_id,
-        answers)
+    ) WITH ORDINALITY AS given(shop_id, phone_sealed, phone_hash, text_sealed, identity_hash, earlier_hash, keyword,
+        contact_id, answers, place)
     WHERE NOT EXISTS (
         SELECT FROM inbound_texts e WHERE e.shop_id = given.shop_id AND e.identity_hash = given.earlier_hash
     )
+    ORDER BY given.place -- ids as they stood in the webhook, whatever plan there is
     ON CONFLICT (shop_id, identity_hash) DO NOTHING
     RETURNING id, shop_id, identity_hash
     """
