@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from babel import Locale
 
-from blossom.consent.rules import PROXY_PATH, WORDING
+from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
 from blossom.platform import languages
 from blossom.shopify.errors import FAULTS
@@ -96,9 +96,9 @@ _EMBED = "consent"
 """The app embed block: the name of its file under `extensions/consent-form/blocks`."""
 
 
-def places(shop_url: str, api_key: str) -> Places:
-    """`shop_url`: where the shop answers, without a slash at the end."""
+def places(proxy: str, shop_url: str, api_key: str) -> Places:
+    """`proxy`: where the shop's pages begin; `shop_url`: where the shop answers. Without a slash at the end, both."""
     return Places(
-        form=f"{shop_url}{PROXY_PATH}/consent",
+        form=f"{proxy}/consent",
         theme_editor=f"{shop_url}/admin/themes/current/editor?context=apps&activateAppId={api_key}/{_EMBED}",
     )

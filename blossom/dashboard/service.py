@@ -13,6 +13,8 @@ from blossom.consent import service as consent_service
 from blossom.consent.rules import Settings
 from blossom.customers import queries as customers
 from blossom.customers import service as customers_service
+from blossom.message_templates.rules import language
+from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform.errors import InvalidInput
 from blossom.shops import queries as shops
 from blossom.shops import rules as shop_rules
@@ -32,11 +34,23 @@ def import_again(shop_id: int, *, actor: str) -> None:
 def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Shop:
     """Change the shop's settings, all or none, and write down who changed which. Raises as `shops.update_settings`."""
     shop = shops.get_shop(shop_id)
+    if fault := _fault_of_line(str(changes.get("opt_out_text", ""))):
+        raise InvalidInput({"opt_out_text": fault} | shop_rules.settings_faults(changes))
     changed = sorted(name for name, value in changes.items() if getattr(shop, name) != value)
     shop = shops_service.update_settings(shop_id, **changes)
     if changed:
         audit.record(shop_id, "shops.settings_changed", actor=actor, details={"settings": changed})
     return shop
+
+
+def _fault_of_line(line: str) -> str | None:
+    """What would make each text that the opt-out line is added to one that can't be sent."""
+    compiled, problems = language.examine(line, Trigger.CAMPAIGN) if line.strip() else (None, [])
+    if problems:
+        return f"can't be added to a text: {problems[0].message} {problems[0].actionable or ''}".strip()
+    if compiled and compiled.unprovided:
+        return "must say what stands in for a value that some people lack"
+    return None
 
 
 def save_consent_settings(

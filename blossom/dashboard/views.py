@@ -12,6 +12,7 @@ from blossom.campaigns.rules.states import STATE_WORDS
 from blossom.consent import queries as consents
 from blossom.dashboard import forms, queries, rules, service
 from blossom.dashboard.queries import Arrival
+from blossom.dashboard.rules import Places
 from blossom.platform import config, htmx, languages, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput, NotFound
@@ -105,7 +106,7 @@ def _consent_as_typed(shop_id: int) -> Mapping[str, str]:
 
 
 def _consent_form(caller: Principal, typed: Mapping[str, str], faults: Mapping[str, str]) -> Response:
-    shop, settings = shops.get_shop(caller.shop_id), config.current()
+    shop = shops.get_shop(caller.shop_id)
     response = htmx.page_or_partial(
         "dashboard/consent_settings.html",
         "dashboard/_consent_settings.html",
@@ -114,12 +115,19 @@ def _consent_form(caller: Principal, typed: Mapping[str, str], faults: Mapping[s
         faults=faults,
         may_write="shop:write" in caller.scopes,
         languages=rules.wordings(languages.supported(), shop.name),
-        places=rules.places(settings.shopify_shop_url.format(shop=shop.domain), settings.shopify_api_key)
-        if settings.shopify_api_key
-        else None,
+        places=_places(shop),
     )
     response.status_code = 422 if faults else 200
     return response
+
+
+def _places(shop: Shop) -> Places | None:
+    """None in an installation without Shopify."""
+    settings = config.current()
+    if not settings.shopify_api_key:
+        return None
+    shop_url = settings.shopify_shop_url.format(shop=shop.domain)
+    return rules.places(shops.proxy_address(shop.id), shop_url, settings.shopify_api_key)
 
 
 def _arrival(caller: Principal) -> Response:

@@ -52,12 +52,14 @@ def test_leads_to_the_form_and_to_the_theme_editor(visitor: Visitor, ours: Shop)
     assert 'href="https://ours.myshopify.com/apps/blossom/consent"' in html
     editor = f"https://ours.myshopify.com/admin/themes/current/editor?context=apps&amp;activateAppId={API_KEY}/consent"
     assert f'href="{editor}" target="_top"' in html
+    ours.primary_domain, ours.proxy_path = "blue.example", "/a/sms"
+    assert 'href="https://blue.example/a/sms/consent"' in page(visitor), "where it stands by now"
     assert 'href="/settings/consent"' in visitor.document("/settings").get_data(as_text=True)
 
 
 def test_the_theme_editor_is_told_a_block_that_is_there() -> None:
     assert (ROOT / "extensions/consent-form/blocks/consent.liquid").exists()
-    assert rules.places("https://x", "key").theme_editor.endswith("=key/consent")
+    assert rules.places("https://x/apps/blossom", "https://x", "key").theme_editor.endswith("=key/consent")
 
 
 def test_are_saved_together_and_written_down(visitor: Visitor, ours: Shop) -> None:
