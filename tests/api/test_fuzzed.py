@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NOWHERE = "http://127.0.0.1:9"
 """Where Mitto is: a call that asks it is refused a connection."""
 
-EXAMPLES = 8
+EXAMPLES = 5
 """Of each call, beside those at the bounds of its schema."""
 
 

@@ -139,7 +139,7 @@ def undone(shop_id: int) -> Iterator[None]:
         crypto.forget(shop_id)
 
 
-ANY = settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+ANY = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 _id = count(1)
 
 
