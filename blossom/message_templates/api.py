@@ -42,7 +42,7 @@ _EXAMPLE = {
     "language": "en",
 }
 _REFUSED = {"invalid_text": 422, "unknown_variable": 422, "unknown_filter": 422, "unknown_tag": 422}
-_REFUSED |= {"control_character": 422, "text_too_long": 422, "template_name_taken": 409}
+_REFUSED |= {"invalid_link": 422, "control_character": 422, "text_too_long": 422, "template_name_taken": 409}
 
 
 @api.get(
@@ -176,6 +176,7 @@ def preview(caller: Principal, body: PreviewInput) -> PreviewAnswer:
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,
         add_opt_out=body.add_opt_out,
+        site=shops.proxy_address(shop.id),
     )
     return _preview(seen)
 
@@ -195,6 +196,7 @@ def _template(template: MessageTemplate, shop: Shop) -> TemplateAnswer:
         language=template.language,
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,
+        site=shops.proxy_address(shop.id),
     )
     return TemplateAnswer(
         id=template.id,

@@ -24,6 +24,9 @@ class Shop(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True)
     domain: Mapped[str] = mapped_column(Text, unique=True)
+    primary_domain: Mapped[str | None] = mapped_column(Text)  # where its own site is, as Shopify told; NULL: not yet
+    # Where the app proxy stands there: as shopify.app.toml has it, until a request of Shopify's proves another place.
+    proxy_path: Mapped[str] = mapped_column(Text, default=rules.PROXY_PATH, server_default=rules.PROXY_PATH)
     name: Mapped[str] = mapped_column(Text)
     timezone: Mapped[str] = mapped_column(Text, default="UTC")  # IANA name
     default_country: Mapped[str] = mapped_column(Text, default="US")  # ISO 3166-1 alpha-2; reads national numbers

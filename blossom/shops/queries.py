@@ -6,8 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import or_, select
 
+from blossom.platform import config
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
+from blossom.shops import rules
 from blossom.shops.models import ApiKey, Installation, Shop, StaffMember
 
 
@@ -22,6 +24,12 @@ def get_shop(shop_id: int) -> Shop:
 def by_domain(domain: str) -> Shop | None:
     """The shop at a myshopify domain: the one question that comes before a shop's id is known."""
     return session.scalars(select(Shop).where(Shop.domain == domain)).one_or_none()
+
+
+def proxy_address(shop_id: int) -> str:
+    """Where the shop's pages behind the app proxy begin (`https://olive.example/apps/blossom`). Raises `NotFound`."""
+    shop = get_shop(shop_id)
+    return rules.proxy_address(config.current().shopify_shop_url, shop.primary_domain or shop.domain, shop.proxy_path)
 
 
 def api_keys(shop_id: int) -> list[ApiKey]:
@@ -60,14 +68,14 @@ def expiring_access(now: datetime, before: datetime) -> list[int]:
     )
 
 
-def undescribed() -> list[int]:
-    """Shops with access of which Shopify has not told us name, zone and country yet."""
+def undescribed(since: datetime) -> list[int]:
+    """Shops with access of which Shopify has not told us yet, or not since then."""
     return list(
         session.scalars(
             select(Installation.shop_id)
             .join(Shop, Shop.id == Installation.shop_id)
             .where(
-                Installation.described_at.is_(None),
+                or_(Installation.described_at.is_(None), Installation.described_at < since),
                 Installation.access_token_sealed.is_not(None),
                 Installation.access_lost_at.is_(None),
                 Shop.uninstalled_at.is_(None),

@@ -7,6 +7,7 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from datetime import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import phonenumbers
 
@@ -14,6 +15,9 @@ from blossom.shopify import domains
 
 _ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
 _NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
+_SITE = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
+PROXY_PATH = "/apps/blossom"
+"""Where the app proxy stands on a shop's site, as shopify.app.toml has it; a merchant may move it."""
 _MAX_STOP_KEYWORDS = 20
 QUIET_FROM, QUIET_UNTIL = time(20, 0), time(9, 0)
 """The quiet hours of a shop that has not chosen its own, in the recipient's local time (spec §2)."""
@@ -62,6 +66,20 @@ def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:
 def quiet_hours_fault(starts: time, ends: time) -> str | None:
     """Equal times would mean either no hours or all of them; the switch says the first, nobody wants the second."""
     return "must differ from the beginning of the quiet hours" if starts == ends else None
+
+
+def site_host(url: str) -> str | None:
+    """The host of a shop's own site (`https://olive.example`), or None for what can't be one."""
+    try:
+        host = (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return None
+    return host if _SITE.fullmatch(host) else None
+
+
+def proxy_address(shop_url: str, host: str, proxy_path: str) -> str:
+    """Where a shop's pages behind the app proxy begin, as shoppers see it. `shop_url`: the setting SHOPIFY_SHOP_URL."""
+    return shop_url.format(shop=host) + proxy_path
 
 
 def usual_sender(name: str) -> str:

@@ -18,7 +18,12 @@ from blossom.consent.rules import Outcome, Settings
 from blossom.consent.service import Asked
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import Phone
+from blossom.links import queries as link_queries
+from blossom.links import service as link_service
+from blossom.links.rules import codes
+from blossom.messaging import queries as texts
 from blossom.messaging import service as messaging
+from blossom.messaging.rules import message_ids
 from blossom.platform import clock, config, languages, queue, visits
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
@@ -32,6 +37,8 @@ log = structlog.get_logger()
 FORMS_A_MINUTE = 10
 """From one address. A family behind one router sends fewer."""
 SHOP_FORMS_A_MINUTE = 300
+LINKS_A_MINUTE = 600
+"""Short links, from one address, behind which a mobile network may hold many people."""
 CODES_A_MINUTE = 30
 """Buttons behind links, from one address: a code has 80 bits, so this only keeps the noise down."""
 
@@ -47,6 +54,14 @@ class Visitor:
     customer_id: str
     ip: str | None
     user_agent: str | None
+
+
+@dataclass(frozen=True)
+class OptOutLink:
+    """Whose link it is, and in which dispatch's text it stood; None: on one of our pages."""
+
+    phone_hash: bytes
+    dispatch_id: int | None = None
 
 
 def wording(visitor: Visitor) -> str:
@@ -91,6 +106,46 @@ def may_use_code(visitor: Visitor) -> bool:
 
 def _by_address(kind: str, visitor: Visitor, most: int) -> dict[str, int]:
     return {f"{kind}:{visitor.shop.id}:{rules.counted_as(visitor.ip)}": most} if visitor.ip else {}
+
+
+def may_follow(visitor: Visitor) -> bool:
+    """Whether this address is within its limit for short links."""
+    return visits.allows(_by_address("link", visitor, LINKS_A_MINUTE))
+
+
+def follow(visitor: Visitor, code: str, *, count: bool) -> str | None:
+    """Where the short link leads, counted as a click or not; None for a code that the shop never made, and for a text
+    of which nothing is left."""
+    found = link_queries.codes(visitor.shop.id).read(code)
+    if found is None:
+        return None
+    message_id, number = found
+    dispatch_id = message_ids.dispatch_of(message_id)
+    address = link_queries.target(visitor.shop.id, dispatch_id, number)
+    if address is not None and count:
+        link_service.record_click(visitor.shop.id, dispatch_id, message_id, number)
+    return address
+
+
+def opt_out_link(visitor: Visitor, code: str) -> OptOutLink | None:
+    """Whose opt-out link it is, of a text's or of one of our pages; None for a code that the shop never made, and for
+    who was forgotten since."""
+    if len(code) != codes.LENGTH:
+        phone_hash = consent.phone_hash_of(visitor.shop.id, code)
+        return OptOutLink(phone_hash) if phone_hash else None
+    found = link_queries.codes(visitor.shop.id).read(code)
+    if found is None or found[1] != codes.OPT_OUT:
+        return None
+    phone_hash = texts.phone_hash_of(visitor.shop.id, found[0])
+    return OptOutLink(phone_hash, message_ids.dispatch_of(found[0])) if phone_hash else None
+
+
+def opt_out(visitor: Visitor, link: OptOutLink) -> None:
+    """End the texts to whose link it is. Again: the same end."""
+    details = {} if link.dispatch_id is None else {"dispatch": link.dispatch_id}
+    consent.opt_out_by_link(
+        visitor.shop.id, link.phone_hash, ip=visitor.ip, user_agent=visitor.user_agent, details=details
+    )
 
 
 def opt_out_path(visitor: Visitor, phone_hash: bytes) -> str:

@@ -1,9 +1,10 @@
 """The shopper's pages, behind Shopify's app proxy: `<prefix>/consent` on the shop's own site is `/proxy/consent` here.
 
 Each request is proven (signature and timestamp of the query), each link begins with the shop's `path_prefix`, and no
-answer tells whether a number is known. A GET changes nothing, so robots that open links from texts don't either: behind
-each code stands a page with one button. There are no cookies; the consent form carries a signed token of ours, while a
-code is itself the secret that lets somebody press its button.
+answer tells whether a number is known. A GET changes nothing of anybody's consent, so robots that open links from texts
+don't either: behind each such code stands a page with one button. (What a short link counts is a click.) There are no
+cookies; the consent form carries a signed token of ours, while a code is itself the secret that lets somebody press its
+button.
 
 In the theme (`application/liquid`) the page is a fragment that Shopify's Liquid reads, and nothing in it means anything
 to Liquid; otherwise it is a page of its own.
@@ -25,10 +26,12 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
+from blossom.links.rules import robots
 from blossom.platform import clock, config, languages
 from blossom.platform.errors import BlossomError, NotFound
 from blossom.shopify import domains, signature
 from blossom.shops import queries as shops
+from blossom.shops import service as shop_service
 from blossom.storefront import errors, forms, rules
 from blossom.storefront import service as storefront
 from blossom.storefront.forms import ConsentForm
@@ -95,18 +98,31 @@ def confirm(code: str) -> Response:
 
 @views.route("/unsubscribe/<code>", methods=["GET", "POST"])
 def unsubscribe(code: str) -> Response:
-    """A person's own opt-out link: a page with one button, and what it does. It never grows old."""
+    """A person's own opt-out link: a page with one button, and what it does. It lasts as long as what it stood in."""
     visitor = _visitor()
     if not storefront.may_use_code(visitor):
         return _too_many(visitor)
-    if request.method != "POST":
-        if consent.phone_hash_of(visitor.shop.id, code) is None:
-            return _page(visitor, "storefront/gone.html", 404)
-        return _page(visitor, "storefront/unsubscribe.html", code=code)
-    change = consent.opt_out_by_code(visitor.shop.id, code, ip=visitor.ip, user_agent=visitor.user_agent)
-    if change is None:
+    link = storefront.opt_out_link(visitor, code)
+    if link is None:
         return _page(visitor, "storefront/gone.html", 404)
+    if request.method != "POST":
+        return _page(visitor, "storefront/unsubscribe.html", code=code)
+    storefront.opt_out(visitor, link)
     return _page(visitor, "storefront/unsubscribed.html")
+
+
+@views.get("/s/<code>")
+def follow_link(code: str) -> Response:
+    """A short link of a text: to the address that the merchant wrote, and nowhere else."""
+    visitor = _visitor()
+    if not storefront.may_follow(visitor):
+        return _too_many(visitor)
+    address = storefront.follow(visitor, code, count=robots.is_person(request.method, dict(request.headers)))
+    if address is None:
+        return _page(visitor, "storefront/gone.html", 404)
+    response = make_response("", 302)
+    response.headers["Location"] = address
+    return _kept_by_nobody(response)
 
 
 @views.errorhandler(BlossomError)
@@ -138,6 +154,7 @@ def _visitor() -> Visitor:
     shop = shops.by_domain(domain)
     if shop is None or shop.uninstalled_at is not None:
         raise NotFound("shop")
+    shop_service.note_proxy_path(shop.id, prefix)
     return Visitor(
         shop=shop,
         settings=consents.settings(shop.id),
@@ -200,9 +217,13 @@ def _answer(template: str, status: int, locale: str, *, in_theme: bool, **contex
         response = make_response(html, status)
         response.headers["Content-Security-Policy"] = _policy()
     response.headers["Content-Language"] = locale
+    response.vary.add("Accept-Language")
+    return _kept_by_nobody(response)
+
+
+def _kept_by_nobody(response: Response) -> Response:
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Robots-Tag"] = "noindex, nofollow"
-    response.vary.add("Accept-Language")
     return response
 
 

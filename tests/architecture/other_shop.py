@@ -116,9 +116,11 @@ TABLE = [
     # The shopper's pages: codes and forms of their shop at ours; and a merchant's session proves no shopper.
     *[
         Ask(method, route, 404, signed=True)
-        for route in ("/proxy/confirm/<code>", "/proxy/unsubscribe/<opt_out>")
+        for route in ("/proxy/confirm/<code>", "/proxy/unsubscribe/<opt_out>", "/proxy/unsubscribe/<text_opt_out>")
         for method in ("GET", "POST")
     ],
+    Ask("GET", "/proxy/s/<link>", 404, signed=True),
+    Ask("GET", "/proxy/s/<link>", 401),
     Ask("GET", "/proxy/consent", 200, signed=True),
     Ask("POST", "/proxy/consent", 422, signed=True,
         form={"token": "{form_token}", "phone": "691 234 5678", "agreed": "yes", "country": "GR"}),

@@ -18,6 +18,8 @@ from werkzeug.test import TestResponse
 
 from blossom import tables
 from blossom.consent import service as consent
+from blossom.links import queries as links
+from blossom.links.rules.codes import OPT_OUT
 from blossom.messaging import service as messaging
 from blossom.messaging.models import Message
 from blossom.platform import clock, config, crypto, db
@@ -141,7 +143,10 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
     )
     make_ready(theirs, subscribers=1)
     campaign = create_sending(
-        theirs, name="Zyxon", body="Hi {{ first_name | default: 'you' }}, only Zyxon. Reply STOP to opt out"
+        theirs,
+        name="Zyxon",
+        body="Hi {{ first_name | default: 'you' }}, only Zyxon: {{ 'https://zyxon.example' | shortlink }}. "
+        "Reply STOP to opt out",
     )
     assert campaign.dispatch_id is not None
     messaging.prepare_dispatch(theirs.id, campaign.dispatch_id)
@@ -166,6 +171,8 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "after_template": encode_cursor(template.id + 1),
         "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
         "opt_out": consent.unsubscribe_code(theirs.id, person.phone_hash),
+        "text_opt_out": links.codes(theirs.id).code(failed.id, OPT_OUT),
+        "link": links.codes(theirs.id).code(failed.id, 1),
         "filename": "../../zyxon",
     }
 

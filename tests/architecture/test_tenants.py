@@ -48,6 +48,7 @@ NO_FOREIGN_KEY = {
     ("consent_events", "contact_id"): "a note that outlives the contact: the event is never edited",
     ("contacts", "shopify_customer_id"): "Shopify's",
     ("dispatches", "price_list_id"): "a price list may be the installation's own, without shop",
+    ("link_clicks", "message_id"): "proven by its code; the dispatch that it stands in is held by a foreign key",
     ("messages", "attempt_id"): "attempts are pruned",
     ("messages", "dispatch_id"): "as NOT_TIED_TO_A_SHOP says",
     ("messages", "provider_message_id"): "the provider's",

@@ -289,7 +289,7 @@ def test_who_comes_back_in_the_moment_of_being_forgotten_brings_nothing_back_to_
     former = shops.get_shop(before)
     session.refresh(former)
     assert former.uninstalled_at is not None
-    assert (former.domain, shops.undescribed()) == (f"redacted:{before}", [])
+    assert (former.domain, shops.undescribed(clock.now())) == (f"redacted:{before}", [])
     db.session.rollback()
     merchant.install()
     assert merchant.shop_id != before

@@ -143,7 +143,7 @@ def test_the_catalogue_tells_what_can_be_said_and_what_is_sent_today(ours: ApiCl
     campaign = ours.get("/api/templates/variables").get_json()
     assert campaign["sentNow"] is True
     assert [each["name"] for each in campaign["variables"]] == [
-        "first_name", "last_name", "full_name", "shop_name", "sender",
+        "first_name", "last_name", "full_name", "shop_name", "sender", "opt_out_link",
     ]  # fmt: skip
     assert "default" in campaign["filters"]
     for trigger in Trigger:

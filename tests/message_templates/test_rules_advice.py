@@ -245,7 +245,9 @@ def test_a_copy_gets_the_first_free_name() -> None:
 
 
 def test_a_campaign_offers_what_is_known_of_everybody() -> None:
-    assert list(variables(CAMPAIGN)) == ["first_name", "last_name", "full_name", "shop_name", "sender"]
+    assert list(variables(CAMPAIGN)) == [
+        "first_name", "last_name", "full_name", "shop_name", "sender", "opt_out_link",
+    ]  # fmt: skip
     assert {CAMPAIGN} == SENDING_NOW
 
 

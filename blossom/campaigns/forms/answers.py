@@ -12,7 +12,7 @@ from blossom.campaigns.rules.states import CampaignState, Priority
 from blossom.messaging.rules.states import MessageState
 from blossom.platform.api import Answer, Page
 
-_NOT_YET = "null until links, discounts and reports exist: it can't be known yet."
+_NOT_YET = "null until discounts and reports exist: it can't be known yet."
 _UNCOUNTED = "null when it can't be counted: the text is faulty, or nobody was chosen."
 
 
@@ -24,7 +24,9 @@ class StatsAnswer(Answer):
     delivered: int
     failed: int
     unsubscribes: int = Field(description="Recipients who opted out themselves, this being the last text before it.")
-    clicks: int | None = Field(description=_NOT_YET)
+    clicks: int | None = Field(
+        description="Links that recipients have opened, each recipient's link once; null for a text that shortens none."
+    )
     redemptions: int | None = Field(description=_NOT_YET)
     orders: int | None = Field(description=_NOT_YET)
     revenue: int | None = Field(description="Minor units of the shop's currency; " + _NOT_YET)

@@ -1,7 +1,8 @@
 """What a campaign came to, cached in Redis for as long as nothing changes it.
 
 Nothing calls upward, so nobody below can drop a figure here. Instead the cache's key holds what the figures are made
-of: the dispatch's counts and the shop's last consent event. A change makes another key; old ones expire by themselves.
+of: the dispatch's counts, its links' clicks, and the shop's last consent event. A change makes another key; old ones
+expire by themselves.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sqlalchemy import text
 
 from blossom.campaigns.models import Campaign
 from blossom.consent.rules import Source
+from blossom.links import queries as links
 from blossom.messaging import queries as messaging
 from blossom.platform import queue
 from blossom.platform.db import session
@@ -33,7 +35,8 @@ CACHED_SECONDS = 300
 @dataclass(frozen=True)
 class CampaignStats:
     """`sent` is whatever left: sent, delivered and failed ones (spec §2). Rates are 0 to 1, None with nothing to
-    divide by. What links, discounts and reports will tell is None until they exist."""
+    divide by. `clicks`: links that recipients have opened, each recipient's link once; None for a text that shortens
+    none. What discounts and reports will tell is None until they exist."""
 
     campaign_id: int
     sent: int
@@ -58,12 +61,13 @@ def stats_of(shop_id: int, campaigns: Sequence[Campaign]) -> dict[int, tuple[Cam
     """Campaign → its figures, and whether they came from the cache."""
     dispatches = [campaign.dispatch_id for campaign in campaigns if campaign.dispatch_id is not None]
     progress = messaging.progress_many(shop_id, dispatches)
+    opened = links.opened(shop_id, dispatches)
     last_event = session.execute(
         text("SELECT max(id) FROM consent_events WHERE shop_id = :shop_id"), {"shop_id": shop_id}
     ).scalar_one()
     found = {}
     for campaign in campaigns:
-        counts = _Counts.of(progress.get(campaign.dispatch_id) if campaign.dispatch_id else None)
+        counts = _Counts.of(progress.get(campaign.dispatch_id or 0), opened.get(campaign.dispatch_id or 0))
         key = f"campaign-stats:{shop_id}:{campaign.id}:{campaign.dispatch_id}:{counts}:{last_event}"
         known = _recall(key)
         if known is None:
@@ -79,12 +83,13 @@ class _Counts(NamedTuple):
     left: int
     delivered: int
     failed: int
+    clicks: int | None
 
     @classmethod
-    def of(cls, progress: messaging.Progress | None) -> _Counts:
+    def of(cls, progress: messaging.Progress | None, clicks: int | None) -> _Counts:
         if progress is None:
-            return cls(0, 0, 0)
-        return cls(progress.sent + progress.delivered + progress.failed, progress.delivered, progress.failed)
+            return cls(0, 0, 0, clicks)
+        return cls(progress.sent + progress.delivered + progress.failed, progress.delivered, progress.failed, clicks)
 
 
 # An opt-out counts for the last text before it: of two campaigns that somebody got, one is the one that was too much.
@@ -131,6 +136,7 @@ def _count(campaign: Campaign, counts: _Counts) -> CampaignStats:
         unsubscribes=unsubscribes,
         delivered_rate=counts.delivered / counts.left if counts.left else None,
         first_sent_at=first_sent_at,
+        clicks=counts.clicks,
     )
 
 

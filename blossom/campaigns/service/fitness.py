@@ -15,6 +15,7 @@ from blossom.platform import clock
 from blossom.platform.errors import NotFound
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.errors import InsufficientCredit
@@ -67,7 +68,13 @@ def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
 
 def faults_of_text(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
     """What the linter calls an error, with line and column."""
-    found = linter.lint(campaign.body, Trigger.CAMPAIGN, opt_out_line=shop.opt_out_text, keywords=shop.stop_keywords)
+    found = linter.lint(
+        campaign.body,
+        Trigger.CAMPAIGN,
+        opt_out_line=shop.opt_out_text,
+        keywords=shop.stop_keywords,
+        site=shops.proxy_address(shop.id),
+    )
     return [
         {
             "code": finding.code,
@@ -115,7 +122,7 @@ def check_sendable(shop: Shop, campaign: Campaign) -> None:
     audience = audience_of(campaign)
     assert audience is not None, "check_text() has seen to it"
     compiled = language.compile_text(source_of(shop, campaign.body), Trigger.CAMPAIGN)
-    values = {"shop_name": shop.name, "sender": shop.sender}
+    values = {"shop_name": shop.name, "sender": shop.sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
     prices = wallet.price_list_at(shop.id, clock.now())
     expected = estimate.estimate_costs(shop.id, audience, compiled, values, prices)
     if expected.recipients == 0:

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from blossom.consent.service.changes import Change, Step, apply, ask, opt_in, opt_out, record_keyword
 from blossom.consent.service.importing import import_customers
-from blossom.consent.service.opt_out_links import opt_out_by_code, phone_hash_of, unsubscribe_code
+from blossom.consent.service.opt_out_links import (
+    opt_out_by_code,
+    opt_out_by_link,
+    phone_hash_of,
+    unsubscribe_code,
+)
 from blossom.consent.service.people import contact_for
 from blossom.consent.service.proof import proof_pdf
 from blossom.consent.service.requests import (
@@ -34,6 +39,7 @@ __all__ = [
     "opt_in",
     "opt_out",
     "opt_out_by_code",
+    "opt_out_by_link",
     "phone_hash_of",
     "proof_pdf",
     "prune_requests",

@@ -1,4 +1,6 @@
-"""Codes of opt-out links. No row stands behind one: it is the phone's hash, encrypted and proven by a keyed derivation.
+"""Opting out by a link, and the codes of the links on our own pages. Links in campaigns' texts have shorter codes, of
+the text that they stand in (`links.rules.codes`); here no row stands behind one at all, so that it outlives the text:
+it is the phone's hash, encrypted and proven by a keyed derivation.
 
 A synthetic IV (the construction of RFC 5297) by HMAC-SHA256 under the shop's lookup key: the tag is a MAC of the hash
 and at once the nonce of the pad that hides it. So the code is the same each time, opens in its own shop alone, can't be
@@ -35,8 +37,11 @@ def unsubscribe_code(shop_id: int, phone_hash: bytes) -> str:
 def opt_out_by_code(shop_id: int, code: str, **proof: Any) -> Change | None:
     """Opt out the phone that the link was made for; None if it is none of this shop's. Again: the same end."""
     phone_hash = phone_hash_of(shop_id, code)
-    if phone_hash is None:
-        return None
+    return None if phone_hash is None else opt_out_by_link(shop_id, phone_hash, **proof)
+
+
+def opt_out_by_link(shop_id: int, phone_hash: bytes, **proof: Any) -> Change:
+    """Opt out a phone whose link was opened and its button pressed. Again: the same end. `proof`: fields of `Step`."""
     change = changes.opt_out(shop_id, phone_hash, source=Source.STOREFRONT, **proof)
     if change.changed:
         audit.record(shop_id, "consent.opted_out", actor="shopper", details={"by": "link"})

@@ -237,6 +237,9 @@ _CLOSE_WEBHOOKS_OF_SHOP = text(
 )
 
 _OF_A_SHOP = (
+    "link_counts",
+    "link_clicks",
+    "link_targets",
     "inbound_texts",
     "data_exports",
     "import_refusals",

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, false, or_, select
+from sqlalchemy import delete, false, func, or_, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from blossom.audit import service as audit
 from blossom.consent import queries as consents
@@ -16,6 +17,7 @@ from blossom.consent.models import OptInRequest
 from blossom.contacts.models import Contact
 from blossom.inbound.models import DataExport, InboundText
 from blossom.inbound.service.erasing import phones_of
+from blossom.links.models import LinkClick
 from blossom.messaging.models import Dispatch, Message
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
@@ -133,11 +135,18 @@ def _forms(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 def _texts_to(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Of each text when, how it ended, and its words as the merchant wrote them (names were put in as it left)."""
+    """Of each text when, how it ended, its words as the merchant wrote them (names were put in as it left), and when
+    its links were first opened."""
+    opened = (
+        select(func.array_agg(aggregate_order_by(LinkClick.first_at, LinkClick.first_at)))
+        .where(LinkClick.message_id == Message.id, LinkClick.shop_id == Message.shop_id)
+        .scalar_subquery()
+    )
     rows = session.execute(
         select(
             Message.created_at, Message.sent_at, Message.delivered_at, Message.failed_at, Message.state,
             Dispatch.kind, Dispatch.sender, Dispatch.source.label("words"),
+            opened.label("links_opened_at"),
         )
         .join(Dispatch, (Dispatch.shop_id == Message.shop_id) & (Dispatch.id == Message.dispatch_id))
         .where(Message.phone_hash.in_(hashes), Message.shop_id == shop_id)

@@ -27,6 +27,7 @@ from blossom.inbound.models import InboundText
 from blossom.inbound.queries import Addressee
 from blossom.inbound.rules import texts as rules
 from blossom.inbound.rules.texts import Candidate, Unanswered
+from blossom.message_templates.rules import opt_out
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
 from blossom.platform import clock, crypto, languages, queue
@@ -346,7 +347,7 @@ def _answer(received: InboundText) -> int | Unanswered:
         received.text,
         shop_name=shop.name,
         contact_line=shop.contact_line,
-        opt_out_text=shop.opt_out_text,
+        opt_out_text=opt_out.spoken_line(shop.opt_out_text),
     )
     try:
         return messaging.send_reply(received.shop_id, received.phone, words, confirms_stop=stops).id

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from blossom.message_templates.rules import short_links
 from blossom.message_templates.rules.values import FULL_NAME_LENGTH, NAME_LENGTH, Money, Value
 
 
@@ -76,6 +77,15 @@ _shop = (
     Variable("shop_name", _text, "the shop's settings", "Olive & Thyme", "Ελιά & Θυμάρι", personal=False, limit=100),
     Variable("sender", _text, "the sender of this text", "OliveThyme", "OliveThyme", personal=False, limit=16),
 )
+_opt_out_example = short_links.opt_out_address_of(short_links.EXAMPLE_SITE, short_links.STAND_IN)
+_opt_out_link = Variable(
+    short_links.OPT_OUT_LINK,
+    _url,
+    "this text: a page on the shop's own site with one button, which ends the texts to this number",
+    _opt_out_example,
+    _opt_out_example,
+    limit=400,
+)
 _order = (
     Variable("order_number", _text, "the order", "#1042", "#1042", limit=30),
     Variable("order_total", _money, "the order", Money("49.90", "EUR"), Money("49.90", "EUR")),
@@ -131,7 +141,11 @@ _by_trigger: dict[Trigger, tuple[Variable, ...]] = {
 }
 
 _catalogue: dict[Trigger, Mapping[str, Variable]] = {
-    trigger: {variable.name: variable for variable in (*_person, *_shop, *own)} for trigger, own in _by_trigger.items()
+    trigger: {
+        variable.name: variable
+        for variable in (*_person, *_shop, *((_opt_out_link,) if trigger in MARKETING else ()), *own)
+    }
+    for trigger, own in _by_trigger.items()
 }
 
 

@@ -1,10 +1,9 @@
-"""The filters of a text: `money, date, default, titlecase, truncate, upper, lower`.
+"""The filters of a text: `money, date, default, titlecase, truncate, upper, lower, shortlink`.
 
 Each is total: no argument and no value that passed `check` makes it raise or grow its text. A missing value passes
 through all of them but `default`, so that `{{ first_name | titlecase | default: "friend" }}` works in either order.
 
-`shortlink` (spec §4) is not among them until short links exist: a filter that leaves a link long would let a merchant
-believe that it is counted and short.
+`shortlink` has no function here: `grammar` puts a place for the short address where it stands (`short_links`).
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from blossom.message_templates.rules.characters import greek_capitals
 from blossom.message_templates.rules.values import Money
 
 Argument = str | int | float
+SHORTLINK = "shortlink"
 _words = re.compile(r"[^\s\-]+")
 # Symbols that are in the GSM alphabet; other currencies are written with their code.
 _symbols = {"EUR": "€", "USD": "$", "GBP": "£", "JPY": "¥"}
@@ -148,6 +148,7 @@ FILTERS: dict[str, Filter] = {
     "truncate": Filter(_any_text, VariableType.TEXT, _length_and_ending, "truncate: 20"),
     "money": Filter(frozenset({VariableType.MONEY}), VariableType.TEXT, _no_arguments, "money"),
     "date": Filter(frozenset({VariableType.DATE}), VariableType.TEXT, _date_pattern, 'date: "%d/%m"'),
+    SHORTLINK: Filter(frozenset({VariableType.URL}), VariableType.URL, _no_arguments, SHORTLINK),
 }
 
 

@@ -35,8 +35,9 @@ from liquid.expression import Expression
 
 from blossom.message_templates.errors import TextError
 from blossom.message_templates.rules.catalogue import Variable, VariableType
-from blossom.message_templates.rules.filters import FILTERS, Argument
+from blossom.message_templates.rules.filters import FILTERS, SHORTLINK, Argument
 from blossom.message_templates.rules.markup import closest, error_at
+from blossom.message_templates.rules.short_links import OPT_OUT_LINK, ShortLink, fault_of
 
 _ordering = (LtExpression, GtExpression, LeExpression, GeExpression)
 _comparisons = (EqExpression, NeExpression, ContainsExpression, *_ordering)
@@ -66,10 +67,11 @@ class Slot(NamedTuple):
 
 @dataclass(slots=True)
 class Reading:
-    """`asked`: variables of conditions. `compared`: those asked by more than whether they are there.
-    `plain`: words and slots in order, or None if rendering takes Liquid."""
+    """`asked`: variables of conditions. `compared`: those asked by more than whether they are there. `links`: the
+    addresses to shorten, in order. `plain`: words and slots in order, or None if rendering takes Liquid."""
 
     uses: list[Use] = field(default_factory=list)
+    links: list[ShortLink] = field(default_factory=list)
     asked: set[str] = field(default_factory=set)
     compared: set[str] = field(default_factory=set)
     problems: list[TextError] = field(default_factory=list)
@@ -77,7 +79,8 @@ class Reading:
 
 
 def read(nodes: Sequence[Node], source: str, variables: Mapping[str, Variable], language: str) -> Reading:
-    """Read a parsed text. Comparisons with blank and empty become comparisons with nil (see `_asks_presence`)."""
+    """Read a parsed text. It is changed: comparisons with blank and empty become comparisons with nil (see
+    `_asks_presence`), and an address to be shortened becomes the slot of its short one (see `_shorten`)."""
     reader = _Reader(source, variables, language)
     reader.block(nodes, _nothing)
     reading = reader.reading
@@ -110,7 +113,7 @@ class _Reader:
         """`present`: variables that the conditions around have found to be there."""
         for node in nodes:
             if isinstance(node, OutputNode):
-                self._output(node.expression, present)
+                self._output(node, present)
             elif isinstance(node, IfNode | UnlessNode):
                 self._condition_block(node, present)
             elif isinstance(node, BlockNode):
@@ -121,7 +124,15 @@ class _Reader:
 
     # Outputs
 
-    def _output(self, expression: Expression, present: frozenset[str]) -> None:
+    def _output(self, node: OutputNode, present: frozenset[str]) -> None:
+        expression = node.expression
+        if (
+            isinstance(expression, FilteredExpression)
+            and isinstance(expression.left, StringLiteral)
+            and any(each.name == SHORTLINK for each in expression.filters or [])
+        ):
+            self._written_address(node, expression, expression.left)
+            return
         if not isinstance(expression, FilteredExpression) or not isinstance(expression.left, Path):
             self._problem(
                 expression.token.start_index,
@@ -146,6 +157,44 @@ class _Reader:
             )
         )
         self._chain(variable, applied, expression.left.token.start_index)
+        if SHORTLINK in names:
+            self._shorten(node, expression, variable=variable.name)
+
+    def _written_address(self, node: OutputNode, expression: FilteredExpression, written: StringLiteral) -> None:
+        """`{{ "https://…" | shortlink }}`: the one thing but a variable that may stand between braces."""
+        index = written.token.start_index
+        if fault := fault_of(written.value):
+            self._problem(
+                index,
+                f"The address that “{SHORTLINK}” shortens {fault}.",
+                f'Write it as {{{{ "https://shop.example/sale" | {SHORTLINK} }}}}.',
+                "invalid_link",
+            )
+        applied = expression.filters or []
+        if len(applied) > 1 or self._arguments(applied[0]) != []:
+            self._problem(
+                index,
+                f"After an address stands “{SHORTLINK}” alone.",
+                f'Write it as {{{{ "https://shop.example/sale" | {SHORTLINK} }}}}.',
+            )
+        self._shorten(node, expression, address=written.value)
+
+    def _shorten(
+        self,
+        node: OutputNode,
+        expression: FilteredExpression,
+        *,
+        address: str | None = None,
+        variable: str | None = None,
+    ) -> None:
+        """Number the link, and let what stood there be the slot of its short address."""
+        links = self.reading.links
+        link = next((each for each in links if (each.address, each.variable) == (address, variable)), None)
+        if link is None:
+            link = ShortLink(len(links) + 1, address, variable)
+            links.append(link)
+        others = [each for each in expression.filters or [] if each.name != SHORTLINK]
+        node.expression = FilteredExpression(expression.token, Path(expression.left.token, [link.slot]), others)
 
     def _variable(self, path: Path) -> Variable | None:
         index = path.token.start_index
@@ -172,7 +221,7 @@ class _Reader:
 
     def _chain(self, variable: Variable, applied: list[AppliedFilter], index: int) -> None:
         """Follow the types through the filters, and end with something that reads as words."""
-        type_ = variable.type
+        type_, short = variable.type, False
         for each in applied:
             spec = FILTERS[each.name]
             if type_ not in spec.takes:
@@ -188,6 +237,10 @@ class _Reader:
             if wrong:
                 self._problem(each.token.start_index, f"“{each.name}” {wrong}.", f"Write it as | {spec.usage}")
                 return
+            if each.name == SHORTLINK and (short or variable.name == OPT_OUT_LINK):
+                self._problem(each.token.start_index, "This link is short already.", f"Leave out | {SHORTLINK}.")
+                return
+            short = short or each.name == SHORTLINK
             type_ = spec.gives
         if type_ in (VariableType.MONEY, VariableType.DATE):
             self._problem(

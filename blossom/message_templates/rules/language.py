@@ -23,9 +23,10 @@ from liquid.exceptions import LiquidError
 from liquid.undefined import FalsyStrictUndefined
 
 from blossom.message_templates.errors import MissingValue, RenderedEmpty, RenderedTooLong, TextError
-from blossom.message_templates.rules import filters, grammar, markup
+from blossom.message_templates.rules import filters, grammar, markup, short_links
 from blossom.message_templates.rules.catalogue import Trigger, variables
 from blossom.message_templates.rules.grammar import Slot, Use
+from blossom.message_templates.rules.short_links import ShortLink
 from blossom.message_templates.rules.values import Value, clean
 
 MAX_OUTPUT = 1_600
@@ -65,11 +66,13 @@ class CompiledText:
     `variables`: names whose values `render` looks at, so that nothing else needs to be fetched or decrypted.
     `unprovided`: uses of nullable variables that would fail for people without a value; a text with any must not be
     sent (the linter calls it an error). `compared`: variables whose very value decides what the text says.
+    `links`: the addresses that it shortens; `render` wants their short ones by `ShortLink.slot`, as if they were
+    variables.
     """
 
     __slots__ = (
-        "_format", "_limits", "_slots", "compared", "language", "source", "template", "trigger", "unprovided",
-        "uses", "variables",
+        "_format", "_limits", "_of_variables", "_slots", "compared", "language", "links", "source", "template",
+        "trigger", "unprovided", "uses", "variables",
     )  # fmt: skip
 
     def __init__(
@@ -83,8 +86,11 @@ class CompiledText:
         self.unprovided: tuple[Use, ...] = tuple(use for use in reading.uses if not use.provided_for)
         self.variables: frozenset[str] = frozenset(use.variable for use in reading.uses) | reading.asked
         self.compared: frozenset[str] = frozenset(reading.compared)
+        self.links: tuple[ShortLink, ...] = tuple(reading.links)
+        self._of_variables = tuple(link for link in self.links if link.variable)
         known = variables(trigger)
         self._limits = tuple((name, known[name].limit) for name in sorted(self.variables))
+        self._limits += tuple((link.slot, short_links.LONGEST) for link in self.links)
         self._format: str | None = None
         self._slots: tuple[Slot, ...] = ()
         if reading.plain is not None:
@@ -104,6 +110,14 @@ class CompiledText:
         """
         return self.render_cleaned(self.cleaned(values))
 
+    def stand_ins(self, site: str) -> dict[str, str]:
+        """Values for the links of this text that have a real one's size and lead nowhere, to count or show it before
+        it is sent. `site`: where the shop's proxy stands."""
+        found = {link.slot: short_links.address_of(site, short_links.STAND_IN) for link in self.links}
+        if short_links.OPT_OUT_LINK in self.variables:
+            found[short_links.OPT_OUT_LINK] = short_links.opt_out_address_of(site, short_links.STAND_IN)
+        return found
+
     def cleaned(self, values: Mapping[str, Value]) -> dict[str, object]:
         """The values that this text looks at, made safe (`values.clean`), without the missing ones."""
         present: dict[str, object] = {}
@@ -115,6 +129,9 @@ class CompiledText:
                     present[name] = value
             elif value is not None:
                 present[name] = value
+        for link in self._of_variables:
+            if link.variable not in present:
+                present.pop(link.slot, None)
         return present
 
     def render_cleaned(self, present: Mapping[str, object]) -> str:

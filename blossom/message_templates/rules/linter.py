@@ -23,6 +23,7 @@ from blossom.message_templates.rules.characters import (
 from blossom.message_templates.rules.language import CompiledText, examine
 from blossom.message_templates.rules.markup import normalise_newlines
 from blossom.message_templates.rules.segments import Encoding
+from blossom.message_templates.rules.short_links import EXAMPLE_SITE
 
 MAX_SEGMENTS = 10
 """More parts than this are refused: networks drop or cut longer joins."""
@@ -82,10 +83,12 @@ def lint(
     language: str = "en",
     opt_out_line: str = "",
     keywords: Iterable[str] = (),
+    site: str = EXAMPLE_SITE,
 ) -> list[Finding]:
     """What is to be said about a text: errors first, then in the order of the text.
 
-    `opt_out_line` and `keywords` are the shop's own; without a line, the language's usual one.
+    `opt_out_line` and `keywords` are the shop's own; without a line, the language's usual one. `site`: where short
+    links begin.
     """
     source = normalise_newlines(source)
     compiled, problems = examine(source, trigger, language)
@@ -103,7 +106,7 @@ def lint(
             sent = opt_out.with_opt_out(source, line, keywords=keywords)
             if sent != source:
                 findings.append(_no_opt_out(line))
-        findings += _size(compiled, sent)
+        findings += _size(compiled, sent, site)
     order = [Level.ERROR, Level.WARNING, Level.INFO]
     return sorted(findings, key=lambda found: (order.index(found.level), found.line, found.column))
 
@@ -112,18 +115,18 @@ def blocks_sending(findings: Iterable[Finding]) -> bool:
     return any(found.level is Level.ERROR for found in findings)
 
 
-def example_segments(source: str, trigger: Trigger, language: str) -> int:
+def example_segments(source: str, trigger: Trigger, language: str, site: str = EXAMPLE_SITE) -> int:
     """Segments of a text with example values; 0 if it can't be rendered with them."""
-    size = _example_size(source, trigger, language)
+    size = _example_size(source, trigger, language, site)
     return size.segments if size else 0
 
 
-def _example_size(source: str, trigger: Trigger, language: str) -> segments.TextSize | None:
+def _example_size(source: str, trigger: Trigger, language: str, site: str) -> segments.TextSize | None:
     compiled, _ = examine(source, trigger, language)
     if compiled is None:
         return None
     try:
-        return segments.count(compiled.render(examples(trigger, language)))
+        return segments.count(compiled.render({**examples(trigger, language), **compiled.stand_ins(site)}))
     except RenderError:
         return None
 
@@ -156,9 +159,8 @@ def _no_opt_out(line: str) -> Finding:
     )
 
 
-def _size(compiled: CompiledText, sent: str) -> Iterator[Finding]:
-    source, trigger, language = compiled.source, compiled.trigger, compiled.language
-    size = _example_size(sent, trigger, language)
+def _size(compiled: CompiledText, sent: str, site: str) -> Iterator[Finding]:
+    size = _example_size(sent, compiled.trigger, compiled.language, site)
     if size is None:
         return
     if size.segments > MAX_SEGMENTS:
@@ -179,12 +181,14 @@ def _size(compiled: CompiledText, sent: str) -> Iterator[Finding]:
             1,
             "Few people read more than two parts; say it shorter.",
         )
-    yield from _dear_characters(source, sent, size, trigger, language)
+    yield from _dear_characters(
+        compiled.source, sent, size, lambda text: example_segments(text, compiled.trigger, compiled.language, site)
+    )
     yield from _dear_names(compiled, sent)
 
 
 def _dear_characters(
-    source: str, sent: str, size: segments.TextSize, trigger: Trigger, language: str
+    source: str, sent: str, size: segments.TextSize, measure: Callable[[str], int]
 ) -> Iterator[Finding]:
     words = _markup.sub(lambda piece: " " * len(piece.group()), source)
     found = segments.count(words).non_gsm
@@ -193,9 +197,6 @@ def _dear_characters(
     listed = list(dict.fromkeys(item.char for item in found))
     shown = ", ".join(f"“{char}” ({explain(char)})" for char in listed[:3])
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
-
-    def measure(text: str) -> int:
-        return example_segments(text, trigger, language)
 
     cure = _cheapest(sent, measure)
     saved = size.segments - cure.segments_after

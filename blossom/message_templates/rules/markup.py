@@ -18,6 +18,7 @@ MAX_SOURCE = 2_000
 """Characters of a text as written: ten full parts of GSM-7 (1,530) and its Liquid."""
 MAX_PIECES = 60
 MAX_PIECE = 200
+"""Characters of a piece, but for a text in quotes at its beginning: an address to be shortened has its own limit."""
 MAX_DEPTH = 5
 TAGS = ("if", "elsif", "else", "endif", "unless", "endunless")
 """Conditions only. No loops, assignments, captures, includes or comments: a text is a few sentences, and each of
@@ -25,6 +26,7 @@ those is a way to make a worker work. No `case` either: python-liquid prints a b
 matches, and branches within branches multiply."""
 
 _delimiter = re.compile(r"\{\{|\{%|\}\}|%\}")
+_first_in_quotes = re.compile(r"""-?\s*("[^"]*"|'[^']*')""")
 _tag_name = re.compile(r"-?\s*(\S*?)(?=[\s-]|$)")
 _forbidden = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _closing = {"{{": "}}", "{%": "%}"}
@@ -101,11 +103,13 @@ def _pieces(source: str) -> list[Piece]:
 
 def _piece(source: str, start: int, end: int, mark: str) -> Piece:
     inner = source[start + 2 : end - 2]
-    if end - start > MAX_PIECE:
+    quoted = _first_in_quotes.match(inner)
+    length = end - start - (len(quoted[1]) if quoted else 0)
+    if length > MAX_PIECE:
         raise error_at(
             source,
             start,
-            f"This piece has {end - start} characters between its braces; {MAX_PIECE} are allowed.",
+            f"This piece has {length} characters between its braces; {MAX_PIECE} are allowed.",
             "Write it shorter, or as several.",
         )
     if not inner.strip(" \n-"):

@@ -3,7 +3,7 @@
 A marketing text must say it. It is found with care rather than generously: "Don't STOP the party" is not a way out,
 so a stop word counts only beside words that make it one ("Reply STOP", "STOP to opt out", "Opt out: STOP"), and only
 outside of `{% if %}`, where everybody gets it. In doubt the line is added; twice said costs characters, not said
-breaks the law.
+breaks the law. `{{ opt_out_link }}` is a way out, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from blossom.message_templates.rules.characters import greek_capitals
+from blossom.message_templates.rules.short_links import OPT_OUT_LINK
 
 DEFAULT = {
     "en": "Reply STOP to opt out",
@@ -34,6 +35,7 @@ _purposes = (
     r"desabonner|abmelden|abbestellen|cancelar|disiscriver\w*|zrezygnowac|wypisac"
 )
 _markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+_opt_out_link = re.compile(rf"\{{\{{-?\s*{OPT_OUT_LINK}\b")
 _tag = re.compile(r"\{%-?\s*(\w+).*?%\}", re.DOTALL)
 
 
@@ -41,12 +43,20 @@ def default_line(language: str) -> str:
     return DEFAULT.get(language.partition("-")[0].lower(), DEFAULT["en"])
 
 
+def spoken_line(line: str) -> str:
+    """The shop's line for an answer to one person, which is words only: one with Liquid gives way to the usual one."""
+    return default_line("en") if "{{" in line or "{%" in line else line
+
+
 def has_opt_out(text: str, *, line: str = "", keywords: Iterable[str] = ()) -> bool:
-    """Does everybody who gets this text (source or rendered) read how to opt out?
+    """Does everybody who gets this text (its source) read how to opt out?
 
     `line`: the shop's own wording, which counts as it stands. `keywords`: the shop's stop words beside the usual.
     """
-    said = _folded(_for_everybody(text))
+    for_all = _for_everybody(text)
+    if _opt_out_link.search(for_all):
+        return True
+    said = _folded(_markup.sub(" ", for_all))
     if line.strip() and _folded(line) in said:
         return True
     words = "|".join(re.escape(_folded(word)) for word in (*STOP_WORDS, *keywords) if word.strip())
@@ -68,7 +78,7 @@ def with_opt_out(text: str, line: str, *, keywords: Iterable[str] = ()) -> str:
 
 
 def _for_everybody(text: str) -> str:
-    """`text` without its Liquid, and without what stands inside a condition."""
+    """`text` without what stands inside a condition."""
     out: list[str] = []
     depth, at = 0, 0
     for tag in _tag.finditer(text):
@@ -81,7 +91,7 @@ def _for_everybody(text: str) -> str:
         at = tag.end()
     if depth == 0:
         out.append(text[at:])
-    return _markup.sub(" ", " ".join(out))
+    return " ".join(out)
 
 
 def _folded(text: str) -> str:

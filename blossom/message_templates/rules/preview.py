@@ -12,6 +12,7 @@ from blossom.message_templates.rules.characters import Cure, greek_to_gsm_capita
 from blossom.message_templates.rules.language import examine
 from blossom.message_templates.rules.linter import Finding
 from blossom.message_templates.rules.segments import TextSize
+from blossom.message_templates.rules.short_links import EXAMPLE_SITE
 from blossom.message_templates.rules.values import Value
 
 
@@ -42,18 +43,20 @@ def preview(
     opt_out_line: str = "",
     keywords: Iterable[str] = (),
     add_opt_out: bool = True,
+    site: str = EXAMPLE_SITE,
 ) -> Preview:
-    """`values` stand in for the catalogue's examples, variable by variable."""
+    """`values` stand in for the catalogue's examples, variable by variable; links lead nowhere yet. `site`: where they
+    begin."""
     keywords = tuple(keywords)
-    findings = linter.lint(source, trigger, language=language, opt_out_line=opt_out_line, keywords=keywords)
+    findings = linter.lint(source, trigger, language=language, opt_out_line=opt_out_line, keywords=keywords, site=site)
     sent = source
     if add_opt_out and trigger in MARKETING and source.strip():
         sent = opt_out.with_opt_out(source, opt_out_line or opt_out.default_line(language), keywords=keywords)
     person = examples(trigger, language) | dict(values or {})
-    text, unrendered = _rendered(sent, trigger, language, person)
+    text, unrendered = _rendered(sent, trigger, language, person, site)
 
     def measure(other: str) -> int:
-        words, _ = _rendered(other, trigger, language, person)
+        words, _ = _rendered(other, trigger, language, person, site)
         return segments.count(words or "").segments
 
     cures = {
@@ -75,12 +78,12 @@ def preview(
 
 
 def _rendered(
-    source: str, trigger: Trigger, language: str, values: Mapping[str, Value]
+    source: str, trigger: Trigger, language: str, values: Mapping[str, Value], site: str
 ) -> tuple[str | None, RenderError | None]:
     compiled, _ = examine(source, trigger, language)
     if compiled is None:
         return None, None
     try:
-        return compiled.render(values), None
+        return compiled.render({**values, **compiled.stand_ins(site)}), None
     except RenderError as error:
         return None, error

@@ -9,6 +9,7 @@ from blossom.messaging.queries.recipients import (
     RecipientRow,
     costs_by_country,
     failures_by_cause,
+    phone_hash_of,
     recipients,
     skipped_by_reason,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "Sample",
     "costs_by_country",
     "failures_by_cause",
+    "phone_hash_of",
     "preview",
     "progress",
     "progress_many",

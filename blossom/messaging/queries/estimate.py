@@ -30,6 +30,7 @@ from blossom.platform import db
 from blossom.platform.db import session
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
@@ -199,7 +200,8 @@ def estimate_costs(
     prices: PriceList,
     without: Select[*tuple[Any, ...]] | None = None,
 ) -> Estimate:
-    """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`)."""
+    """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`), and for links
+    what has their size (`CompiledText.stand_ins`)."""
     return sum_up(reachable(shop_id, audience, without), compiled, values, prices)
 
 
@@ -217,7 +219,7 @@ def cost_of_messages(shop_id: int, dispatch: Dispatch, *which: ColumnElement[boo
         )
     )
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
-    values = {"shop_name": shop.name, "sender": dispatch.sender}
+    values = {"shop_name": shop.name, "sender": dispatch.sender, **compiled.stand_ins(shops.proxy_address(shop_id))}
     return sum_up(people, compiled, values, wallet.price_list(int(dispatch.price_list_id or 0))).credits
 
 

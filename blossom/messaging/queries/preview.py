@@ -20,6 +20,7 @@ from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import Balance
@@ -83,7 +84,7 @@ def preview(
     """Everything that the confirmation shows. Raises `TextError` for a text that can't be rendered."""
     shop = session.get_one(Shop, shop_id)
     compiled = language.compile_text(source, Trigger.CAMPAIGN)
-    values = {"shop_name": shop.name, "sender": sender}
+    values = {"shop_name": shop.name, "sender": sender, **compiled.stand_ins(shops.proxy_address(shop_id))}
     planned = max(now, not_before or now)
     capped = estimate.capped(shop_id, Caps(shop.daily_cap, shop.weekly_cap), planned)
     prices = wallet.price_list_at(shop_id, now)

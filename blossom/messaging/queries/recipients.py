@@ -33,6 +33,10 @@ WHERE CAST(:states AS text[]) IS NULL OR shown_state = ANY(CAST(:states AS text[
 ORDER BY id LIMIT :limit
 """)
 
+_PHONE = text("""
+SELECT phone_hash FROM messages WHERE id = :message_id AND shop_id = :shop_id AND phone_sealed IS NOT NULL
+""")
+
 _BY_CAUSE = text("""
 SELECT coalesce(m.error, 'unknown') AS error, m.delivery_status, count(*) AS number
 FROM batches b CROSS JOIN LATERAL (
@@ -102,6 +106,12 @@ class CountryCosts:
     texts: int
     segments: int
     credits: int
+
+
+def phone_hash_of(shop_id: int, message_id: int) -> bytes | None:
+    """Whom a text went to, by the hash of their phone; None for no text of this shop's, or of somebody forgotten."""
+    found: bytes | None = session.scalar(_PHONE, {"shop_id": shop_id, "message_id": message_id})
+    return found
 
 
 def recipients(

@@ -23,6 +23,11 @@ class IdRange:
     last: int
 
 
+def dispatch_of(message_id: int) -> int:
+    """The dispatch that a message stands in."""
+    return message_id // SPAN
+
+
 def of_dispatch(dispatch_id: int) -> IdRange:
     """Where the messages of a dispatch may stand."""
     return IdRange(dispatch_id * SPAN + 1, dispatch_id * SPAN + MOST_RECIPIENTS)

@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from blossom.consent import rules as consent
+from blossom.links.rules.codes import OPT_OUT, Codes
 from blossom.message_templates.errors import MissingValue, RenderedEmpty, RenderedTooLong
 from blossom.message_templates.rules import language, segments
 from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.short_links import OPT_OUT_LINK, address_of, opt_out_address_of
 from blossom.message_templates.rules.values import full_name
 from blossom.messaging.rules import caps, manifest
 from blossom.messaging.rules.caps import Caps
@@ -26,13 +28,14 @@ from blossom.messaging.service.claiming import Claim
 from blossom.platform import config, crypto
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import session
+from blossom.shops import rules as shop_rules
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
 
 _FACTS = text("""
 SELECT d.kind, d.source, d.trigger, d.sender, d.reservation_id, d.price_list_id,
-       s.name AS shop_name, s.quiet_hours_on, s.quiet_from, s.quiet_until, s.daily_cap, s.weekly_cap,
-       s.traffic_account_id
+       s.name AS shop_name, coalesce(s.primary_domain, s.domain) AS site, s.proxy_path, s.traffic_account_id,
+       s.quiet_hours_on, s.quiet_from, s.quiet_until, s.daily_cap, s.weekly_cap
 FROM dispatches d JOIN shops s ON s.id = d.shop_id
 WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 """)
@@ -105,6 +108,7 @@ class Facts:
     reservation_id: int | None
     prices: PriceList
     shop_name: str
+    proxy: str  # where links in its texts begin
     quiet: QuietHours
     caps: Caps
     traffic_account_id: str
@@ -185,6 +189,7 @@ def read_facts(shop_id: int, dispatch_id: int) -> Facts:
         reservation_id=row.reservation_id,
         prices=wallet.price_list(row.price_list_id),
         shop_name=row.shop_name,
+        proxy=shop_rules.proxy_address(config.current().shopify_shop_url, row.site, row.proxy_path),
         quiet=QuietHours(row.quiet_from, row.quiet_until, row.quiet_hours_on),
         caps=Caps(row.daily_cap, row.weekly_cap),
         traffic_account_id=row.traffic_account_id or config.current().mitto_traffic_account_id,
@@ -300,6 +305,9 @@ def _values_of(facts: Facts, cipher: ShopCipher) -> Any:
     """A function from a recipient to the values that the text looks at; nothing else is decrypted."""
     wanted = facts.compiled.variables
     fixed = {"shop_name": facts.shop_name, "sender": facts.sender}
+    links = [(link.slot, link.number) for link in facts.compiled.links if link.address is not None]
+    opt_out = OPT_OUT_LINK in wanted
+    codes = Codes(cipher.lookup)
     first = bool(wanted & {"first_name", "full_name"})
     last = bool(wanted & {"last_name", "full_name"})
     full = "full_name" in wanted
@@ -312,6 +320,10 @@ def _values_of(facts: Facts, cipher: ShopCipher) -> Any:
             found["last_name"] = cipher.open(row.last_name_sealed, "last_name")
         if full:
             found["full_name"] = full_name(found.get("first_name"), found.get("last_name"))
+        for slot, number in links:
+            found[slot] = address_of(facts.proxy, codes.code(row.id, number))
+        if opt_out:
+            found[OPT_OUT_LINK] = opt_out_address_of(facts.proxy, codes.code(row.id, OPT_OUT))
         return found
 
     return values

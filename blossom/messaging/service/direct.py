@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import insert
 
 from blossom.contacts import rules as contacts
+from blossom.message_templates.rules import language
 from blossom.messaging.models import Batch, Dispatch, Message
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState
@@ -27,8 +28,7 @@ class DirectPlan:
 
     shop: Shop
     kind: DispatchKind
-    source: str
-    trigger: str
+    compiled: language.CompiledText
     sender: str
     phones: Sequence[contacts.Phone]
     price_list: PriceList
@@ -48,8 +48,8 @@ def start(plan: DirectPlan) -> Dispatch:
             state=DispatchState.SENDING.value,
             rank=RANKS[plan.kind],
             priority=0,
-            source=plan.source,
-            trigger=plan.trigger,
+            source=plan.compiled.source,
+            trigger=plan.compiled.trigger.value,
             sender=plan.sender,
             price_list_id=plan.price_list.id,
             total=len(plan.phones),
@@ -58,6 +58,7 @@ def start(plan: DirectPlan) -> Dispatch:
         )
         session.add(dispatch)
         session.flush()
+        dispatches.keep_links(dispatch, plan.compiled)
         hours = timedelta(hours=config.current().reservation_hours)
         reservation = wallet.reserve(
             plan.shop.id, plan.cost, reference=f"dispatch:{dispatch.id}", expires_at=now + hours, idle_limit=hours

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select, text
 
+from blossom.links import service as links
 from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.errors import InvalidDispatchState
@@ -63,7 +64,7 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
     Raises `TextError` when the text can't be rendered at all, `ShopLeft`.
     """
     shop_service.require_installed(plan.shop_id)
-    language.compile_text(plan.source, Trigger(plan.trigger))
+    compiled = language.compile_text(plan.source, Trigger(plan.trigger))
     now = clock.now()
     dispatch = Dispatch(
         shop_id=plan.shop_id,
@@ -83,6 +84,7 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
     )
     session.add(dispatch)
     session.flush()
+    keep_links(dispatch, compiled)
     queue.enqueue(
         "messaging.prepare_dispatch",
         queue="prepare",
@@ -91,6 +93,12 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
         timeout_seconds=3600,
     )
     return dispatch
+
+
+def keep_links(dispatch: Dispatch, compiled: language.CompiledText) -> None:
+    """Write down where the text's short links lead, by the numbers that their codes will hold."""
+    addresses = {link.number: link.address for link in compiled.links if link.address is not None}
+    links.keep_targets(dispatch.shop_id, dispatch.id, addresses)
 
 
 def pause_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:

@@ -49,18 +49,17 @@ def _send(shop_id: int, phone: str, text: str, kind: DispatchKind) -> Dispatch:
     shop = session.get_one(Shop, shop_id)
     recipient = contacts.normalise_phone(phone, shop.default_country)
     source = clean(text, _MOST_CHARACTERS).translate(_NO_LIQUID)
-    rendered = language.compile_text(source, Trigger.CAMPAIGN).render({})
+    compiled = language.compile_text(source, Trigger.CAMPAIGN)
     price_list = prices.price_list_at(shop_id, clock.now())
     return direct.start(
         direct.DirectPlan(
             shop=shop,
             kind=kind,
-            source=source,
-            trigger=Trigger.CAMPAIGN.value,
+            compiled=compiled,
             sender=shop.sender,
             phones=[recipient],
             price_list=price_list,
-            cost=price_list.credits(recipient.country, segments.count(rendered).segments),
+            cost=price_list.credits(recipient.country, segments.count(compiled.render({})).segments),
             valid_for=VALID_FOR,
         )
     )

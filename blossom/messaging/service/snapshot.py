@@ -43,6 +43,7 @@ from blossom.platform import clock, config, db
 from blossom.platform.db import rows_changed, session
 from blossom.platform.errors import BlossomError
 from blossom.segments.rules import Audience
+from blossom.shops import queries as shops
 from blossom.shops.errors import ShopLeft
 from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
@@ -140,7 +141,7 @@ def _prepare(dispatch: Dispatch) -> bool:
     audience = Audience.from_json(dispatch.audience or {})
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     price_list = prices.price_list(int(dispatch.price_list_id or 0))
-    values = {"shop_name": shop.name, "sender": dispatch.sender}
+    values = {"shop_name": shop.name, "sender": dispatch.sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
     found = estimate.survey(shop.id, audience, compiled, values, price_list)
     now = clock.now()
     due = _due_moments(dispatch, shop, found.places, now)

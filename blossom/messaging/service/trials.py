@@ -19,6 +19,7 @@ from blossom.messaging.service import direct
 from blossom.platform import clock, config
 from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
+from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as prices
 
@@ -46,14 +47,14 @@ def send_test(test: Trial) -> Dispatch:
     compiled = language.compile_text(test.source, Trigger(test.trigger))
     phones = _read(test.phones, shop.default_country)
     price_list = prices.price_list_at(shop.id, clock.now())
-    longest = max(segments.count(compiled.render(_example(shop, test.sender))).segments, 1)
+    person = _example(shop, test.sender) | compiled.stand_ins(shops.proxy_address(shop.id))
+    longest = max(segments.count(compiled.render(person)).segments, 1)
     cost = sum(price_list.credits(phone.country, longest + 1) for phone in phones)
     return direct.start(
         direct.DirectPlan(
             shop=shop,
             kind=DispatchKind.TEST,
-            source=test.source,
-            trigger=test.trigger,
+            compiled=compiled,
             sender=test.sender,
             phones=phones,
             price_list=price_list,

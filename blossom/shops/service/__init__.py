@@ -9,6 +9,7 @@ from blossom.shops.service.settings import (
     authenticate_api_key,
     create_api_key,
     create_shop,
+    note_proxy_path,
     revoke_api_key,
     update_settings,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "install",
     "install_by_code",
     "known_rights",
+    "note_proxy_path",
     "note_scopes",
     "note_staff",
     "read_rights",

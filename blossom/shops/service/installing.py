@@ -10,7 +10,7 @@ import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -58,15 +58,18 @@ def install_by_code(domain: str, code: str) -> Installed:
 
 
 def describe(shop_id: int) -> None:
-    """Take over what Shopify knows of the shop: name, zone, country, its address for customers. Once; what a merchant
-    sets afterwards stays. Raises `ShopifyError`."""
+    """Take over what Shopify knows of the shop. Name, zone, country, its address for customers: once; what a merchant
+    sets afterwards stays. Where its own site is: each time. Raises `ShopifyError`."""
     with contextlib.closing(access.client(shop_id)) as client:
         facts = client.run("shop")["shop"]
     with transaction():
         installation = queries.installation(shop_id)
-        if installation is None or installation.described_at is not None:
+        if installation is None:
             return
-        for name, value in _settings_of(queries.get_shop(shop_id), facts).items():
+        shop = queries.get_shop(shop_id)
+        shop.primary_domain = rules.site_host((facts.get("primaryDomain") or {}).get("url") or "")
+        known = {} if installation.described_at else _settings_of(shop, facts)
+        for name, value in known.items():
             try:
                 settings.update_settings(shop_id, **{name: value})
             except BlossomError:  # a zone or country that our libraries don't know: the default stays
@@ -74,10 +77,14 @@ def describe(shop_id: int) -> None:
         installation.described_at = clock.now()
 
 
+DESCRIBED_EVERY = timedelta(days=1)
+"""A shop may change its domain, and links in texts are to lead to the one that it has."""
+
+
 def describe_new() -> None:
-    """Describe the shops whose description was lost on the way or failed."""
+    """Describe the shops whose description was lost on the way or failed, or is a day old."""
     with transaction():
-        waiting = queries.undescribed()
+        waiting = queries.undescribed(clock.now() - DESCRIBED_EVERY)
     for shop_id in waiting:
         if stopping.requested():
             return

@@ -69,6 +69,15 @@ def update_settings(shop_id: int, **changes: Any) -> Shop:
     return shop
 
 
+def note_proxy_path(shop_id: int, path: str) -> None:
+    """The app proxy stands there on the shop's site: Shopify has just signed it. Links in texts begin so from now on.
+    `path` is one (`storefront.rules.path_prefix`)."""
+    shop = queries.get_shop(shop_id)
+    if shop.proxy_path != path:
+        shop.proxy_path = path
+        session.flush()
+
+
 def create_api_key(shop_id: int, name: str, scopes: Iterable[str]) -> tuple[ApiKey, str]:
     """A new key and its plain text, `blsm_<prefix>_<random>`, which is shown this once and not kept.
 

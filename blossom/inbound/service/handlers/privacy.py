@@ -64,6 +64,7 @@ def redact_shop(webhook: Webhook) -> Result:
             return ignored(Outcome.INSTALLED_SINCE)
         now = clock.now()
         shop.domain, shop.name, shop.contact_line = f"redacted:{shop_id}", "", ""
+        shop.primary_domain = None
         shop.uninstalled_at = shop.uninstalled_at or now
         session.execute(
             update(ApiKey).where(ApiKey.shop_id == shop_id, ApiKey.revoked_at.is_(None)).values(revoked_at=now)

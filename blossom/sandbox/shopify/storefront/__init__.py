@@ -47,13 +47,14 @@ def blueprint(state: State) -> Blueprint:
 
 
 def links(state: State) -> Blueprint:
-    """Links to a shop's domain lead to its own site: `/shops/<domain>/apps/…`, since this machine knows one address."""
+    """Links to a shop's domain, either, lead to its own site: `/shops/<domain>/apps/…`, since this machine knows one
+    address."""
     routes = Blueprint("storefront_links", __name__)
 
     @routes.get("/shops/<domain>/<prefix>/<subpath>/<path:rest>")
     def to_storefront(domain: str, prefix: str, subpath: str, rest: str) -> Response:
         with state.lock:
-            shop = state.shops.get(domain)
+            shop = state.shops.get(domain) or state.shop_at(domain)
         if shop is None or f"/{prefix}/{subpath}" != _prefix(state):
             return _plain("There is nothing at this address.", 404)
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
