@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Integer, SmallInteger, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, Integer, SmallInteger, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from blossom.platform.db import Base
@@ -36,11 +36,12 @@ def _target() -> ForeignKeyConstraint:
 class LinkClick(Base):
     """A link that somebody has opened: written with the first click, counted up by the others.
 
-    Ids of messages are ranges by dispatch, so the key finds a message's clicks and a dispatch's.
+    Ids of messages are ranges by dispatch, so the key finds a message's clicks and a dispatch's. The index finds them
+    for a shop that is forgotten, and for each target that goes then.
     """
 
     __tablename__ = "link_clicks"
-    __table_args__ = (_target(),)
+    __table_args__ = (_target(), Index(None, "shop_id", "dispatch_id"))
 
     message_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
@@ -55,7 +56,7 @@ class LinkCount(Base):
     for one. `opened`: recipients who did; `clicks`: how often in all."""
 
     __tablename__ = "link_counts"
-    __table_args__ = (_target(),)
+    __table_args__ = (_target(), Index(None, "shop_id", "dispatch_id"))
 
     dispatch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)

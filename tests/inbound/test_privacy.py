@@ -21,6 +21,7 @@ from blossom.consent import queries as consents
 from blossom.consent import service as consent
 from blossom.consent.models import ConsentEvent
 from blossom.consent.rules import Source, State
+from blossom.consent.service import erasing as consent_erasing
 from blossom.contacts.rules import Phone
 from blossom.inbound import jobs
 from blossom.inbound.models import DataExport, Erasure, ShopifyWebhook
@@ -268,6 +269,24 @@ def test_a_person_is_found_by_indexes(app: Flask) -> None:
         plan = "\n".join(session.scalars(text(f"EXPLAIN {statement.text}"), wanted))
         assert index in plan
         assert "Seq Scan" not in plan
+
+
+def test_a_shop_s_rows_are_found_by_indexes_and_so_is_what_points_to_them(app: Flask) -> None:
+    """A key that points to a row is looked for whenever the row goes: in the rows of all shops, if by no index."""
+    shop = create_shop()
+    session.execute(text("SET LOCAL enable_seqscan = off"))
+    tables, emptied = db.Base.metadata.tables, {*erasing._OF_A_SHOP, *consent_erasing._OF_A_SHOP}
+    looked_for = [(table, ["shop_id"]) for table in sorted(emptied)]
+    looked_for += [
+        (table.name, [column.name for column in key.columns])
+        for table in tables.values()
+        for key in table.foreign_key_constraints
+        if key.referred_table.name in emptied
+    ]
+    for table, columns in looked_for:
+        wanted = " AND ".join(f"{column} = {shop.id}" for column in columns)
+        plan = "\n".join(session.scalars(text(f"EXPLAIN SELECT ctid FROM {table} WHERE {wanted}")))
+        assert "Seq Scan" not in plan, (table, columns)
 
 
 @pytest.mark.parametrize(
