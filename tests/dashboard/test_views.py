@@ -113,6 +113,11 @@ class TestSettings:
         assert (ours.quiet_hours_on, ours.quiet_from, ours.quiet_until) == (True, time(21, 30), time(8, 0))
         assert (ours.daily_cap, ours.weekly_cap) == (2, None)
 
+    def test_the_opt_out_words_may_hold_each_texts_own_link(self, visitor: Visitor, ours: Shop) -> None:
+        given = {**GOOD, "opt_out_text": "{{ shop_name }}, no more: {{ opt_out_link }}"}
+        assert visitor.fetch("/settings", method="POST", data=given).status_code == 200
+        assert ours.opt_out_text == given["opt_out_text"]
+
     def test_who_changed_which_is_written_down(self, visitor: Visitor, ours: Shop) -> None:
         for _ in range(2):  # the second time nothing changes
             visitor.fetch("/settings", method="POST", data={**GOOD, "contact_line": ours.contact_line})
@@ -131,6 +136,7 @@ class TestSettings:
         ("field", "value"),
         [
             ("sender", "no good!"), ("sender", ""), ("sender", "ä" * 400), ("opt_out_text", ""),
+            ("opt_out_text", "STOP {{ shop_name"), ("opt_out_text", "{{ first_name }}: STOP to end"),
             ("contact_line", "x" * 101),
             ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"), ("quiet_until", "21:30"),
             ("daily_cap", "0"), ("daily_cap", "-1"), ("daily_cap", "1e3"), ("weekly_cap", "9999"), ("sender", "a\0b"),

@@ -103,6 +103,14 @@ def test_help_is_answered_with_the_shops_name_and_contact_and_written_down(
     assert trail.entries(shop.id)[0].action == "inbound.answered"
 
 
+def test_help_is_answered_in_words_where_the_opt_out_line_holds_a_link(
+    mitto: Mitto, shop: Shop, provider: StandIn
+) -> None:
+    shop.opt_out_text = "End: {{ opt_out_link }}"
+    mitto.post("inbound", a_text("+306984303406", "help?"))
+    assert work(provider) == ["Ours. Contact: hello@ours.example. Reply STOP to opt out."]
+
+
 def test_help_after_a_stop_is_not_answered(mitto: Mitto, shop: Shop, provider: StandIn) -> None:
     mitto.post("inbound", a_text("+306984303406", "STOP"))
     mitto.post("inbound", a_text("+306984303406", "HELP"))

@@ -16,9 +16,11 @@ from werkzeug.serving import make_server
 
 from blossom.campaigns import queries as campaigns
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.service import fitness
 from blossom.consent import queries as consents
 from blossom.consent.rules import State
-from blossom.links.rules.codes import LENGTH
+from blossom.links import queries as links
+from blossom.links.rules.codes import LENGTH, OPT_OUT
 from blossom.messaging import queries as messages
 from blossom.messaging import service as messaging
 from blossom.platform import config, crypto, db, stopping
@@ -26,7 +28,7 @@ from blossom.sandbox.mitto.process import StandIn as Mitto
 from blossom.sandbox.shopify.process import StandIn as Shopify
 from blossom.shops import queries as shops
 from blossom.wallet import queries as wallet
-from tests.factories.campaigns import create_sending
+from tests.factories.campaigns import create_campaign, create_sending
 from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
@@ -114,12 +116,12 @@ def test_links_in_texts_lead_on_and_each_is_counted_once_in_the_stats(town: Town
     campaign = town.send(BODY)
     texts = town.texts()
     found = {phone: [match.group() for match in LINK.finditer(text)] for phone, text in texts.items()}
-    assert [len(links) for links in found.values()].count(2) == PEOPLE // 2
-    links = [link for each in found.values() for link in each]
-    assert len(set(links)) == len(links) == PEOPLE * 3 // 2
+    assert [len(each) for each in found.values()].count(2) == PEOPLE // 2
+    shortened = [link for each in found.values() for link in each]
+    assert len(set(shortened)) == len(shortened) == PEOPLE * 3 // 2
     assert town.clicks(campaign) == 0
 
-    opened = links[:10]
+    opened = shortened[:10]
     with ThreadPoolExecutor(6) as people:
         answers = list(people.map(lambda link: town.visit(link, user_agent=ANDROID), opened * 3))
     assert {(answer.status_code, answer.headers["Location"]) for answer in answers} == {(302, SALE), (302, NEW)}
@@ -134,6 +136,27 @@ def test_links_in_texts_lead_on_and_each_is_counted_once_in_the_stats(town: Town
         spent = sum(row.credits for row in rows)
         assert (progress.sent, wallet.verify(town.shop_id)) == (PEOPLE, [])
         assert wallet.balance(town.shop_id).balance == 10_000 - spent
+
+
+def test_what_was_estimated_is_what_is_sent_and_a_code_is_of_its_text_alone(town: Town) -> None:
+    body = f'{{{{ first_name }}}}, {"x" * 60} {{{{ "{SALE}" | shortlink }}}} {{{{ opt_out_link }}}}'
+    body = body.replace("first_name", 'first_name | default: "you"')
+    with db.transaction():
+        shop = shops.get_shop(town.shop_id)
+        shop.proxy_path = "/community/a-longer-place"
+        expected = fitness.preview(shop, create_campaign(shop, body=body)).estimate
+    campaign = town.send(body)
+    with db.transaction():
+        rows = messages.recipients(town.shop_id, int(campaign.dispatch_id or 0), limit=100)
+        codes = links.codes(town.shop_id)
+    assert (expected.segments, expected.credits) == (sum(r.segments for r in rows), sum(r.credits for r in rows))
+    assert expected.segments > PEOPLE, "long enough for the links' length to matter"
+    texts = town.texts()
+    for row in rows:
+        text = texts[str(row.phone)]
+        assert text.count("/community/a-longer-place/") == 2
+        assert f"/s/{codes.code(row.id, 1)} " in text, "made anew, it is the same"
+        assert text.endswith(f"/unsubscribe/{codes.code(row.id, OPT_OUT)}")
 
 
 def test_a_text_of_another_campaign_has_other_links_and_one_without_counts_none(town: Town) -> None:

@@ -1,4 +1,4 @@
-"""Short links and the opt-out link in texts: what may be shortened, and that a text's size is known before its codes."""
+"""Short links and the opt-out link in texts: what may be shortened, and that a text's size is known before its code."""
 
 from __future__ import annotations
 

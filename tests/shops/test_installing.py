@@ -53,6 +53,7 @@ def test_a_shop_is_described_by_what_shopify_knows_of_it(connected: Connected) -
     assert (shop.name, shop.timezone, shop.default_country) == ("Ours of Athens", "Europe/Athens", "GR")
     assert shop.sender == "OursofAthen"
     assert shop.contact_line == "owner@example.com"
+    assert shop.primary_domain == "ours.storefront.test"
 
 
 def test_what_a_merchant_has_chosen_is_not_overwritten(connected: Connected) -> None:
@@ -65,6 +66,41 @@ def test_what_a_merchant_has_chosen_is_not_overwritten(connected: Connected) -> 
     service.describe(shop_id)
     shop = connected.shop()
     assert (shop.sender, shop.contact_line, shop.name) == ("Chosen", "call us", "Renamed here")
+
+
+def test_where_a_shops_own_site_is_is_asked_each_day(connected: Connected) -> None:
+    shop_id = connected.install().shop_id
+    service.describe(shop_id)
+    with transaction():
+        queries.get_shop(shop_id).primary_domain = "of-yesterday.example"
+        service.update_settings(shop_id, name="Renamed here")
+    service.describe_new()
+    assert connected.shop().primary_domain == "of-yesterday.example"
+    with transaction():
+        installation = queries.installation(shop_id)
+        assert installation is not None
+        installation.described_at = clock.now() - installing.DESCRIBED_EVERY
+    service.describe_new()
+    shop = connected.shop()
+    assert (shop.primary_domain, shop.name) == ("ours.storefront.test", "Renamed here")
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://olive.example", "olive.example"),
+        ("https://Shop.Olive.example/el", "shop.olive.example"),
+        ("http://ours.storefront.test:8090", "ours.storefront.test"),
+        ("", None),
+        ("olive.example", None),
+        ("https://localhost", None),
+        ("https://[::1", None),
+        ("https://-olive.example", None),
+        ("https://{shop}.example", None),
+    ],
+)
+def test_a_site_is_known_by_its_host(url: str, host: str | None) -> None:
+    assert rules.site_host(url) == host
 
 
 def test_a_description_that_failed_is_made_up_for(connected: Connected) -> None:
