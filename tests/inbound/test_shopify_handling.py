@@ -276,17 +276,29 @@ def test_a_shop_of_which_many_wait_keeps_no_other_shop_waiting(
 
 
 class HandledTogether(Handled):
-    """A handler that takes several, and notes how many at a time; the ids in `bad` fail by themselves."""
+    """A handler that takes several, and notes how many at a time; the ids in `bad` fail by themselves, those in
+    `breaks` with whatever is handled beside them."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__()
         self.times: list[list[int]] = []
         self.bad: set[int] = set()
+        self.breaks: dict[int, Exception] = {}
         handler = Handler(self, asks=True, together=self.together)
         monkeypatch.setattr(handlers, "BY_TOPIC", {ASKING: handler, OTHER: handler, QUICK: Handler(self, asks=True)})
 
+    def __call__(self, webhook: Webhook) -> Result:
+        self._break([webhook])
+        return super().__call__(webhook)
+
+    def _break(self, webhooks: Sequence[Webhook]) -> None:
+        for webhook in webhooks:
+            if fault := self.breaks.get(webhook.payload["id"]):
+                raise fault
+
     def together(self, webhooks: Sequence[Webhook]) -> list[Result | Exception]:
         self.times.append([webhook.payload["id"] for webhook in webhooks])
+        self._break(webhooks)
         ends: list[Result | Exception] = [NotYet("bad") if each in self.bad else APPLIED for each in self.times[-1]]
         for fault in self.faults:
             raise fault
@@ -325,6 +337,23 @@ def test_one_that_fails_holds_none_of_the_others_up_and_is_tried_again_with_them
     jobs.ask_shopify()
     assert together.times == [[0, 1, 2], [1, 3]]
     assert {each.state for each in webhooks()} == {"done"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [ValueError("what nobody thought of"), ShopifyError("answer_unreadable")],
+    ids=["ours", "shopify's, about this question"],
+)
+def test_one_that_breaks_what_handles_several_is_found_and_the_others_are_handled_at_once(
+    shopify: Shopify, personas: Personas, together: HandledTogether, fault: Exception
+) -> None:
+    """Tried again with it, all of them would have been given up with it a day later, opt-outs among them."""
+    together.breaks = {1: fault}
+    for number in range(3):
+        shopify.post(ASKING, {"id": number})
+    jobs.ask_shopify()
+    assert [each.state for each in webhooks()] == ["done", "new", "done"]
+    assert together.times == [[0, 1, 2]]
 
 
 def test_what_fails_for_all_is_put_off_for_all_and_given_up_in_the_end(

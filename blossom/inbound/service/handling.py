@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import structlog
 from sqlalchemy import text
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules import webhooks as rules
@@ -25,7 +26,7 @@ from blossom.platform import clock, crypto, stopping
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import lock_for_transaction, session, transaction
 from blossom.platform.errors import BlossomError
-from blossom.shopify.errors import ShopifyError
+from blossom.shopify.errors import ShopifyError, ShopifyErrorKind, ShopifyErrorScope
 
 log = structlog.get_logger()
 
@@ -217,7 +218,18 @@ def _handled(webhooks: list[Webhook]) -> Sequence[Result | Exception]:
             return [handler.handle(webhook) for webhook in webhooks]
         return handler.together(webhooks)
     except Exception as fault:
-        return [fault] * len(webhooks)
+        if len(webhooks) == 1 or _is_of_all(fault):
+            return [fault] * len(webhooks)
+        log.warning("webhook.alone", shop_id=webhooks[0].shop_id, webhooks=len(webhooks), fault=_code(fault))
+    # One of them is to blame, and beside it all would be given up in the end.
+    return [end for webhook in webhooks for end in _handled([webhook])]
+
+
+def _is_of_all(fault: Exception) -> bool:
+    """Whether each by itself would fail likewise: the database is away, or Shopify, or this shop's access to it."""
+    if isinstance(fault, ShopifyError):
+        return fault.kind is not ShopifyErrorKind.PERMANENT or fault.scope is not ShopifyErrorScope.CALL
+    return isinstance(fault, (OperationalError, InterfaceError))
 
 
 def _write(rows: Sequence[Any], results: Sequence[Result | Exception]) -> None:

@@ -17,8 +17,8 @@ from blossom.inbound.service.handlers import customers, installation, privacy
 @dataclass(frozen=True, slots=True)
 class Handler:
     """`asks`: it calls Shopify, so it waits in the queue for what is as slow as others are. `together`: handles several
-    webhooks of one shop at once, and tells the end of each in the same order; one's fault is not another's. What it
-    raises is the fault of all."""
+    webhooks of one shop at once, and tells the end of each in the same order; one's fault is not another's. Where it
+    raises, each is handled by itself, unless Shopify or the database is away."""
 
     handle: Callable[[Webhook], Result]
     asks: bool = False

@@ -30,7 +30,7 @@ from blossom.inbound.rules.webhooks import (
 )
 from blossom.platform import crypto
 from blossom.platform.db import transaction
-from blossom.shopify.errors import ShopifyError
+from blossom.shopify.errors import ShopifyError, ShopifyErrorKind, ShopifyErrorScope
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 
@@ -69,6 +69,8 @@ def changed_together(webhooks: Sequence[Webhook]) -> list[Result | Exception]:
     try:
         read, faults = _read(shop_id, sorted(wanted))
     except ShopifyError as fault:
+        if fault.kind is ShopifyErrorKind.PERMANENT and fault.scope is ShopifyErrorScope.CALL:
+            raise  # about this very question: each is asked for by itself
         return [fault if end is APPLIED else end for end in ends]
     lagging = {
         asked
