@@ -8,8 +8,10 @@ alone, and tells nothing: not how many texts were sent, nor which of them came f
 
 Guessing: of random codes one in 2^44 (1.8 × 10^13) has a right tag, and then names 60 random bits: in a shop that has
 sent a hundred million texts with two links each, one of its links once in 6 × 10^9. Whoever holds a code and changes
-its body has the 2^44 to guess alone: 55,000 years from one address, which may come 600 times a minute. Two texts of a shop share a tag, and so a pad, once it has sent some millions: who holds both codes then
-learns by how much their ids differ.
+its body has the 2^44 to guess alone: 55,000 years from one address, which may come 600 times a minute.
+
+Two texts of a shop share a tag, and so a pad, once it has sent some millions: who holds both codes then learns by how
+much their ids differ.
 """
 
 from __future__ import annotations
