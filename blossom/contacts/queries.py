@@ -47,6 +47,20 @@ def owners_of(shop_id: int, phone_hashes: Collection[bytes]) -> dict[bytes, Row[
     return {row.phone_hash: row for row in rows}
 
 
+def ids_of_person(
+    shop_id: int, *, customer_id: int | None, phone_hash: bytes | None, email_hash: bytes | None
+) -> list[int]:
+    """Contacts of a person whom Shopify names so: the customer's, and those of the phone and of the address that are no
+    other customer's. An address that more than `SHARED_BY` such contacts have is no person's (a till's)."""
+    values = {"shop": shop_id, "customer": customer_id, "phone_hash": phone_hash, "email_hash": email_hash}
+    by_number = list(session.scalars(_IDS_BY_NUMBER, values))
+    by_address = list(session.scalars(_IDS_BY_ADDRESS, {**values, "limit": SHARED_BY + 1})) if email_hash else []
+    return sorted({*by_number, *(by_address if len(by_address) <= SHARED_BY else ())})
+
+
+SHARED_BY = 3
+
+
 def contacts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[Contact]:
     """The newest first; `before_id` is the last id of the page before. One index range, however many there are."""
     query = select(Contact).where(Contact.shop_id == shop_id).order_by(Contact.id.desc()).limit(limit)
@@ -99,6 +113,19 @@ _READ_AT = text(
         SELECT shopify_customer_id AS customer_id, shopify_updated_at AS read_at FROM contacts
         WHERE shop_id = :shop AND shopify_customer_id = given.id AND shopify_updated_at IS NOT NULL OFFSET 0
     ) AS known
+    """
+)
+_IDS_BY_NUMBER = text(
+    """
+    SELECT id FROM contacts WHERE shop_id = :shop AND shopify_customer_id = :customer
+    UNION SELECT id FROM contacts WHERE shop_id = :shop AND phone_hash = :phone_hash
+        AND (shopify_customer_id IS NULL OR shopify_customer_id = :customer)
+    """
+)
+_IDS_BY_ADDRESS = text(
+    """
+    SELECT id FROM contacts WHERE shop_id = :shop AND email_hash = :email_hash AND shopify_customer_id IS NULL
+    LIMIT :limit
     """
 )
 _OWNERS = text(

@@ -19,9 +19,11 @@ from blossom import cli
 from blossom.audit.models import AuditEntry
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
-from blossom.consent.models import ConsentEvent
+from blossom.consent.models import ConsentEvent, OptInRequest
 from blossom.consent.rules import Source, State
 from blossom.consent.service import erasing as consent_erasing
+from blossom.consent.service import people
+from blossom.contacts import queries as contact_queries
 from blossom.contacts.rules import Phone
 from blossom.inbound import jobs
 from blossom.inbound.models import DataExport, Erasure, ShopifyWebhook
@@ -41,6 +43,7 @@ from tests.factories.consent import create_subscriber
 from tests.factories.messaging import create_batch, create_dispatch, create_message
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
+from tests.faults.processes import until
 from tests.inbound.conftest import Mitto, a_text
 from tests.inbound.merchant import OURS, SECRET, Merchant, ends, handle, merchant, running
 from tests.inbound.test_concurrency import at_once
@@ -232,7 +235,7 @@ def test_an_audience_that_is_just_being_fixed_is_waited_for(committed_app: Flask
     def forget() -> None:
         begun.wait(60)
         with transaction():
-            erasing.erase_person(shop.id, customer=None, phone_hash=phone_hash, actor="test")
+            erasing.erase_person(shop.id, erasing.Person(None, phone_hash), actor="test")
         removed.set()
 
     at_once(committed_app, fix, forget)
@@ -257,6 +260,7 @@ def test_a_person_is_found_by_indexes(app: Flask) -> None:
     session.execute(text("SET LOCAL enable_seqscan = off"))
     for statement, index in (
         (texts._FORGET, "uq_messages_phone_hash_dispatch_id"),
+        (contact_queries._IDS_BY_ADDRESS, "ix_contacts_shop_id_email_hash"),
         (erasing._PHONES, "ix_consents_shop_id_contact_id"),
         (erasing._PHONES, "ix_inbound_texts_shop_id_contact_id"),
         (
@@ -264,11 +268,86 @@ def test_a_person_is_found_by_indexes(app: Flask) -> None:
             "ix_inbound_texts_shop_id_phone_hash",
         ),
     ):  # fmt: skip
-        given = {"shop": shop.id, "phone_hashes": r'{"\\x01"}', "phone_hash": b"1", "customer": 1, "limit": 9}
+        given = {
+            "shop": shop.id,
+            "phone_hashes": r'{"\\x01"}',
+            "phone_hash": b"1",
+            "customer": 1,
+            "ids": "{1}",
+            "email_hash": b"1",
+            "limit": 9,
+        }
         wanted = {name: given[name] for name in statement.compile().params}
         plan = "\n".join(session.scalars(text(f"EXPLAIN {statement.text}"), wanted))
         assert index in plan
         assert "Seq Scan" not in plan
+
+
+WAITING = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+
+
+def asks_by_mail(merchant: Merchant, topic: str, email: str) -> None:
+    """A customer of whom Shopify has no number."""
+    body = {"shop_domain": OURS, "customer": {"id": 99, "email": email, "phone": None}}
+    merchant.shopify.post(topic, body, secret=SECRET)
+    handle()
+
+
+def test_a_person_whom_only_their_address_names_is_found_and_forgotten(merchant: Merchant) -> None:
+    """Somebody of a file: Shopify has no number of theirs, so no sync ever made the contact its customer's."""
+    shop = session.get_one(Shop, merchant.shop_id)
+    theirs, his = create_subscriber(shop, phone=PHONE), create_subscriber(shop, phone=NIKOS)
+    for contact, email, customer in ((theirs, "Eleni@Example.gr", None), (his, "eleni@example.gr", 7)):
+        contact.email, contact.email_hash = email, crypto.for_shop(shop.id).lookup(email.lower())
+        contact.shopify_customer_id = customer
+    db.session.commit()
+    asks_by_mail(merchant, "customers/data_request", " eleni@example.GR")
+    (listed,) = exporting.exports(shop.id)
+    held = orjson.loads(exporting.fetch(shop.id, listed.id, actor="staff:1"))
+    assert [each["phone"] for each in held["contacts"]] == [PHONE], "another customer's stays theirs"
+    asks_by_mail(merchant, "customers/redact", "eleni@example.gr")
+    assert traces(shop.id, PHONE, "Eleni@Example.gr") == set()
+    assert "contacts" in traces(shop.id, NIKOS)
+    assert consents.state_of(shop.id, hash_of(shop.id)) is State.NEVER_SUBSCRIBED
+
+
+def test_an_address_that_many_have_names_nobody(merchant: Merchant) -> None:
+    shop = session.get_one(Shop, merchant.shop_id)
+    for _ in range(4):
+        contact = create_subscriber(shop)
+        contact.email, contact.email_hash = "till@shop.gr", crypto.for_shop(shop.id).lookup("till@shop.gr")
+    db.session.commit()
+    asks_by_mail(merchant, "customers/redact", "till@shop.gr")
+    assert "contacts" in traces(shop.id, "till@shop.gr")
+
+
+def test_who_is_forgotten_while_their_form_is_in_hand_is_not_waited_for_in_a_circle(
+    committed_app: Flask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with transaction():
+        shop = create_shop()
+        phone_hash = create_subscriber(shop, phone=PHONE, shopify_customer_id=7).phone_hash
+        consent.opt_out(shop.id, hash_of(shop.id), source=Source.MERCHANT)
+        form = consent.receive_request(
+            shop.id, Phone(PHONE, "GR"), form="f", locale="el", path_prefix="/a", wording="Yes", ip=IP, user_agent=AGENT
+        )
+    in_hand = threading.Event()
+
+    def settle() -> None:
+        with transaction():
+            session.scalars(select(OptInRequest).where(OptInRequest.id == form).with_for_update()).one()
+            in_hand.set()
+            until(lambda: session.scalar(WAITING), "whoever forgets them to wait")
+            people.contact_for(shop.id, Phone(PHONE, "GR"))
+
+    def forget() -> None:
+        assert in_hand.wait(60)
+        with transaction():
+            erasing.erase_person(shop.id, erasing.Person(7, phone_hash), actor="test")
+
+    at_once(committed_app, settle, forget)
+    with transaction():
+        assert traces(shop.id, AGENT) == set()
 
 
 def test_a_shop_s_rows_are_found_by_indexes_and_so_is_what_points_to_them(app: Flask) -> None:

@@ -18,18 +18,22 @@ from blossom.platform.db import remove_rows, session
 
 
 def erase_people(shop_id: int, phone_hashes: Collection[bytes], *, actor: str) -> None:
-    """Forget what these phones agreed to, and all that was noted beside it. Flushes.
-
-    Forms that they sent go, and so does what Shopify was to be told of them. An opt-out stands.
-    """
+    """Forget what these phones agreed to, and what Shopify was to be told of them. An opt-out stands. Flushes."""
     if not phone_hashes:
         return
     apply(shop_id, [Step(each, Deed.FORGET, Source.SHOPIFY, actor=actor) for each in sorted(phone_hashes)])
-    for table in (OptInRequest, ConsentPush):
-        session.execute(delete(table).where(table.shop_id == shop_id, table.phone_hash.in_(phone_hashes)))
+    session.execute(delete(ConsentPush).where(ConsentPush.shop_id == shop_id, ConsentPush.phone_hash.in_(phone_hashes)))
     session.execute(_SAY, {"what": "person"})
     session.execute(_EMPTY, {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes))})
     session.execute(_SAY, {"what": ""})
+
+
+def erase_forms(shop_id: int, phone_hashes: Collection[bytes]) -> None:
+    """Delete the forms that these phones sent. Before anything of their contacts or consent is touched: whoever settles
+    or confirms a form has it first, and goes on to those."""
+    session.execute(
+        delete(OptInRequest).where(OptInRequest.shop_id == shop_id, OptInRequest.phone_hash.in_(phone_hashes))
+    )
 
 
 def erase_shop(shop_id: int, limit: int) -> int:

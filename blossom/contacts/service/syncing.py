@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,11 +75,14 @@ def remove_customer(shop_id: int, customer_id: int) -> Removed | None:
     return None if row is None else Removed(row.id, row.phone_hash)
 
 
-def erase_person(shop_id: int, *, customer_id: int | None, phone_hash: bytes | None) -> list[Removed]:
-    """Delete the contacts of a person who is to be forgotten: the customer's, and the phone's unless that is another
-    customer's by now. What they said about being texted stays, by the hash alone."""
-    values = {"shop": shop_id, "customer": customer_id, "phone_hash": phone_hash}
-    return [Removed(row.id, row.phone_hash) for row in session.execute(_ERASE, values)]
+def hold_people(shop_id: int) -> None:
+    """Let nobody else save or remove people of the shop until the transaction ends."""
+    lock_for_transaction("contacts.save", shop_id)
+
+
+def erase_contacts(shop_id: int, contact_ids: Collection[int]) -> None:
+    """Delete contacts of a person who is to be forgotten. What they said about being texted stays, by the hash."""
+    session.execute(_ERASE, {"shop": shop_id, "ids": bulk.bigint_array(contact_ids)})
 
 
 def _ids(shop_id: int, customers: Sequence[Customer]) -> dict[str, object]:
@@ -121,12 +124,4 @@ _NOTE = text(
 _REMOVE = text(
     "DELETE FROM contacts WHERE shop_id = :shop AND shopify_customer_id = :customer RETURNING id, phone_hash"
 )
-_ERASE = text(
-    """
-    DELETE FROM contacts WHERE shop_id = :shop AND (
-        shopify_customer_id = :customer
-        OR phone_hash = :phone_hash AND (shopify_customer_id IS NULL OR shopify_customer_id = :customer)
-    )
-    RETURNING id, phone_hash
-    """
-)
+_ERASE = text("DELETE FROM contacts WHERE shop_id = :shop AND id = ANY(CAST(:ids AS bigint[]))")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -15,6 +16,7 @@ from sqlalchemy import delete, select, text
 
 from blossom.audit import service as audit
 from blossom.consent.service import erasing as consent
+from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.customers import service as customers
 from blossom.inbound.models import Erasure, InboundText
@@ -34,24 +36,44 @@ AT_A_TIME_SECONDS = 20.0
 """A job hands its worker back after this; what is left is the next one's."""
 
 
-def phones_of(shop_id: int, customer: int | None, phone_hash: bytes | None) -> set[bytes]:
-    """The hashes of a person's phones: of the one that was named, and those by which their contact is or was known.
+@dataclass(frozen=True)
+class Person:
+    """Whom Shopify names: by their number there, and by the hashes of their phone and of their e-mail address."""
+
+    customer: int | None
+    phone_hash: bytes | None = None
+    email_hash: bytes | None = None
+
+
+def contacts_of(shop_id: int, person: Person) -> list[int]:
+    """The ids of a person's contacts."""
+    return contact_queries.ids_of_person(
+        shop_id, customer_id=person.customer, phone_hash=person.phone_hash, email_hash=person.email_hash
+    )
+
+
+def phones_of(shop_id: int, person: Person, contact_ids: Collection[int]) -> set[bytes]:
+    """The hashes of a person's phones: of the one that was named, and those by which their contacts are or were known.
     Not of one that is another customer's by now, whose texts and consent it is found by."""
-    values = {"shop": shop_id, "customer": customer, "phone_hash": phone_hash}
+    values = {"shop": shop_id, "ids": bulk.bigint_array(contact_ids), "phone_hash": person.phone_hash}
     return set(session.scalars(_PHONES, values))
 
 
-def erase_person(shop_id: int, *, customer: int | None, phone_hash: bytes | None, actor: str) -> None:
+def erase_person(shop_id: int, person: Person, *, actor: str) -> None:
     """Forget a person: contact, consent, what they wrote, what was gathered for them to read; and have a job forget
     whom their texts went to. Flushes."""
-    if customer is not None:
-        customers.note_gone(shop_id, customer)
-    hashes = phones_of(shop_id, customer, phone_hash)
-    gone = contacts.erase_person(shop_id, customer_id=customer, phone_hash=phone_hash)
+    consent.erase_forms(shop_id, phones_of(shop_id, person, contacts_of(shop_id, person)))
+    contacts.hold_people(shop_id)
+    if person.customer is not None:
+        customers.note_gone(shop_id, person.customer)
+    gone = contacts_of(shop_id, person)
+    hashes = phones_of(shop_id, person, gone)
+    contacts.erase_contacts(shop_id, gone)
     consent.erase_people(shop_id, hashes, actor=actor)
     session.execute(delete(InboundText).where(InboundText.shop_id == shop_id, InboundText.phone_hash.in_(hashes)))
-    session.execute(_DELETE_EXPORTS, {"shop": shop_id, "customer": customer, "phones": bulk.bytea_array(hashes)})
-    _leave_the_rest(shop_id, customer, sorted(hashes))
+    values = {"shop": shop_id, "customer": person.customer, "phones": bulk.bytea_array(hashes)}
+    session.execute(_DELETE_EXPORTS, values)
+    _leave_the_rest(shop_id, person.customer, sorted(hashes))
     audit.record(shop_id, "privacy.customer_redacted", actor=actor, details={"contacts": len(gone)})
 
 
@@ -173,10 +195,7 @@ _TAKE = select(Erasure).where(Erasure.id == text(":id")).with_for_update(skip_lo
 _PHONES = text(
     """
     WITH person AS (
-        SELECT id, phone_hash FROM contacts WHERE shop_id = :shop AND (
-            shopify_customer_id = :customer
-            OR phone_hash = :phone_hash AND (shopify_customer_id IS NULL OR shopify_customer_id = :customer)
-        )
+        SELECT id, phone_hash FROM contacts WHERE shop_id = :shop AND id = ANY(CAST(:ids AS bigint[]))
     ), phones AS (
         SELECT CAST(:phone_hash AS bytea) AS phone_hash
         UNION SELECT phone_hash FROM person

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, false, func, or_, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from blossom.audit import service as audit
@@ -16,7 +16,7 @@ from blossom.consent import queries as consents
 from blossom.consent.models import OptInRequest
 from blossom.contacts.models import Contact
 from blossom.inbound.models import DataExport, InboundText
-from blossom.inbound.service.erasing import phones_of
+from blossom.inbound.service.erasing import Person, contacts_of, phones_of
 from blossom.links.models import LinkClick
 from blossom.messaging.models import Dispatch, Message
 from blossom.platform import clock, crypto
@@ -39,14 +39,15 @@ class Listed:
     fetched_at: datetime | None
 
 
-def gather(shop_id: int, *, customer: int | None, phone_hash: bytes | None, actor: str) -> int:
+def gather(shop_id: int, person: Person, *, actor: str) -> int:
     """Put together what is held on a person, also if that is nothing; the export's id. Flushes."""
     now = clock.now()
-    hashes = sorted(phones_of(shop_id, customer, phone_hash))
-    content = orjson.dumps(_all_of(shop_id, customer, hashes, now)).decode()
+    contact_ids = contacts_of(shop_id, person)
+    hashes = sorted(phones_of(shop_id, person, contact_ids))
+    content = orjson.dumps(_all_of(shop_id, person.customer, contact_ids, hashes, now)).decode()
     export = DataExport(
         shop_id=shop_id,
-        customer=customer,
+        customer=person.customer,
         phone_hashes=hashes,
         asked_at=now,
         expires_at=now + KEPT_FOR,
@@ -91,13 +92,15 @@ def prune() -> None:
     session.execute(delete(DataExport).where(DataExport.expires_at <= clock.now()))
 
 
-def _all_of(shop_id: int, customer: int | None, hashes: Sequence[bytes], now: datetime) -> dict[str, Any]:
+def _all_of(
+    shop_id: int, customer: int | None, contact_ids: Sequence[int], hashes: Sequence[bytes], now: datetime
+) -> dict[str, Any]:
     shop = shops.get_shop(shop_id)
     return {
         "shop": shop.domain,
         "made_at": now,
         "shopify_customer_id": customer,
-        "contacts": _contacts(shop_id, customer, hashes),
+        "contacts": _contacts(shop_id, contact_ids),
         "consent": [_consent(shop_id, each) for each in hashes],
         "forms": _forms(shop_id, hashes),
         "texts_to_them": _texts_to(shop_id, hashes),
@@ -105,9 +108,8 @@ def _all_of(shop_id: int, customer: int | None, hashes: Sequence[bytes], now: da
     }
 
 
-def _contacts(shop_id: int, customer: int | None, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
-    by_number = Contact.shopify_customer_id == customer if customer is not None else false()
-    whose = or_(Contact.phone_hash.in_(hashes), by_number)
+def _contacts(shop_id: int, contact_ids: Sequence[int]) -> list[dict[str, Any]]:
+    whose = Contact.id.in_(contact_ids)
     found = session.scalars(select(Contact).where(Contact.shop_id == shop_id, whose).order_by(Contact.id))
     plain = (
         "phone", "email", "first_name", "last_name", "country", "zone", "locale", "tags", "orders_count",

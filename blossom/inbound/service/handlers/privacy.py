@@ -4,18 +4,20 @@ shop is to be. docs/privacy.md says what goes and what stays."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from sqlalchemy import update
 
 from blossom.contacts.errors import PhoneRefused
-from blossom.contacts.rules import normalise_phone
+from blossom.contacts.rules import normalise_phone, people
 from blossom.inbound.rules import webhooks as rules
 from blossom.inbound.rules.webhooks import APPLIED, KNOWN_ALREADY, Outcome, Result, Webhook, ignored
 from blossom.inbound.service import erasing, exporting, known_shops
+from blossom.inbound.service.erasing import Person
 from blossom.inbound.service.handlers import installation
 from blossom.platform import clock, crypto
-from blossom.platform.crypto import SealedValueError
+from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import session, transaction
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
@@ -30,9 +32,7 @@ def customer_asked(webhook: Webhook) -> Result:
     """A customer asks the merchant what is held on them: it is put together for the merchant to fetch."""
     rules.check_shop(webhook, webhook.payload.get("shop_domain"))
     with transaction():
-        exporting.gather(
-            webhook.shop_id, customer=rules.customer_id(webhook.payload), phone_hash=_phone_hash(webhook), actor=_ACTOR
-        )
+        exporting.gather(webhook.shop_id, _person(webhook), actor=_ACTOR)
     return APPLIED
 
 
@@ -40,9 +40,7 @@ def redact_customer(webhook: Webhook) -> Result:
     """Forget a person. That they opted out stays, by a keyed hash. Their texts' numbers go by a job, within minutes."""
     rules.check_shop(webhook, webhook.payload.get("shop_domain"))
     with transaction():
-        erasing.erase_person(
-            webhook.shop_id, customer=rules.customer_id(webhook.payload), phone_hash=_phone_hash(webhook), actor=_ACTOR
-        )
+        erasing.erase_person(webhook.shop_id, _person(webhook), actor=_ACTOR)
     return APPLIED
 
 
@@ -83,14 +81,29 @@ def _installed_since(webhook: Webhook) -> bool:
     return installed is not None and rules.is_of_a_former_installation(webhook.triggered_at, installed.granted_at)
 
 
-def _phone_hash(webhook: Webhook) -> bytes | None:
-    """By the number in the payload, if there is one that could have been texted."""
+def _person(webhook: Webhook) -> Person:
+    """Whom the payload names. A shop whose keys are gone knows nobody by a phone or an address."""
     customer = webhook.payload.get("customer")
-    given = customer.get("phone") if isinstance(customer, Mapping) else None
+    facts = customer if isinstance(customer, Mapping) else {}
+    named = rules.customer_id(webhook.payload)
+    try:
+        cipher = crypto.for_shop(webhook.shop_id)
+    except SealedValueError:
+        return Person(named)
+    return Person(named, _phone_hash(webhook.shop_id, facts.get("phone"), cipher), _email_hash(facts, cipher))
+
+
+def _phone_hash(shop_id: int, given: Any, cipher: ShopCipher) -> bytes | None:
+    """By the number in the payload, if there is one that could have been texted."""
     if not isinstance(given, str):
         return None
     try:
-        phone = normalise_phone(given, shops.get_shop(webhook.shop_id).default_country)
-        return crypto.for_shop(webhook.shop_id).lookup(phone.e164)
-    except (PhoneRefused, SealedValueError):
+        return cipher.lookup(normalise_phone(given, shops.get_shop(shop_id).default_country).e164)
+    except PhoneRefused:
         return None
+
+
+def _email_hash(facts: Mapping[str, Any], cipher: ShopCipher) -> bytes | None:
+    given = facts.get("email")
+    address = people.email_of(given) if isinstance(given, str) else None
+    return cipher.lookup(address.lower()) if address else None
