@@ -244,11 +244,17 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for connection in list(self._opened):
-            connection.reset()
+        self._reset_all()
 
     async def down(self, seconds: float) -> None:
         """Be unreachable for so many seconds."""
+        # A connection ends in the loop's next turn, a listener at once: who is refused has lost their old ones too.
+        self._reset_all()
+        await asyncio.sleep(0)
         self.close()
         await asyncio.sleep(seconds)
         await self.open()
+
+    def _reset_all(self) -> None:
+        for connection in list(self._opened):
+            connection.reset()
