@@ -118,7 +118,10 @@ def test_the_opt_out_link_is_offered_where_a_way_out_must_be() -> None:
     assert {trigger for trigger in Trigger if "opt_out_link" in variables(trigger)} == MARKETING
 
 
-@pytest.mark.parametrize("source", ["End: {{ opt_out_link }}", "{{opt_out_link}}", "{{- opt_out_link -}} ends it"])
+@pytest.mark.parametrize(
+    "source",
+    ["End: {{ opt_out_link }}", "{{opt_out_link}}", "End: {{ opt_out_link }}.\nBye", "Sale ({{ opt_out_link }})"],
+)
 def test_the_opt_out_link_is_a_way_out(source: str) -> None:
     assert opt_out.has_opt_out(source)
     assert opt_out.with_opt_out(source, "Reply STOP to opt out") == source
@@ -127,9 +130,24 @@ def test_the_opt_out_link_is_a_way_out(source: str) -> None:
 
 @pytest.mark.parametrize(
     "source",
-    ["{% if first_name %}{{ opt_out_link }}{% endif %}", "opt_out_link", "{{ opt_out_links }}", "( opt_out_link )"],
+    [
+        "{% if first_name %}{{ opt_out_link }}{% endif %}",
+        "opt_out_link",
+        "{{ opt_out_links }}",
+        "( opt_out_link )",
+        # It stands there, but nobody could tap it:
+        "{{ opt_out_link | default: 'x' | upper }}",
+        "{{ opt_out_link | default: 'x' | truncate: 20 }}",
+        "{{ opt_out_link }}ends it",
+        "{{ opt_out_link }}{{ sender }}",
+        "{{ opt_out_link }}{% if sender %}{{ sender }}{% endif %}",
+        "{{- opt_out_link -}} ends it",
+        "End:{{ opt_out_link }}",
+        "{{ sender }}{{ opt_out_link }}",
+        "https://shop.example/{{ opt_out_link }}",
+    ],
 )
-def test_a_link_that_not_everybody_gets_is_none(source: str) -> None:
+def test_a_link_that_not_everybody_can_tap_is_none(source: str) -> None:
     assert not opt_out.has_opt_out(source)
 
 

@@ -35,7 +35,9 @@ _purposes = (
     r"desabonner|abmelden|abbestellen|cancelar|disiscriver\w*|zrezygnowac|wypisac"
 )
 _markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
-_opt_out_link = re.compile(rf"\{{\{{-?\s*{OPT_OUT_LINK}\b")
+# By itself, as a phone needs it to make a link that can be tapped: unfiltered (a code in capitals is none), and nothing
+# glued to it, nor drawn to it by `{{-`.
+_opt_out_link = re.compile(rf"(?<![^\s(])\{{\{{\s*{OPT_OUT_LINK}\s*\}}\}}(?=[.,;:!)]*(?:\s|$))")
 _tag = re.compile(r"\{%-?\s*(\w+).*?%\}", re.DOTALL)
 
 
@@ -53,10 +55,9 @@ def has_opt_out(text: str, *, line: str = "", keywords: Iterable[str] = ()) -> b
 
     `line`: the shop's own wording, which counts as it stands. `keywords`: the shop's stop words beside the usual.
     """
-    for_all = _for_everybody(text)
-    if _opt_out_link.search(for_all):
+    if _opt_out_link.search(_for_everybody(text, between="|")):
         return True
-    said = _folded(_markup.sub(" ", for_all))
+    said = _folded(_markup.sub(" ", _for_everybody(text)))
     if line.strip() and _folded(line) in said:
         return True
     words = "|".join(re.escape(_folded(word)) for word in (*STOP_WORDS, *keywords) if word.strip())
@@ -77,8 +78,8 @@ def with_opt_out(text: str, line: str, *, keywords: Iterable[str] = ()) -> str:
     return f"{text.rstrip()}\n{line}"
 
 
-def _for_everybody(text: str) -> str:
-    """`text` without what stands inside a condition."""
+def _for_everybody(text: str, between: str = " ") -> str:
+    """`text` without what stands inside a condition, with `between` in the place of each tag."""
     out: list[str] = []
     depth, at = 0, 0
     for tag in _tag.finditer(text):
@@ -91,7 +92,7 @@ def _for_everybody(text: str) -> str:
         at = tag.end()
     if depth == 0:
         out.append(text[at:])
-    return " ".join(out)
+    return between.join(out)
 
 
 def _folded(text: str) -> str:
