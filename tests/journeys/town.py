@@ -8,21 +8,25 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.sync_api import Browser, FrameLocator, Page, expect
+from sqlalchemy import exists, select
 
 from blossom import worker
 from blossom.campaigns import service as campaigns
 from blossom.consent import service as consent
 from blossom.inbound import jobs as inbound
+from blossom.inbound.models import ShopifyWebhook
+from blossom.inbound.rules.webhooks import WebhookState
 from blossom.messaging import service as messaging
 from blossom.platform import config, queue, stopping
 from blossom.platform.config import Config
-from blossom.platform.db import transaction
+from blossom.platform.db import session, transaction
 from blossom.sandbox.mitto.process import StandIn as Mitto
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from tests.conftest import Services
 from tests.factories.wallet import create_wallet
+from tests.faults.processes import until
 from tests.journeys import world as worlds
 from tests.journeys.world import API_KEY, SCOPES, SECRET, World
 
@@ -80,10 +84,16 @@ class Town:
 
     def hear(self) -> None:
         """Let what Shopify tells come in and be handled; nothing else is done."""
-        self.world.shopify.settle_webhooks()
+        assert self.world.shopify.settle_webhooks()
+        until(self._has_handled_all, "each webhook has come to its end")
+
+    def _has_handled_all(self) -> bool:
         with self.inside():
             inbound.handle_webhooks()
             inbound.ask_shopify()
+            with transaction():
+                waits = exists().where(ShopifyWebhook.state == WebhookState.NEW.value)
+                return not session.scalar(select(waits))
 
     def work(self) -> None:
         """What workers would do until nothing is left."""
