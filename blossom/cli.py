@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import os
-import secrets
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,13 +13,11 @@ from typing import Any, BinaryIO
 import click
 import orjson
 import psycopg
-from flask import Flask
 from flask_migrate import upgrade
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from blossom import doctor, material, schedule, supervisor, worker
-from blossom.app import create_app
 from blossom.campaigns import queries as campaigns
 from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
@@ -32,17 +27,16 @@ from blossom.customers.rules import Progress
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
 from blossom.inbound.service import exporting
-from blossom.platform import access, crypto, db, logs, passes, periodic, queue, resealing, stopping
+from blossom.platform import access, crypto, db, passes, periodic, queue, resealing, stopping
 from blossom.platform.config import Config, ConfigError, current
-from blossom.platform.embedded import EmbeddedError, EmbeddedServices, default_folder
+from blossom.platform.embedded import EmbeddedError
 from blossom.platform.errors import BlossomError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 from blossom.shops.models import Shop
+from blossom.surroundings import application, data_folder, environment, new_master_key_text
 from blossom.wallet import queries as wallet_queries
 from blossom.wallet import service as wallet
-
-KEY_FILE = "master-key"
 
 
 @click.group()
@@ -52,61 +46,6 @@ def main() -> None:
 
 main.add_command(doctor.command)
 main.add_command(material.command)
-
-
-def data_folder(settings: Config) -> Path:
-    """Where the embedded servers keep their data, and development its master key."""
-    return settings.data_folder or default_folder()
-
-
-@contextmanager
-def environment() -> Iterator[Config]:
-    """Settings with which processes can run: what the environment leaves open in development is filled in.
-
-    Without DATABASE_URL or REDIS_URL the embedded servers are started (or joined, if another command runs them), and
-    stopped at the end. Child processes find the same through the environment.
-    """
-    settings = Config.from_environment()
-    logs.configure(settings.log_level)  # before there is an app: the supervisor of `web` never has one
-    filled: dict[str, str] = {}
-    services = None
-    try:
-        if settings.database_url is None or settings.redis_url is None:
-            services = EmbeddedServices.start(
-                data_folder(settings), postgres=settings.database_url is None, redis=settings.redis_url is None
-            )
-            filled["DATABASE_URL"] = settings.database_url or str(services.database_url)
-            filled["REDIS_URL"] = settings.redis_url or str(services.redis_url)
-        if not settings.master_keys:
-            filled["BLOSSOM_MASTER_KEYS"] = _development_key(data_folder(settings))
-        os.environ.update(filled)
-        yield Config.from_environment()
-    finally:
-        if services is not None:
-            services.stop()
-
-
-@contextmanager
-def application() -> Iterator[Flask]:
-    """The app in its context, for commands that work on the database."""
-    with environment() as settings:
-        app = create_app(settings)
-        with app.app_context():
-            yield app
-
-
-def _development_key(folder: Path) -> str:
-    """A master key of this machine's own, made on first use; production demands one in the environment."""
-    path = folder / KEY_FILE
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(new_master_key_text(1))
-    return path.read_text().strip()
-
-
-def new_master_key_text(key_id: int) -> str:
-    return f"{key_id}:{base64.b64encode(secrets.token_bytes(32)).decode()}"
 
 
 @main.command("data-folder")

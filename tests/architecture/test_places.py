@@ -94,7 +94,7 @@ ONE_PLACE: dict[str, tuple[Callable[[Source], Iterator[int]], dict[str, str]]] =
         _reads_environment,
         {
             "blossom/platform/config.py": "the one place",
-            "blossom/cli.py": "writes the addresses of the embedded servers for the processes that it starts",
+            "blossom/surroundings.py": "writes the addresses of the embedded servers for the processes that it starts",
             "blossom/sandbox/demo/": "hands its own on to the processes that it starts",
         },
     ),
