@@ -127,9 +127,10 @@ def read_phone(typed: str, country: str) -> Phone | str:
 
 def country_of(typed: str, chosen: str) -> str | None:
     """Whose number was typed: the country's whose code it begins with, else the `chosen` one's. None: nobody's code."""
-    digits = "".join(c for c in unicodedata.normalize("NFKC", typed) if c.isdecimal() or c == "+")
-    abroad = digits.removeprefix("+") if digits.startswith("+") else digits.removeprefix("00")
-    if abroad == digits or not abroad:
+    kept = "".join(c for c in unicodedata.normalize("NFKC", typed) if c.isdecimal() or c == "+")
+    digits = kept.replace("+", "")  # a slip of the finger puts one anywhere, or two
+    abroad = digits.removeprefix("00")
+    if not (kept.startswith("+") or abroad != digits) or not abroad:
         return chosen
     found = [region_code_for_country_code(int(abroad[:length])) for length in (1, 2, 3)]
     country = next((code for code in found if phones.is_country(code)), None)
