@@ -134,6 +134,7 @@ class Erasure(Base):
     customer: Mapped[int | None]  # their number at Shopify
     phone_hashes: Mapped[list[bytes] | None] = mapped_column(ARRAY(LargeBinary))
     asked_at: Mapped[datetime]
+    looked_up_to: Mapped[int] = mapped_column(server_default=text("0"))  # the last webhook that was opened for it
 
 
 class DataExport(Base):

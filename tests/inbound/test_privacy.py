@@ -33,7 +33,7 @@ from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.rules.states import SkipReason
 from blossom.messaging.service import claiming, composing
 from blossom.messaging.service import erasing as texts
-from blossom.platform import clock, crypto, db
+from blossom.platform import clock, crypto, db, stopping
 from blossom.platform.crypto import Sealed, SealedValueError
 from blossom.platform.db import session, transaction
 from blossom.platform.errors import NotFound
@@ -212,6 +212,26 @@ def test_webhooks_that_wait_or_were_given_up_and_speak_of_them_are_closed(mercha
     hers, his = session.scalars(spoken)
     assert (hers.state, hers.outcome, hers.payload) == ("ignored", "person_redacted", None)
     assert (his.state, orjson.loads(his.payload)["id"]) == ("dead", other)
+
+
+def test_behind_more_waiting_webhooks_than_one_turn_looks_at_a_person_is_forgotten_all_the_same(
+    merchant: Merchant, mitto: Mitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = eleni(merchant, mitto)
+    for number in range(8):
+        merchant.shopify.post("customers/delete", {"id": number + 1_000}, secret=SECRET)
+    last = merchant.shopify.post("customers/update", {"id": customer}, secret=SECRET)
+    assert last.status_code == 200
+    waiting = (ShopifyWebhook.state == "new", ShopifyWebhook.payload_sealed.is_not(None))
+    erasing.erase_person(merchant.shop_id, erasing.Person(customer, hash_of(merchant.shop_id)), actor="test")
+    db.session.commit()
+    monkeypatch.setattr(erasing, "BATCH", 10)
+    for _ in range(20):
+        looks = iter([False] * 3)
+        monkeypatch.setattr(stopping, "requested", lambda looks=looks: next(looks, True))
+        jobs.erase()
+    assert session.scalar(select(func.count()).select_from(Erasure)) == 0
+    assert session.scalar(select(func.count()).where(*waiting)) == 8, "not who is told of there"
 
 
 def test_an_audience_that_is_just_being_fixed_is_waited_for(committed_app: Flask) -> None:

@@ -111,37 +111,39 @@ def erase_due() -> int:
 
 def _end(erasure_id: int, ends_at: float) -> bool:
     """Whether nothing is left of it."""
-    changed, after = 0, 0
+    changed = 0
     while time.monotonic() < ends_at and not stopping.requested():
         with transaction():
             erasure = session.scalars(_TAKE, {"id": erasure_id}).one_or_none()
             if erasure is None:
                 return False  # another has it in hand, or has ended it
-            more, after = _step(erasure, after)
-            changed += more
-            if more == 0 and after == 0:
-                if not messaging.hold_audiences(erasure.shop_id):
-                    return False
-                late = _forget_texts(erasure)
-                changed += late
-                if late == 0:
-                    session.delete(erasure)
-                    kind = "shop" if erasure.phone_hashes is None else "customer"
-                    log.warning("privacy.erased", shop_id=erasure.shop_id, what=kind, rows=changed)
-                    return True
+            more = _step(erasure)
+            if more is not None:
+                changed += more
+                continue
+            if not messaging.hold_audiences(erasure.shop_id):
+                return False
+            late = _forget_texts(erasure)
+            changed += late
+            if late == 0:
+                session.delete(erasure)
+                kind = "shop" if erasure.phone_hashes is None else "customer"
+                log.warning("privacy.erased", shop_id=erasure.shop_id, what=kind, rows=changed)
+                return True
     return False
 
 
-def _step(erasure: Erasure, after: int) -> tuple[int, int]:
-    """Forget a batch; how many rows, and up to which webhook it has looked (0: none is left)."""
+def _step(erasure: Erasure) -> int | None:
+    """Forget a batch; how many rows. None: nothing is left."""
     shop_id = erasure.shop_id
     if changed := _forget_texts(erasure):
-        return changed, after
+        return changed
     if erasure.phone_hashes is None:
-        return _erase_batch_of_shop(shop_id), 0
-    if changed := rows_changed(_EMPTY_WEBHOOKS, {"shop": shop_id, "limit": BATCH}):
-        return changed, after
-    return _forget_open_webhooks(erasure, after)
+        return _erase_batch_of_shop(shop_id) or None
+    closed = _forget_open_webhooks(erasure)
+    if closed is not None:
+        return closed
+    return rows_changed(_EMPTY_WEBHOOKS, {"shop": shop_id, "limit": BATCH}) or None
 
 
 def _forget_texts(erasure: Erasure) -> int:
@@ -158,13 +160,18 @@ def _erase_batch_of_shop(shop_id: int) -> int:
     return changed or rows_changed(_CLOSE_WEBHOOKS_OF_SHOP, values)
 
 
-def _forget_open_webhooks(erasure: Erasure, after: int) -> tuple[int, int]:
-    """Close what waits, or was given up, and speaks of the person: sealed payloads can only be read one by one."""
-    rows = session.execute(_OPEN_WEBHOOKS, {"shop": erasure.shop_id, "after": after, "limit": BATCH // 10}).all()
+def _forget_open_webhooks(erasure: Erasure) -> int | None:
+    """Close what waits, or was given up, and speaks of the person: sealed payloads can only be read one by one. So many
+    at a time; how many were closed. None: all have been looked at."""
+    values = {"shop": erasure.shop_id, "after": erasure.looked_up_to, "limit": BATCH // 10}
+    rows = session.execute(_OPEN_WEBHOOKS, values).all()
+    if not rows:
+        return None
+    erasure.looked_up_to = rows[-1].id
     spoken = [row.id for row in rows if _speaks_of(erasure, row.payload_sealed)]
     if spoken:
         session.execute(_CLOSE_WEBHOOKS, {"ids": spoken, "now": clock.now(), "outcome": Outcome.PERSON_REDACTED.value})
-    return len(spoken), rows[-1].id if rows else 0
+    return len(spoken)
 
 
 def _speaks_of(erasure: Erasure, payload_sealed: bytes) -> bool:
