@@ -227,9 +227,6 @@ WORDING = noted(
 WORDING_LIMIT = 1_000
 
 
-PROXY_PATH = "/apps/blossom"
-"""Where a shop's proxy stands as `shopify.app.toml` has it, for links to its pages that no page of theirs leads to."""
-
 MOST_JOIN_KEYWORDS = 10
 
 

@@ -117,6 +117,7 @@ def test_a_word_that_could_not_work_is_refused(personas: Personas, words: list[s
 def test_with_double_opt_in_the_word_asks_and_the_link_opts_in(mitto: Mitto, personas: Personas) -> None:
     take_words(personas.ours, double_opt_in=True)
     create_wallet(personas.ours.id)
+    personas.ours.proxy_path = "/a/texts"  # where the merchant has moved it
     mitto.post("inbound", a_text(PHONE, "Μπλούζα"))
     mitto.post("inbound", a_text(PHONE, "Μπλούζα"))
     assert state(personas.ours, PHONE) is State.NEVER_SUBSCRIBED
@@ -125,7 +126,7 @@ def test_with_double_opt_in_the_word_asks_and_the_link_opts_in(mitto: Mitto, per
         storefront.settle(each.shop_id, each.id)
     asked = db.session.scalars(form).first()
     assert asked is not None
-    assert (asked.outcome, asked.locale) == ("asked", "el")
+    assert (asked.outcome, asked.locale, asked.path_prefix) == ("asked", "el", "/a/texts")
     assert "Ours" in asked.wording
     assert state(personas.ours, PHONE) is State.PENDING
 

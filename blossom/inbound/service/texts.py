@@ -305,7 +305,7 @@ def _asks(row: _Row) -> bool:
         read,
         form=f"text {row.id}",
         locale=locale,
-        path_prefix=consent_rules.PROXY_PATH,
+        path_prefix=shop.proxy_path,
         wording=own or languages.translator(locale)(consent_rules.WORDING, shop=shop.name),
         ip=None,
         user_agent=None,
