@@ -193,6 +193,9 @@ def test_the_addresses_that_it_prints_open_all_of_it(shown: Demo, data_folder: P
     (order,) = stand_in.shop(DOMAIN)["orders"].values()
     assert (order["discount_codes"][0]["code"], order["landing_site"]) == ("SUMMER", "/?utm_source=blossom")
 
+    phone = stop_by_the_link_in_a_text(shopper, shown.address("phones"))
+    until(lambda: consent_of(stand_in, phone) == "UNSUBSCRIBED", "Shopify has been told of that one, too")
+
     until(lambda: contacts_after_reload(admin) == imported + 2, "both are contacts")
     told = {(webhook["topic"], webhook["state"]) for webhook in stand_in.webhooks()}
     assert {("bulk_operations/finish", "delivered"), ("orders/paid", "delivered")} < told
@@ -247,6 +250,17 @@ def buy(shopper: Page, shop: str, phone: str) -> None:
     shopper.get_by_role("checkbox").check()
     shopper.get_by_role("button", name="Pay").click()
     expect(shopper.get_by_text("Your order #1001 is paid")).to_be_visible()
+
+
+def stop_by_the_link_in_a_text(shopper: Page, phones: str) -> str:
+    """The number of whoever got the campaign's text last."""
+    shopper.goto(phones)
+    text = shopper.locator("li", has_text="No more texts:").first
+    phone = text.get_by_role("link", name="+").inner_text()
+    text.get_by_role("link", name="/unsubscribe/").click()
+    shopper.get_by_role("button", name="End the texts").click()
+    expect(shopper.get_by_text("won't send you texts any more")).to_be_visible()
+    return phone
 
 
 def consent_of(stand_in: Shopify, phone: str) -> str | None:

@@ -22,7 +22,7 @@ CODE = "SUMMER"
 # 127.0.0.1: it is framed across sites, as at Shopify.
 HOSTS = {"admin": "admin.localhost", "storefronts": "storefront.localhost"}
 
-MESSAGE = 'Hi {{ first_name | default: "there" }}, 4 EUR off until Sunday: %s'
+MESSAGE = 'Hi {{ first_name | default: "there" }}, 4 EUR off until Sunday: %s No more texts: {{ opt_out_link }}'
 
 _CONSENT = {"yes": "SUBSCRIBED", "unsubscribed": "UNSUBSCRIBED"}
 
