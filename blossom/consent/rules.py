@@ -261,6 +261,11 @@ _LOCALE = re.compile(r"[a-z]{2,3}(-[A-Z]{2})?")
 _HTTPS = re.compile(r"https://[^\s/\x00]+\.[^\s\x00]{2,500}")
 
 
+def kept_user_agent(said: str | None) -> str | None:
+    """What is kept of the name that a browser gives itself: enough to know it by, whatever it sends."""
+    return (said or "").replace("\0", "")[:500] or None
+
+
 @dataclass(frozen=True)
 class ProofEntry:
     """One event, as it is shown."""

@@ -72,13 +72,13 @@ def test_with_double_opt_in_nobody_is_subscribed_before_the_button_behind_the_li
     assert page.text.count("<button") == 1
     assert shopper.state() is State.PENDING
 
-    shopper.headers |= {"X-Forwarded-For": "198.51.100.9, 203.0.113.1", "User-Agent": "Her phone"}
+    shopper.headers |= {"X-Forwarded-For": "198.51.100.9, 203.0.113.1", "User-Agent": "Her phone " * 700}
     done = shopper.post(f"confirm/{code}")
     assert done.status_code == 200
     assert shopper.state() is State.OPTED_IN
     asked, agreed = consents.events(shopper.shop_id, shopper.phone_hash())
     assert (asked.to_state, agreed.to_state) == ("pending", "opted_in")
-    assert (agreed.ip, agreed.user_agent) == ("198.51.100.9", "Her phone")
+    assert (agreed.ip, agreed.user_agent) == ("198.51.100.9", ("Her phone " * 700)[:500])
     assert agreed.details["double_opt_in"] is True
     assert agreed.details["form_ip"] == "192.0.2.7"
     assert agreed.wording == asked.wording

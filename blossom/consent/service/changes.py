@@ -123,7 +123,7 @@ def _walk(
                 "recorded_at": now,
                 "wording": step.wording,
                 "ip": step.ip,
-                "user_agent": step.user_agent,
+                "user_agent": rules.kept_user_agent(step.user_agent),
                 "actor": step.actor,
                 "details": dict(step.details),
                 "known_to_shopify": step.known_to_shopify or step.source is Source.SHOPIFY,

@@ -32,8 +32,6 @@ CODE_LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 CODE_LENGTH = 16
 """80 bits, for one day, behind a rate limit."""
 
-_USER_AGENT_LIMIT = 500
-
 
 @dataclass(frozen=True)
 class Asked:
@@ -87,7 +85,7 @@ def receive_request(
             path_prefix=path_prefix,
             wording=wording,
             ip=ip,
-            user_agent=(user_agent or "").replace("\0", "")[:_USER_AGENT_LIMIT] or None,
+            user_agent=rules.kept_user_agent(user_agent),
             requested_at=clock.now(),
         )
         .on_conflict_do_nothing(index_elements=["shop_id", "form_hash"])
