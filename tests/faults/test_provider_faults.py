@@ -75,8 +75,8 @@ def test_the_provider_is_down_in_the_middle_of_a_campaign(
 ) -> None:
     """Half of the time nobody listens, the other half a 503 is all that is said. Real waits throughout; only what is
     left to wait for once the provider is back is cut short (not in the full minute)."""
-    phones = subscribe(outbox.shop, 350)
-    outbox.mitto.configure(latency=0.2)
+    phones = subscribe(outbox.shop, 5 * CALLS * BATCH)  # so that some wait still, however late this process looks
+    outbox.mitto.configure(latency=0.3)
     dispatch = outbox.start()
     lanes()
     until(lambda: service.sweep() and outbox.progress(dispatch).sent >= 100, "the first texts")

@@ -95,9 +95,9 @@ def test_somebody_is_found_by_number_proven_and_opted_out(world: World, browser:
     expect(frame.get_by_text("out of all texts?")).to_have_count(0)
     frame.get_by_role("link", name="Opt them out").click()
     frame.get_by_role("button", name="Opt them out").dblclick()
+    expect(tab.get_by_text("Opted out", exact=True)).to_be_visible()
     expect(frame.locator("[data-verdict=marketing]")).to_have_text("Not allowed")
     expect(frame.get_by_role("heading", name="May they be texted?")).to_be_focused()
-    expect(tab.get_by_text("Opted out", exact=True)).to_be_visible()
     with world.app.app_context(), transaction():
         phone_hash = hash_of_phone()
         assert consents.state_of(ours().id, phone_hash) is State.OPTED_OUT
