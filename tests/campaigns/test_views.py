@@ -13,8 +13,8 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
-from blossom.campaigns import views
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.views import watching
 from blossom.messaging.models import Batch, Dispatch
 from blossom.messaging.rules.states import DispatchState
 from blossom.platform import clock, config, passes, stopping
@@ -43,8 +43,8 @@ def ours(personas: Personas) -> Shop:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Streams that look again at once, and end by themselves soon."""
-    monkeypatch.setattr(views, "TICK_SECONDS", 0.0)
-    monkeypatch.setattr(views, "STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(watching, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "STREAM_SECONDS", 0.2)
     yield
     stopping.forget()
 
@@ -202,7 +202,7 @@ class TestTheStream:
     def test_no_receipt_is_awaited_for_ever(self, app: Flask, ours: Shop, quick: None) -> None:
         campaign = create_completed(ours)
         add_messages(campaign, sent=1)
-        with clock.frozen_at(clock.now() + views.RECEIPTS_AWAITED + timedelta(minutes=1)):
+        with clock.frozen_at(clock.now() + watching.RECEIPTS_AWAITED + timedelta(minutes=1)):
             path = address(app, campaign, "/events")
             assert events(get(app, path))[-1] == ("settled", "")
 
@@ -299,7 +299,7 @@ class TestErrors:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("secret detail")
 
-        monkeypatch.setattr(views, "_picture", broken)
+        monkeypatch.setattr(watching, "_picture", broken)
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
         response = get(app, address(app, create_campaign(ours)))
         assert response.status_code == 500

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from flask import Blueprint, Flask, Response, current_app, render_template, request, url_for
+from flask import Flask, Response, current_app, render_template, request, url_for
 
 from blossom.campaigns import queries
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import STATE_WORDS, CampaignState
+from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import FailureCause, Progress
 from blossom.messaging.rules.states import DispatchState, SkipReason
@@ -25,8 +26,6 @@ from blossom.platform.db import transaction
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
-
-views = Blueprint("campaigns", __name__)
 
 STREAM_SECONDS = 60.0
 """A stream ends by itself and the page asks for the next: a stopping server never waits long for one."""
