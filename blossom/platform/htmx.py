@@ -7,6 +7,8 @@ from typing import Any
 
 from flask import Response, current_app, make_response, render_template, request
 
+from blossom.platform import languages
+
 ASKED_BY = ("HX-Request", "HX-Request-Type", "HX-Boosted", "HX-History-Restore-Request")
 """The headers that decide between page and partial, so caches must tell their values apart."""
 
@@ -44,8 +46,19 @@ COMMENT = ":\n\n"
 
 
 def event_stream(events: Iterator[str]) -> Response:
-    """Answer with `events` as they come. They are made after the request has ended, outside of its contexts."""
-    response = current_app.response_class(events, mimetype="text/event-stream")
+    """Answer with `events` as they come. They are made after the request has ended, outside of its contexts, and in the
+    language of who asked."""
+    response = current_app.response_class(_written_for(languages.reader(), events), mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store, no-transform"
     response.headers["X-Accel-Buffering"] = "no"  # a buffering proxy would hold back what is meant to be live
     return response
+
+
+def _written_for(locale: str, events: Iterator[str]) -> Iterator[str]:
+    """Between two of them the thread may be another's."""
+    while True:
+        with languages.reading(locale):
+            written = next(events, None)
+        if written is None:
+            return
+        yield written

@@ -1,12 +1,19 @@
-"""Words in the reader's language: gettext catalogues (`locales/<locale>.po`), read by Babel. Decision 0023.
+"""Words in the reader's language: gettext catalogues (`locales/<locale>.po`), read by Babel. Decisions 0023 and 0031.
 
 English stands in the code and templates themselves. Another language is one more file: `docs/languages.md` says how.
+
+Who writes for a given locale (a job, a shopper's page) takes its `translator`. A merchant's pages use `t` and `tn`,
+which speak to whoever reads the answer at hand: `pages` and `admin` find that out for each request, `htmx.event_stream`
+keeps it for what is written after the request has ended, and `reading` sets it anywhere else.
 """
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +23,9 @@ from babel import Locale, negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
+from markupsafe import Markup, escape
+
+from blossom.platform import localised
 
 SOURCE = "en"
 _FOLDER = Path(__file__).resolve().parents[2] / "locales"
@@ -37,16 +47,69 @@ def supported() -> tuple[str, ...]:
     return (SOURCE, *sorted(path.stem for path in _FOLDER.glob("*.po")))
 
 
+@dataclass(frozen=True)
+class Translator:
+    """The words of a locale. A value that is markup (of a macro, say) makes all markup, the rest of it escaped."""
+
+    locale: str
+    catalogue: Translations | None
+
+    def __call__(self, message: str, **values: object) -> str:
+        found = self.catalogue.gettext(message) if self.catalogue else message
+        return _filled(found, values) if values else found
+
+    def plural(self, singular: str, plural: str, number: int, **values: object) -> str:
+        """The form that goes with `number`, which stands at `%(num)s` as the locale writes it."""
+        if self.catalogue:
+            found = self.catalogue.ngettext(singular, plural, number)
+        else:
+            found = singular if number == 1 else plural
+        return _filled(found, {"num": localised.number(number, self.locale), **values})
+
+
+def _filled(message: str, values: dict[str, object]) -> str:
+    if any(hasattr(value, "__html__") for value in values.values()):
+        return Markup(escape(message)) % values  # noqa: S704  (escaped right here, and `%` escapes what is put in)
+    return message % values
+
+
 @cache
-def translator(locale: str) -> Translate:
+def translator(locale: str) -> Translator:
     """The words of `locale`, one of `supported`."""
-    catalogue = _read(locale)
+    return Translator(locale, _read(locale))
 
-    def translate(message: str, **values: object) -> str:
-        found = catalogue.gettext(message) if catalogue else message
-        return found % values if values else found
 
-    return translate
+_reader: ContextVar[str] = ContextVar("reader", default=SOURCE)
+
+
+def reader() -> str:
+    """The locale of whoever reads what is being written."""
+    return _reader.get()
+
+
+def write_for(locale: str) -> None:
+    """Write for readers of `locale`, one of `supported`, until the next call."""
+    _reader.set(locale)
+
+
+@contextmanager
+def reading(locale: str) -> Iterator[None]:
+    """Within it, write for readers of `locale`."""
+    token = _reader.set(locale)
+    try:
+        yield
+    finally:
+        _reader.reset(token)
+
+
+def t(message: str, **values: object) -> str:
+    """`message` in the reader's language, its places filled in: `t("Texts from %(shop)s", shop="Ours")`."""
+    return translator(reader())(message, **values)
+
+
+def tn(singular: str, plural: str, number: int, **values: object) -> str:
+    """The same of what is counted: `tn("%(num)s contact", "%(num)s contacts", 2)`."""
+    return translator(reader()).plural(singular, plural, number, **values)
 
 
 def _read(locale: str) -> Translations | None:

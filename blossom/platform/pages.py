@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from flask import Flask, Response, g, make_response, render_template, request
+from jinja2 import pass_context
+from jinja2.runtime import Context
 
-from blossom.platform import config, htmx, passes
+from blossom.platform import config, htmx, languages, localised, passes
 from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError, Forbidden
 
@@ -64,8 +66,10 @@ ONLY_HTTPS = "max-age=31536000"
 
 def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
-    app.add_template_filter(local_time, "local")
-    app.add_template_filter(local_day, "day")
+    app.jinja_env.globals.update(t=languages.t, tn=languages.tn, language=languages.reader)
+    app.jinja_env.filters.update(
+        number=_number, percent=_percent, money=_money, moment=_moment, day=_day, clock_time=_clock_time
+    )
     app.context_processor(lambda: {"frame": g.get("frame")})
 
     @app.after_request
@@ -75,14 +79,32 @@ def init(app: Flask) -> None:
         if config.current().app_url.startswith("https://"):
             response.headers.setdefault("Strict-Transport-Security", ONLY_HTTPS)
         if response.mimetype == "text/html":
+            response.headers.setdefault("Content-Language", languages.reader())
             response.headers.setdefault("Content-Security-Policy", content_security_policy(g.get("frame")))
         return response
 
 
+LOCALE = "locale"
+"""The query parameter by which the admin names the language that it shows to its reader."""
+
+LOCALE_HEADER = "Blossom-Locale"
+"""The header by which a page names its language in all that it fetches (`ui/layout.html`)."""
+
+
 def begin() -> None:
-    """Nobody is known, and nothing framed, at the beginning of a request (in tests they share a context)."""
+    """Nobody is known, and nothing framed, at the beginning of a request (in tests they share a context).
+
+    Words are in the language that the address or the fetching page names, else in what the browser accepts (App Bridge
+    names the admin's there); the address keeps it over the bounce page, so no cookie is needed.
+    """
     g.pop("principal", None)
     g.pop("frame", None)
+    languages.write_for(languages.choose(named_locale(), request.headers.get("Accept-Language")))
+
+
+def named_locale() -> str | None:
+    """The language that the request at hand names for its words, as it was given."""
+    return request.args.get(LOCALE) or request.headers.get(LOCALE_HEADER)
 
 
 def stand_in(frame: Frame) -> None:
@@ -108,15 +130,38 @@ def caller(page: str) -> Principal:
     return passes.holder(settings, request.args.get("pass", ""), page)
 
 
-def local_time(at: datetime, zone: str) -> str:
-    """A moment as people of that zone read it: `20 Nov 2026, 21:14 (Europe/Athens)`."""
-    return f"{local_day(at, zone)}, {at.astimezone(ZoneInfo(zone)):%H:%M} ({zone})"
+# The filters take the context, which they don't need: a filter that does not is run on constants while a template is
+# compiled, for whoever happens to read it first.
 
 
-def local_day(at: datetime, zone: str) -> str:
-    """The day of that moment in that zone: `20 Nov 2026`."""
-    there = at.astimezone(ZoneInfo(zone))
-    return f"{there.day} {there:%b %Y}"
+@pass_context
+def _number(_: Context, value: float | Decimal) -> str:
+    return localised.number(value, languages.reader())
+
+
+@pass_context
+def _percent(_: Context, value: float) -> str:
+    return localised.percent(value, languages.reader())
+
+
+@pass_context
+def _money(_: Context, amount: Decimal, currency: str) -> str:
+    return localised.money(amount, currency, languages.reader())
+
+
+@pass_context
+def _moment(_: Context, at: datetime, zone: str) -> str:
+    return localised.moment(at, zone, languages.reader())
+
+
+@pass_context
+def _day(_: Context, at: datetime, zone: str) -> str:
+    return localised.day(at, zone, languages.reader())
+
+
+@pass_context
+def _clock_time(_: Context, at: datetime, zone: str) -> str:
+    return localised.clock_time(at, zone)
 
 
 def wanted() -> bool:
