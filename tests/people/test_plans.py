@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event, text
 
 from blossom.consent.rules import State
-from blossom.people import queries
+from blossom.people.queries import listing as queries
 from blossom.people.rules import Mark
 from blossom.platform import db
 from blossom.platform.db import session

@@ -15,7 +15,7 @@ from blossom.consent import service as consent
 from blossom.consent.models import ConsentPush
 from blossom.consent.rules import Purpose, Source, State
 from blossom.contacts.models import Contact
-from blossom.people import queries
+from blossom.people.queries import listing as queries
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
 from blossom.shops.models import Shop

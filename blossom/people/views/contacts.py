@@ -8,26 +8,23 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Blueprint, Response, make_response, request, url_for
+from flask import Response, make_response, request, url_for
 
 from blossom.consent import service as consent
 from blossom.people import forms, queries, rules, service
 from blossom.people.forms import Choice, Search
 from blossom.people.queries import Listing
-from blossom.platform import config, htmx, pages
+from blossom.people.views.routes import CONTACT, caller_with, views
+from blossom.platform import config, htmx
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
-
-views = Blueprint("people", __name__)
-
-_CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
 
 
 @views.get("/contacts")
 def contacts() -> Response:
     """A list: everybody, or those in one state of consent."""
-    caller = _caller("contacts:read")
+    caller = caller_with("contacts:read")
     choice = forms.read_choice(request.args)
     if choice is None:
         raise NotFound("page")
@@ -41,7 +38,7 @@ def contacts() -> Response:
 @views.post("/contacts")
 def search() -> Response:
     """The list of whom the field names; or (422) what is wrong with what was typed."""
-    caller = _caller("contacts:read")
+    caller = caller_with("contacts:read")
     asked = forms.read_search(request.form, shops.get_shop(caller.shop_id).default_country)
     if asked.phone is not None:
         listing = queries.with_phone(caller.shop_id, asked.phone)
@@ -52,24 +49,24 @@ def search() -> Response:
     return _list(caller, listing, Choice(), asked)
 
 
-@views.get(_CONTACT)
+@views.get(CONTACT)
 def contact(contact_id: int) -> Response:
-    caller = _caller("contacts:read")
+    caller = caller_with("contacts:read")
     return _person(caller, contact_id)
 
 
-@views.get(f"{_CONTACT}/opt-out")
+@views.get(f"{CONTACT}/opt-out")
 def ask_opt_out(contact_id: int) -> Response:
     """The question whether they shall be opted out, in the place of the button that asks for it."""
-    caller = _caller("contacts:write")
+    caller = caller_with("contacts:write")
     person = queries.person(caller.shop_id, contact_id)
     return htmx.page_or_partial("people/opt_out.html", "people/_opt_out.html", person=person, words=rules)
 
 
-@views.post(f"{_CONTACT}/opt-out")
+@views.post(f"{CONTACT}/opt-out")
 def opt_out(contact_id: int) -> Response:
     """Opt them out, and show them as they are then."""
-    caller = _caller("contacts:write")
+    caller = caller_with("contacts:write")
     changed = service.opt_out(caller.shop_id, contact_id, actor=caller.actor)
     answer = _person(caller, contact_id, answered=True)
     answer.headers["HX-Replace-Url"] = url_for("people.contact", contact_id=contact_id)
@@ -78,29 +75,23 @@ def opt_out(contact_id: int) -> Response:
     return answer
 
 
-@views.get(f"{_CONTACT}/proof")
+@views.get(f"{CONTACT}/proof")
 def proof(contact_id: int) -> Response:
     """All that was recorded of their consent, oldest first."""
-    caller = _caller("contacts:read")
+    caller = caller_with("contacts:read")
     person = queries.person(caller.shop_id, contact_id)
     return htmx.page_or_partial("people/proof.html", "people/_proof.html", person=person, words=rules)
 
 
-@views.get(f"{_CONTACT}/proof.pdf")
+@views.get(f"{CONTACT}/proof.pdf")
 def proof_pdf(contact_id: int) -> Response:
     """The same as a file. Its name, which stays in folders of downloads, names nobody."""
-    caller = _caller("contacts:read")
+    caller = caller_with("contacts:read")
     response = make_response(consent.proof_pdf(queries.person(caller.shop_id, contact_id).proof))
     response.mimetype = "application/pdf"
     response.headers["Content-Disposition"] = f'attachment; filename="proof-of-consent-{contact_id}.pdf"'
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _caller(scope: str) -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require(scope)
-    return caller
 
 
 def _list(caller: Principal, listing: Listing, choice: Choice, search: Search | None = None) -> Response:

@@ -8,18 +8,13 @@ from datetime import datetime
 
 from sqlalchemy import func, select, text, tuple_
 
-from blossom.consent import queries as consent
 from blossom.consent.models import Consent
-from blossom.consent.rules import Proof, Purpose, State
+from blossom.consent.rules import State
 from blossom.contacts import queries as contacts
 from blossom.contacts.models import Contact
-from blossom.customers import queries as customers
-from blossom.customers.rules import Push
 from blossom.people.rules import Mark
 from blossom.platform import bulk, crypto
 from blossom.platform.db import session
-from blossom.shops import queries as shops
-from blossom.shops.models import Shop
 
 ON_A_PAGE = 50
 WALKED = 5_000
@@ -118,36 +113,6 @@ def with_consent(shop_id: int, found: Sequence[Contact]) -> list[Row]:
         row = known.get(contact.phone_hash)
         rows.append(Row(contact, State(row.state) if row else State.NEVER_SUBSCRIBED, row.changed_at if row else None))
     return rows
-
-
-@dataclass(frozen=True)
-class Person:
-    """One contact, with all that is known of their consent. `marketing`, `orders`: whether they may be texted, and if
-    not, why not. `push`: how far Shopify knows; None: there was never anything to tell. `linked`: whether the shop has
-    ever been connected to Shopify."""
-
-    contact: Contact
-    shop: Shop
-    proof: Proof
-    marketing: tuple[bool, str | None]
-    orders: tuple[bool, str | None]
-    push: Push | None
-    linked: bool
-
-
-def person(shop_id: int, contact_id: int) -> Person:
-    """Raises `NotFound`."""
-    contact = contacts.contact(shop_id, contact_id)
-    phone_hash = contact.phone_hash
-    return Person(
-        contact=contact,
-        shop=shops.get_shop(shop_id),
-        proof=consent.proof(shop_id, contact_id),
-        marketing=consent.may_text(shop_id, phone_hash, Purpose.MARKETING),
-        orders=consent.may_text(shop_id, phone_hash, Purpose.TRANSACTIONAL),
-        push=customers.push_of(shop_id, phone_hash) if phone_hash is not None else None,
-        linked=shops.installation(shop_id) is not None,
-    )
 
 
 _STANDINGS = text(

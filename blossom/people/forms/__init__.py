@@ -1,0 +1,5 @@
+"""What a merchant types and chooses on the pages on people."""
+
+from blossom.people.forms.listing import Choice, Search, read_choice, read_search
+
+__all__ = ["Choice", "Search", "read_choice", "read_search"]

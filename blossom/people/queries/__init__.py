@@ -1,0 +1,24 @@
+"""What the pages on people show."""
+
+from blossom.people.queries.listing import (
+    WALKED,
+    Listing,
+    everybody,
+    in_state,
+    with_consent,
+    with_email,
+    with_phone,
+)
+from blossom.people.queries.person import Person, person
+
+__all__ = [
+    "WALKED",
+    "Listing",
+    "Person",
+    "everybody",
+    "in_state",
+    "person",
+    "with_consent",
+    "with_email",
+    "with_phone",
+]
