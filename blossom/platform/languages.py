@@ -36,9 +36,28 @@ Translate = Callable[..., str]
 """`t("Texts from %(shop)s", shop="Ours")`: the message in a language, its places filled in. Gives plain text."""
 
 
-def noted(message: str) -> str:
-    """A message that is translated later, where it is shown; marked here, so that it is found for the catalogues."""
-    return message
+class Noted(str):
+    """English words, their places filled in, that know what they were made of: so `t` can say them in any language.
+
+    To everything else they are text: an answer of the API, a line of a log.
+    """
+
+    message: str
+    values: dict[str, object]
+
+    @classmethod
+    def of(cls, message: str, values: dict[str, object]) -> Noted:
+        words = cls(message % values if values else message)
+        words.message, words.values = message, values
+        return words
+
+
+def noted(message: str, /, **values: object) -> Noted:
+    """A message that is translated later, where it is shown; marked here, so that it is found for the catalogues.
+
+    Of `values`, those that were noted are translated with it, and numbers written as the locale writes them.
+    """
+    return Noted.of(message, values)
 
 
 @cache
@@ -54,11 +73,18 @@ class Translator:
     locale: str
     catalogue: Translations | None
 
-    def __call__(self, message: str, **values: object) -> str:
+    def __call__(self, message: str, /, **values: object) -> str:
+        if isinstance(message, Noted):
+            return self(message.message, **{name: self._local(value) for name, value in message.values.items()})
         found = self.catalogue.gettext(message) if self.catalogue else message
         return _filled(found, values) if values else found
 
-    def plural(self, singular: str, plural: str, number: int, **values: object) -> str:
+    def _local(self, value: object) -> object:
+        if isinstance(value, Noted):
+            return self(value)
+        return localised.number(value, self.locale) if isinstance(value, int) else value
+
+    def plural(self, singular: str, plural: str, number: int, /, **values: object) -> str:
         """The form that goes with `number`, which stands at `%(num)s` as the locale writes it."""
         if self.catalogue:
             found = self.catalogue.ngettext(singular, plural, number)
@@ -102,12 +128,12 @@ def reading(locale: str) -> Iterator[None]:
         _reader.reset(token)
 
 
-def t(message: str, **values: object) -> str:
+def t(message: str, /, **values: object) -> str:
     """`message` in the reader's language, its places filled in: `t("Texts from %(shop)s", shop="Ours")`."""
     return translator(reader())(message, **values)
 
 
-def tn(singular: str, plural: str, number: int, **values: object) -> str:
+def tn(singular: str, plural: str, number: int, /, **values: object) -> str:
     """The same of what is counted: `tn("%(num)s contact", "%(num)s contacts", 2)`."""
     return translator(reader()).plural(singular, plural, number, **values)
 
