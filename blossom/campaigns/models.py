@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import (
     CheckConstraint,
+    Computed,
     DateTime,
     ForeignKey,
     ForeignKeyConstraint,
@@ -28,6 +29,13 @@ def _one_of(column: str, values: type[states.CampaignState] | type[states.Priori
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
+def searched(words: str) -> str:
+    """SQL for what the expression `words` is found and sorted by: lower case, without accents, each sigma the same.
+    `lower` knows Greek only where the database's locale does; `translate` knows it everywhere."""
+    bare = rf"regexp_replace(normalize({words}, NFD), '[\u0300-\u036f]', '', 'g')"
+    return f"translate(lower({bare}), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩς', 'αβγδεζηθικλμνξοπρστυφχψωσ')"
+
+
 class Campaign(Base):
     """A text planned for an audience. Read `state`; `stored_state` may hold the old word `sent`."""
 
@@ -38,6 +46,10 @@ class Campaign(Base):
         Index("ix_campaigns_dispatch_id", "dispatch_id", unique=True, postgresql_where=text("dispatch_id IS NOT NULL")),
         Index("ix_campaigns_due", "due_at", postgresql_where=text("state = 'scheduled'")),
         Index("ix_campaigns_open", "id", postgresql_where=text("state IN ('sending', 'paused')")),
+        # The merchant's list, filtered, sorted and searched (queries/pages.py).
+        Index("ix_campaigns_state", "shop_id", "state", "id"),
+        Index("ix_campaigns_name", "shop_id", "name_key", "id"),
+        Index("ix_campaigns_changed", "shop_id", "updated_at", "id"),
         CheckConstraint(_one_of("state", states.CampaignState), "state"),
         CheckConstraint(_one_of("priority", states.Priority), "priority"),
         CheckConstraint(_one_of("schedule_kind", ScheduleKind), "schedule_kind"),
@@ -56,6 +68,7 @@ class Campaign(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
     name: Mapped[str] = mapped_column(Text)
+    name_key: Mapped[str] = mapped_column(Text, Computed(searched("name"), persisted=True))
     body: Mapped[str] = mapped_column(Text)  # Liquid
     audience: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # segments.rules.Audience
     stored_state: Mapped[str] = mapped_column("state", Text, default=states.CampaignState.DRAFT)
@@ -76,3 +89,52 @@ class Campaign(Base):
     @property
     def state(self) -> states.CampaignState:
         return states.shown(self.stored_state)
+
+
+def _of_campaign() -> ForeignKeyConstraint:
+    return ForeignKeyConstraint(
+        ["shop_id", "campaign_id"], ["campaigns.shop_id", "campaigns.id"], ondelete="CASCADE"
+    )
+
+
+class CampaignTally(Base):
+    """A large campaign's figures, counted over its messages by a job (`rules.tally.Tally`).
+
+    `standing`: the dispatch's counts (`rules.tally.standing`) when it was counted; others since mean that it is old.
+    `wanted_at`: when a page last asked for it to be counted, so that a thousand looks make one job.
+    """
+
+    __tablename__ = "campaign_tallies"
+    __table_args__ = (
+        _of_campaign(),
+        CheckConstraint(
+            "(counted_at IS NULL) = (figures IS NULL) AND (counted_at IS NULL) = (standing IS NULL)", "counted"
+        ),
+    )
+
+    campaign_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    wanted_at: Mapped[datetime]
+    counted_at: Mapped[datetime | None]
+    standing: Mapped[list[int] | None] = mapped_column(JSONB(none_as_null=True))
+    figures: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+
+
+class StatusRefresh(Base):
+    """The merchant's last question to the provider after a campaign's texts. `ended_at` None: a job has it in hand, or
+    will. `asked` texts, of which `changed` got another state; `trouble`: the code of what ended it early."""
+
+    __tablename__ = "status_refreshes"
+    __table_args__ = (
+        _of_campaign(),
+        Index("ix_status_refreshes_open", "asked_at", postgresql_where=text("ended_at IS NULL")),
+    )
+
+    campaign_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    actor: Mapped[str] = mapped_column(Text)
+    asked_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+    asked: Mapped[int] = mapped_column(Integer, default=0)
+    changed: Mapped[int] = mapped_column(Integer, default=0)
+    trouble: Mapped[str | None] = mapped_column(Text)

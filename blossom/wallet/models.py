@@ -84,6 +84,7 @@ class EntryRow(Base):
             "kind_and_sign",
         ),
         CheckConstraint("(kind = 'capture') = (reservation_id IS NOT NULL)", "capture_has_reservation"),
+        Index("ix_wallet_entries_at", "shop_id", "at"),  # what was spent in these days
     )
 
     id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
