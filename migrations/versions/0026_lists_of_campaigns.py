@@ -1,5 +1,5 @@
-"""What a merchant's list of campaigns and home page are read by: campaigns by state, name and last change, the ledger by
-time. Names stand in a form of their own for searching: lower case, without accents, each sigma the same.
+"""What a merchant's list of campaigns and home page are read by: campaigns by state, name and last change, the ledger
+by time. Names stand in a form of their own for searching: lower case, without accents, each sigma the same.
 
 Revision: 0026
 """
