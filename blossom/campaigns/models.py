@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import (
     CheckConstraint,
@@ -45,6 +46,13 @@ class Campaign(Base):
         ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
         Index("ix_campaigns_dispatch_id", "dispatch_id", unique=True, postgresql_where=text("dispatch_id IS NOT NULL")),
         Index("ix_campaigns_due", "due_at", postgresql_where=text("state = 'scheduled'")),
+        Index(
+            "ix_campaigns_begun_on",
+            "shop_id",
+            "begun_on",
+            unique=True,
+            postgresql_where=text("begun_on IS NOT NULL"),
+        ),
         Index("ix_campaigns_open", "id", postgresql_where=text("state IN ('sending', 'paused')")),
         # The merchant's list, filtered, sorted and searched (queries/pages.py).
         Index("ix_campaigns_state", "shop_id", "state", "id"),
@@ -85,6 +93,11 @@ class Campaign(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     version: Mapped[int] = mapped_column(Integer, default=1)  # counts the merchant's changes
+    # Of the compose page: the hour chosen for a draft (rules.plans.Plan), as it was typed; the page (a number of its
+    # own each time it is loaded) that began the draft, and the one that saved it last.
+    plan: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    begun_on: Mapped[UUID | None]
+    saved_on: Mapped[UUID | None]
 
     @property
     def state(self) -> states.CampaignState:
@@ -92,9 +105,7 @@ class Campaign(Base):
 
 
 def _of_campaign() -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["shop_id", "campaign_id"], ["campaigns.shop_id", "campaigns.id"], ondelete="CASCADE"
-    )
+    return ForeignKeyConstraint(["shop_id", "campaign_id"], ["campaigns.shop_id", "campaigns.id"], ondelete="CASCADE")
 
 
 class CampaignTally(Base):

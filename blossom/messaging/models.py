@@ -150,6 +150,28 @@ class Message(Base):
     phone = SealedText("phone_sealed")
 
 
+class EarlierTry(Base):
+    """How a message that was sent again had ended before: what sending it again took out of its row. Tries count from
+    0; the last one is the message itself."""
+
+    __tablename__ = "earlier_tries"
+    __table_args__ = (ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),)
+
+    message_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column("try", Integer, primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    dispatch_id: Mapped[int]
+    batch_number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    delivery_status: Mapped[str | None] = mapped_column(Text)
+    provider_message_id: Mapped[str | None] = mapped_column(Text)
+    attempt_id: Mapped[int | None]
+    sent_at: Mapped[datetime | None]
+    failed_at: Mapped[datetime | None]
+    again_at: Mapped[datetime]
+
+
 class ProviderMessage(Base):
     """The provider's id of a text → our message. A retried message has several."""
 

@@ -1,8 +1,10 @@
 """What other domains and pages may read of messaging."""
 
+from blossom.messaging.queries.breakdown import Group, groups, minutes
 from blossom.messaging.queries.depth import QueueStats, queue_stats
+from blossom.messaging.queries.history import Call, History, Try, Word, history
 from blossom.messaging.queries.preview import Objection, Preview, Sample, preview
-from blossom.messaging.queries.progress import Progress, progress, progress_many
+from blossom.messaging.queries.progress import Progress, held_credits, progress, progress_many
 from blossom.messaging.queries.recipients import (
     CountryCosts,
     FailureCause,
@@ -13,18 +15,30 @@ from blossom.messaging.queries.recipients import (
     recipients,
     skipped_by_reason,
 )
+from blossom.messaging.queries.walk import Place, Stretch, stretch
 
 __all__ = [
+    "Call",
     "CountryCosts",
     "FailureCause",
+    "Group",
+    "History",
     "Objection",
+    "Place",
     "Preview",
     "Progress",
     "QueueStats",
     "RecipientRow",
     "Sample",
+    "Stretch",
+    "Try",
+    "Word",
     "costs_by_country",
     "failures_by_cause",
+    "groups",
+    "held_credits",
+    "history",
+    "minutes",
     "phone_hash_of",
     "preview",
     "progress",
@@ -32,4 +46,5 @@ __all__ = [
     "queue_stats",
     "recipients",
     "skipped_by_reason",
+    "stretch",
 ]

@@ -88,6 +88,18 @@ def progress(shop_id: int, dispatch_id: int) -> Progress:
     return found[dispatch_id]
 
 
+_HELD = text("""
+SELECT r.amount - r.captured - r.released
+FROM dispatches d JOIN reservations r ON r.shop_id = d.shop_id AND r.id = d.reservation_id
+WHERE d.shop_id = :shop_id AND d.id = :dispatch_id AND r.state = 'open'
+""")
+
+
+def held_credits(shop_id: int, dispatch_id: int) -> int:
+    """Credits that are held for what a dispatch has still to send."""
+    return int(session.scalar(_HELD, {"shop_id": shop_id, "dispatch_id": dispatch_id}) or 0)
+
+
 def progress_many(shop_id: int, dispatch_ids: Sequence[int]) -> dict[int, Progress]:
     """Several dispatches of a shop in one statement; those of other shops are left out."""
     now = clock.now()

@@ -134,7 +134,7 @@ def recipients(
         "states": list(states) if states is not None else None,
         "phone_hash": cipher.lookup(phone) if phone else None,
     }
-    return [_row(row, cipher) for row in session.execute(_ROWS, values)]
+    return [row_of(row, cipher) for row in session.execute(_ROWS, values)]
 
 
 def failures_by_cause(shop_id: int, dispatch_id: int) -> list[FailureCause]:
@@ -156,7 +156,7 @@ def costs_by_country(shop_id: int, dispatch_id: int) -> list[CountryCosts]:
     return [CountryCosts(row.country, row.texts, row.segments, row.credits) for row in rows]
 
 
-def _row(row: Row[Any], cipher: crypto.ShopCipher) -> RecipientRow:
+def row_of(row: Row[Any], cipher: crypto.ShopCipher) -> RecipientRow:
     return RecipientRow(
         id=row.id,
         phone=cipher.open(row.phone_sealed, "phone"),

@@ -37,6 +37,16 @@ WHERE m.id BETWEEN :first_id AND :last_id AND m.dispatch_id = :dispatch_id AND m
 ORDER BY m.id FOR UPDATE OF m
 """)
 
+# What the row said of this try goes, and is kept for the message's history.
+_KEEP_TRY = text("""
+INSERT INTO earlier_tries (message_id, try, shop_id, dispatch_id, batch_number, state, error, delivery_status,
+                           provider_message_id, attempt_id, sent_at, failed_at, again_at)
+SELECT id, retry_count, shop_id, dispatch_id, batch_number, state, error, delivery_status, provider_message_id,
+       attempt_id, sent_at, failed_at, :now
+FROM messages WHERE id = ANY(CAST(:ids AS bigint[])) AND state = :state
+ON CONFLICT (message_id, try) DO NOTHING
+""")
+
 _AGAIN = text("""
 UPDATE messages
 SET state = 'pending', retry_count = retry_count + 1, error = NULL, reason = NULL, failed_at = NULL, sent_at = NULL,
@@ -133,6 +143,7 @@ def _send_again(
     hours = timedelta(hours=config.current().reservation_hours)
     first_new = _next_number(dispatch.id)
     with session.begin_nested():  # without credit all of it is undone
+        session.execute(_KEEP_TRY, {"ids": ids, "state": state.value, "now": now})
         session.execute(_AGAIN, {"ids": ids, "state": state.value})
         for batch in _in_batches(ids, config.current().mitto_batch_size):
             recording.move_to_new_batch(dispatch.id, chosen[0].batch_number, batch, due_at=now)
