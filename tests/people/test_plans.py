@@ -135,4 +135,4 @@ def test_those_who_never_subscribed_are_looked_for_among_so_many_and_no_more(
     seen = explain(lambda: listing.append(queries.in_state(crowd.id, State.NEVER_SUBSCRIBED)))
     assert seen.read_whole == []
     assert seen.most_rows <= 500
-    assert listing[0].walked_only
+    assert listing[0].walked == 500

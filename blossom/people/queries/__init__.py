@@ -1,7 +1,6 @@
 """What the pages on people show."""
 
 from blossom.people.queries.listing import (
-    WALKED,
     Listing,
     everybody,
     in_state,
@@ -12,7 +11,6 @@ from blossom.people.queries.listing import (
 from blossom.people.queries.person import Person, person
 
 __all__ = [
-    "WALKED",
     "Listing",
     "Person",
     "everybody",

@@ -33,12 +33,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Listing:
-    """A page of a list. `after`: where the next one begins, None at the end. `walked_only`: there may be more although
-    the page is not full, since as many contacts were looked through as one request may."""
+    """A page of a list. `after`: where the next one begins, None at the end. `walked`: so many contacts were looked
+    through, as one request may, and there may be more although the page is not full; else 0."""
 
     rows: Sequence[Row]
     after: Mark | None = None
-    walked_only: bool = False
+    walked: int = 0
 
 
 def everybody(shop_id: int, after: Mark | None = None) -> Listing:
@@ -81,7 +81,7 @@ def _never_subscribed(shop_id: int, after: Mark | None) -> Listing:
     if full:
         return Listing(rows, Mark(shown[-1]))
     end = session.scalar(_WALKED_TO, values)
-    return Listing(rows, Mark(end) if end is not None else None, walked_only=end is not None)
+    return Listing(rows, Mark(end) if end is not None else None, WALKED if end is not None else 0)
 
 
 def with_email(shop_id: int, email: str) -> Listing:

@@ -104,7 +104,6 @@ def _list(caller: Principal, listing: Listing, choice: Choice, search: Search | 
         choice=choice,
         search=search,
         words=rules,
-        walked=queries.WALKED,
     )
     response.status_code = 422 if search and search.fault else 200
     return response
