@@ -71,7 +71,7 @@ class Survey:
     places: set[tuple[str, str]] = field(default_factory=set)
 
 
-class _Group(NamedTuple):
+class Alike(NamedTuple):
     """People whose texts cost the same: the country of their numbers and the sizes of their names."""
 
     country: str | None
@@ -132,39 +132,23 @@ def capped(shop_id: int, caps: Caps, at: datetime) -> Select[*tuple[Any, ...]] |
     )
 
 
-def count_capped(shop_id: int, audience: Audience, without: Select[*tuple[Any, ...]]) -> int:
-    """How many of the audience's reachable people stand in `without`."""
-    people = reachable(shop_id, audience).subquery("reachable")
-    found = session.execute(select(func.count()).select_from(people).where(people.c.phone_hash.in_(without)))
-    return int(found.scalar_one())
-
-
-def left_out(shop_id: int, audience: Audience) -> dict[str, int]:
-    """Reason → people of the audience who get no message: `no_phone`, `opted_out`, `not_opted_in`."""
-    reasons: Counter[str] = Counter()
-    for without_phone, consent_state, number in _by_consent(shop_id, audience):
-        if reason := _reason_to_leave_out(without_phone, consent_state):
-            reasons[reason] += number
-    return dict(reasons)
-
-
 def survey(
     shop_id: int, audience: Audience, compiled: CompiledText, values: dict[str, str], prices: PriceList
 ) -> Survey:
     """All that is to be known of an audience before its messages are made, read in one pass over it."""
     reasons: Counter[str] = Counter()
-    groups: list[_Group] = []
+    groups: list[Alike] = []
     found = Survey()
-    sized = _sized(compiled)
+    sized = sized_names(compiled)
     columns = ("zone", "phone_country", *(f"{name}_size" for name in sized))
     for without_phone, consent_state, number, zone, country, *sizes in _by_consent(shop_id, audience, columns):
-        if reason := _reason_to_leave_out(without_phone, consent_state):
+        if reason := reason_to_leave_out(without_phone, consent_state):
             reasons[reason] += number
         else:
-            groups.append(_Group(country, number, tuple(sizes)))
+            groups.append(Alike(country, number, tuple(sizes)))
             found.places.add((zone, country or "ZZ"))
     found.left_out = dict(reasons)
-    found.estimate = _sum(groups, sized, compiled, values, prices)
+    found.estimate = total(groups, sized, compiled, values, prices)
     return found
 
 
@@ -184,7 +168,8 @@ def _by_consent(shop_id: int, audience: Audience, columns: Sequence[str] = ()) -
     return [tuple(row) for row in rows]
 
 
-def _reason_to_leave_out(without_phone: bool, consent_state: str) -> str | None:
+def reason_to_leave_out(without_phone: bool, consent_state: str) -> str | None:
+    """Why somebody of an audience gets no message at all; None: they do."""
     if without_phone:
         return "no_phone"
     if consent_state == consent.State.OPTED_IN:
@@ -228,24 +213,24 @@ def sum_up(
 ) -> Estimate:
     """Sum up the texts to these people: rows of `phone_country`, `first_name_size` and `last_name_size`."""
     people = people_select.subquery("recipients")
-    sized = _sized(compiled)
+    sized = sized_names(compiled)
     sizes = [people.c[f"{name}_size"] for name in sized]
     db.use_memory(MEGABYTES)
     rows = session.execute(
         select(people.c.phone_country, func.count(), *sizes).group_by(people.c.phone_country, *sizes)
     )
-    return _sum([_Group(country, number, tuple(of)) for country, number, *of in rows], sized, compiled, values, prices)
+    return total([Alike(country, number, tuple(of)) for country, number, *of in rows], sized, compiled, values, prices)
 
 
-def _sized(compiled: CompiledText) -> list[str]:
+def sized_names(compiled: CompiledText) -> list[str]:
     """The names in a text whose sizes differ from person to person."""
     return [name for name in ("first_name", "last_name") if compiled.variables & {name, "full_name"}]
 
 
-def _sum(
-    groups: Iterable[_Group], sized: Sequence[str], compiled: CompiledText, values: dict[str, str], prices: PriceList
+def total(
+    groups: Iterable[Alike], sized: Sequence[str], compiled: CompiledText, values: dict[str, str], prices: PriceList
 ) -> Estimate:
-    """`sized`: whose sizes stand in the groups, in this order."""
+    """Sum up the texts to these groups. `sized`: whose sizes stand in them, in this order (`sized_names`)."""
     found, probes, countries = Estimate(), dict[tuple[int, ...], int](), dict[str, list[int]]()
     for country, number, key in groups:
         if key not in probes:

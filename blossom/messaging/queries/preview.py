@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeAlias
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import select
 
 from blossom.contacts.models import Contact
 from blossom.message_templates.errors import MissingValue, RenderedEmpty, RenderedTooLong
 from blossom.message_templates.rules import language, segments
 from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.language import CompiledText
 from blossom.message_templates.rules.values import full_name
-from blossom.messaging.queries import estimate
-from blossom.messaging.queries.estimate import Estimate
+from blossom.messaging.queries import census, estimate
+from blossom.messaging.queries.census import Census
+from blossom.messaging.queries.estimate import Alike, Estimate
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.platform.db import session
@@ -26,8 +28,6 @@ from blossom.wallet import queries as wallet
 from blossom.wallet.rules import Balance
 
 SAMPLES = 3
-
-People: TypeAlias = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
@@ -81,24 +81,41 @@ def preview(
     not_before: datetime | None = None,
     local_at: datetime | None = None,
 ) -> Preview:
-    """Everything that the confirmation shows. Raises `TextError` for a text that can't be rendered."""
+    """Everything that the confirmation shows, counted now. Raises `TextError` for a text that can't be rendered."""
     shop = session.get_one(Shop, shop_id)
     compiled = language.compile_text(source, Trigger.CAMPAIGN)
-    values = {"shop_name": shop.name, "sender": sender, **compiled.stand_ins(shops.proxy_address(shop_id))}
+    caps = Caps(shop.daily_cap, shop.weekly_cap)
+    counted = census.take(shop_id, audience, caps, now=now, planned=max(now, not_before or now))
+    seen = of_census(shop, counted, compiled, sender, now=now, not_before=not_before, local_at=local_at)
+    return replace(seen, samples=_first_texts(shop, audience, compiled, sender, caps, max(now, not_before or now)))
+
+
+def of_census(
+    shop: Shop,
+    counted: Census,
+    compiled: CompiledText,
+    sender: str,
+    *,
+    now: datetime,
+    not_before: datetime | None = None,
+    local_at: datetime | None = None,
+) -> Preview:
+    """The same of an audience that was counted before, without samples: nobody is read."""
+    prices = wallet.price_list_at(shop.id, now)
+    values = values_for_all(shop, compiled, sender)
+    sized = estimate.sized_names(compiled)
+    alike: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    for group in counted.groups:
+        alike[group.country, tuple(getattr(group, f"{name}_size") for name in sized)] += group.people
+    groups = [Alike(country, people, sizes) for (country, sizes), people in alike.items()]
+    expected = estimate.total(groups, sized, compiled, values, prices)
+    credit = wallet.balance(shop.id)
     planned = max(now, not_before or now)
-    capped = estimate.capped(shop_id, Caps(shop.daily_cap, shop.weekly_cap), planned)
-    prices = wallet.price_list_at(shop_id, now)
-    expected = estimate.estimate_costs(shop_id, audience, compiled, values, prices, capped)
-    credit = wallet.balance(shop_id)
-    people = estimate.reachable(shop_id, audience, capped)
-    due = _due(shop, people, now, not_before, local_at)
-    left_out = estimate.left_out(shop_id, audience)
-    if capped is not None and (number := estimate.count_capped(shop_id, audience, capped)):
-        left_out["capped"] = number
+    due = due_moments(shop, counted.places(), now, not_before, local_at)
     return Preview(
         estimate=expected,
-        left_out=left_out,
-        samples=_samples(shop_id, people, compiled, values),
+        left_out=counted.left_out,
+        samples=[],
         objections=_objections(expected, compiled, credit),
         credit=credit,
         first_at=min(due, default=None),
@@ -107,51 +124,68 @@ def preview(
     )
 
 
-def _due(
-    shop: Shop, recipients: People, now: datetime, not_before: datetime | None, local_at: datetime | None
+def values_for_all(shop: Shop, compiled: CompiledText, sender: str) -> dict[str, str]:
+    """What is the same for everybody who gets the text, and for links what has their size."""
+    return {"shop_name": shop.name, "sender": sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
+
+
+def due_moments(
+    shop: Shop,
+    places: Mapping[tuple[str, str], int],
+    now: datetime,
+    not_before: datetime | None,
+    local_at: datetime | None,
 ) -> Counter[datetime]:
-    """Due moment → recipients."""
-    people = recipients.subquery("reachable")
-    country = func.coalesce(people.c.phone_country, "ZZ")
+    """Due moment → recipients. `places`: (zone, country) → recipients."""
     quiet = QuietHours(shop.quiet_from, shop.quiet_until, shop.quiet_hours_on)
     due: Counter[datetime] = Counter()
-    for zone, code, number in session.execute(
-        select(people.c.zone, country, func.count()).group_by(people.c.zone, country)
-    ):
+    for (zone, country), number in places.items():
         planned = local_moment(local_at.date(), local_at.time(), zone) if local_at else not_before
-        due[next_allowed(max(now, planned or now), zone, code, quiet)] += number
+        due[next_allowed(max(now, planned or now), zone, country, quiet)] += number
     return due
 
 
-def _samples(shop_id: int, recipients: People, compiled: language.CompiledText, values: dict[str, str]) -> list[Sample]:
+def _first_texts(
+    shop: Shop, audience: Audience, compiled: CompiledText, sender: str, caps: Caps, planned: datetime
+) -> list[Sample]:
     """The first few recipients' texts."""
-    people = recipients.subquery("reachable")
-    chosen = select(people.c.contact_id).order_by(people.c.contact_id).limit(SAMPLES * 3)
-    samples: list[Sample] = []
-    for contact in session.scalars(
-        select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(chosen)).order_by(Contact.id)
-    ):
-        names = {
-            "first_name": contact.first_name,
-            "last_name": contact.last_name,
-            "full_name": full_name(contact.first_name, contact.last_name),
-        }
-        try:
-            text = compiled.render({**values, **names})
-        except (MissingValue, RenderedTooLong, RenderedEmpty):
-            continue
-        size = segments.count(text)
-        samples.append(Sample(contact.id, _masked(contact.phone), text, size.segments, size.encoding.value))
-        if len(samples) == SAMPLES:
-            break
-    return samples
+    people = estimate.reachable(shop.id, audience, estimate.capped(shop.id, caps, planned)).subquery("reachable")
+    chosen = session.scalars(select(people.c.contact_id).order_by(people.c.contact_id).limit(SAMPLES * 3)).all()
+    values = values_for_all(shop, compiled, sender)
+    samples = [sample for contact in some_contacts(shop.id, chosen) if (sample := _sample(contact, compiled, values))]
+    return samples[:SAMPLES]
 
 
-def _masked(phone: str | None) -> str:
+def some_contacts(shop_id: int, contact_ids: Collection[int]) -> list[Contact]:
+    """Those of them that the shop has, by id."""
+    return list(
+        session.scalars(
+            select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(contact_ids)).order_by(Contact.id)
+        )
+    )
+
+
+def names_of(contact: Contact) -> dict[str, str | None]:
+    """What a text says of this very person."""
+    first, last = contact.first_name, contact.last_name
+    return {"first_name": first, "last_name": last, "full_name": full_name(first, last)}
+
+
+def _sample(contact: Contact, compiled: CompiledText, values: dict[str, str]) -> Sample | None:
+    try:
+        text = compiled.render({**values, **names_of(contact)})
+    except (MissingValue, RenderedTooLong, RenderedEmpty):
+        return None
+    size = segments.count(text)
+    return Sample(contact.id, masked(contact.phone), text, size.segments, size.encoding.value)
+
+
+def masked(phone: str | None) -> str:
+    """A number by its ends."""
     return f"{phone[:3]}…{phone[-3:]}" if phone else ""
 
 
-def _objections(expected: Estimate, compiled: language.CompiledText, credit: Balance) -> list[Objection]:
+def _objections(expected: Estimate, compiled: CompiledText, credit: Balance) -> list[Objection]:
     found = []
     if expected.recipients == 0:
         found.append(

@@ -1,0 +1,33 @@
+"""What the compose page keeps of a draft beside its text: the hour that was chosen, from which page it was begun, and
+which page saved it last. A page that heard no answer saves again, and finds its own work rather than a stranger's.
+
+Revision: 0030
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects.postgresql import JSONB
+
+revision = "0030"
+down_revision = "0027"
+
+
+def upgrade() -> None:
+    op.add_column("campaigns", sa.Column("plan", JSONB))
+    op.add_column("campaigns", sa.Column("begun_on", sa.Uuid))
+    op.add_column("campaigns", sa.Column("saved_on", sa.Uuid))
+    op.create_index(
+        "ix_campaigns_begun_on",
+        "campaigns",
+        ["shop_id", "begun_on"],
+        unique=True,
+        postgresql_where=sa.text("begun_on IS NOT NULL"),
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_campaigns_begun_on", table_name="campaigns")
+    for name in ("saved_on", "begun_on", "plan"):
+        op.drop_column("campaigns", name)
