@@ -21,6 +21,8 @@ JOBS = (
     Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
     Periodic("customers.push_consent", timedelta(seconds=10), queue="shopify"),
+    # A merchant's question to the provider whose job was lost.
+    Periodic("campaigns.refresh", timedelta(seconds=30), queue="questions"),
     # What is left of erasures that Shopify asked for.
     Periodic("inbound.erase", timedelta(minutes=1), queue="slow"),
     # Minutes: comparing counts with rows, asking the provider.

@@ -43,3 +43,16 @@ def settle_all() -> None:
                 campaigns.settle(shop_id, dispatch_id)
         except Exception:  # as above: the others' news must not wait for this one's
             log.exception("campaigns.settle_failed", shop_id=shop_id, dispatch_id=dispatch_id)
+
+
+@queue.job("campaigns.tally")
+def tally(shop_id: int, campaign_id: int) -> None:
+    """Count a campaign's messages for its pages."""
+    with transaction():
+        campaigns.count_tally(shop_id, campaign_id)
+
+
+@queue.job("campaigns.refresh")
+def refresh() -> None:
+    """Ask the provider what merchants wanted asked."""
+    campaigns.run_refreshes()

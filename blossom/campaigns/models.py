@@ -132,8 +132,9 @@ class CampaignTally(Base):
 
 
 class StatusRefresh(Base):
-    """The merchant's last question to the provider after a campaign's texts. `ended_at` None: a job has it in hand, or
-    will. `asked` texts, of which `changed` got another state; `trouble`: the code of what ended it early."""
+    """The merchant's last question to the provider after a campaign's texts. `ended_at` None: a job has it in hand
+    since `begun_at`, or will. `asked` texts, of which `changed` have a final word now; `trouble`: the code of what
+    ended it early."""
 
     __tablename__ = "status_refreshes"
     __table_args__ = (
@@ -145,6 +146,7 @@ class StatusRefresh(Base):
     shop_id: Mapped[int]
     actor: Mapped[str] = mapped_column(Text)
     asked_at: Mapped[datetime]
+    begun_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
     asked: Mapped[int] = mapped_column(Integer, default=0)
     changed: Mapped[int] = mapped_column(Integer, default=0)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from blossom.links.models import LinkCount, LinkTarget
 from blossom.links.rules.codes import Codes
@@ -44,3 +45,33 @@ def opened(shop_id: int, dispatch_ids: Sequence[int]) -> dict[int, int]:
         .group_by(linked.c.dispatch_id)
     )
     return {dispatch_id: int(opened) for dispatch_id, opened in rows}
+
+
+_CLICKS = text("""
+SELECT date_trunc('minute', first_at) AS minute, count(*) AS people
+FROM (SELECT message_id, min(first_at) AS first_at FROM link_clicks
+      WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id GROUP BY message_id) c
+GROUP BY 1 ORDER BY 1
+""")
+
+
+def clicks_by_minute(shop_id: int, dispatch_id: int) -> list[tuple[datetime, int]] | None:
+    """How many recipients opened their first link in each minute that any did; None for a text that shortens none.
+    Reads every click of the dispatch: for a job, or a small dispatch."""
+    if dispatch_id not in opened(shop_id, [dispatch_id]):
+        return None
+    rows = session.execute(_CLICKS, {"shop_id": shop_id, "dispatch_id": dispatch_id})
+    return [(row.minute, row.people) for row in rows]
+
+
+_OPENED_BY = text("""
+SELECT c.first_at, c.clicks, t.address FROM link_clicks c
+JOIN link_targets t ON t.shop_id = c.shop_id AND t.dispatch_id = c.dispatch_id AND t.number = c.number
+WHERE c.message_id = :message_id AND c.shop_id = :shop_id ORDER BY c.first_at
+""")
+
+
+def opened_by(shop_id: int, message_id: int) -> list[tuple[datetime, int, str]]:
+    """The links that a message's recipient has opened: when first, how often, and where they lead."""
+    rows = session.execute(_OPENED_BY, {"shop_id": shop_id, "message_id": message_id})
+    return [(row.first_at, row.clicks, row.address) for row in rows]

@@ -30,6 +30,7 @@ CREATE TABLE status_refreshes (
     shop_id bigint NOT NULL,
     actor text NOT NULL,
     asked_at timestamptz NOT NULL,
+    begun_at timestamptz,
     ended_at timestamptz,
     asked integer NOT NULL DEFAULT 0,
     changed integer NOT NULL DEFAULT 0,

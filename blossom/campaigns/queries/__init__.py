@@ -9,6 +9,7 @@ from blossom.campaigns.queries.listing import (
     unsettled_dispatches,
 )
 from blossom.campaigns.queries.stats import CampaignStats, campaign_stats, stats_of
+from blossom.campaigns.queries.tallies import refresh_of
 
 __all__ = [
     "CampaignStats",
@@ -17,6 +18,7 @@ __all__ = [
     "get_campaign",
     "list_campaigns",
     "many_campaigns",
+    "refresh_of",
     "stats_of",
     "tested_since",
     "unsettled_dispatches",

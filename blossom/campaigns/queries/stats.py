@@ -121,23 +121,28 @@ CROSS JOIN LATERAL (
 
 
 def _count(campaign: Campaign, counts: _Counts) -> CampaignStats:
-    unsubscribes, first_sent_at = 0, None
-    if campaign.dispatch_id is not None and campaign.started_at is not None and counts.left:
+    first_sent_at = None
+    if campaign.dispatch_id is not None and counts.left:
         of_dispatch: dict[str, Any] = {"shop_id": campaign.shop_id, "dispatch_id": campaign.dispatch_id}
         first_sent_at = session.execute(_FIRST_SENT, of_dispatch).scalar_one()
-        unsubscribes = session.execute(
-            _UNSUBSCRIBES, {**of_dispatch, "since": campaign.started_at, "sources": list(BY_THE_PERSON)}
-        ).scalar_one()
     return CampaignStats(
         campaign_id=campaign.id,
         sent=counts.left,
         delivered=counts.delivered,
         failed=counts.failed,
-        unsubscribes=unsubscribes,
+        unsubscribes=unsubscribes(campaign) if counts.left else 0,
         delivered_rate=counts.delivered / counts.left if counts.left else None,
         first_sent_at=first_sent_at,
         clicks=counts.clicks,
     )
+
+
+def unsubscribes(campaign: Campaign) -> int:
+    """Who opted out by themselves after this campaign's text, and before another one reached them."""
+    if campaign.dispatch_id is None or campaign.started_at is None:
+        return 0
+    values = {"shop_id": campaign.shop_id, "dispatch_id": campaign.dispatch_id, "since": campaign.started_at}
+    return int(session.execute(_UNSUBSCRIBES, {**values, "sources": list(BY_THE_PERSON)}).scalar_one())
 
 
 def _recall(key: str) -> CampaignStats | None:

@@ -5,7 +5,13 @@ disagree for longer than the news of a dispatch's end takes (`settle`). The prov
 (`asking`).
 """
 
-from blossom.campaigns.service.asking import MOST_AT_ONCE, refresh_campaign, refresh_status
+from blossom.campaigns.service.asking import (
+    MOST_AT_ONCE,
+    ask_for_refresh,
+    refresh_campaign,
+    refresh_status,
+    run_refreshes,
+)
 from blossom.campaigns.service.fitness import preview, text_reasons
 from blossom.campaigns.service.sending import (
     cancel_campaign,
@@ -18,6 +24,7 @@ from blossom.campaigns.service.sending import (
     send_test,
     settle,
 )
+from blossom.campaigns.service.tallying import Figures, count_tally, figures
 from blossom.campaigns.service.writing import (
     create_campaign,
     delete_campaign,
@@ -29,12 +36,16 @@ from blossom.campaigns.service.writing import (
 
 __all__ = [
     "MOST_AT_ONCE",
+    "Figures",
+    "ask_for_refresh",
     "cancel_campaign",
+    "count_tally",
     "create_campaign",
     "delete_campaign",
     "duplicate_campaign",
     "enqueue_campaign",
     "enqueue_due_campaign",
+    "figures",
     "pause_campaign",
     "preview",
     "refresh_campaign",
@@ -42,6 +53,7 @@ __all__ = [
     "resume_campaign",
     "retry_failed",
     "retry_unconfirmed",
+    "run_refreshes",
     "schedule_campaign",
     "send_test",
     "settle",
