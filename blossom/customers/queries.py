@@ -8,6 +8,7 @@ from blossom.consent.models import ConsentPush
 from blossom.customers.models import CustomerComparison, CustomerImport
 from blossom.customers.rules import LATER_THERE, OPEN_STATES, OTHER_NUMBER, ImportState, Progress, Push, PushState
 from blossom.platform.db import session
+from blossom.platform.languages import joined, noted
 from blossom.shopify.errors import FAULTS
 from blossom.shops.models import Installation, Shop
 
@@ -103,9 +104,11 @@ def _words(row: ConsentPush) -> str | None:
     if row.fault is None:
         return None
     if row.fault == OTHER_NUMBER:
-        return "Shopify's customer has another number by now, so this one's consent can't stand there."
+        return noted("Shopify's customer has another number by now, so this one's consent can't stand there.")
     if row.fault == LATER_THERE:
-        return "Shopify holds a later word of this person, and keeps it. Blossom goes by what it was told itself."
+        return noted(
+            "Shopify holds a later word of this person, and keeps it. Blossom goes by what it was told itself."
+        )
     fault = FAULTS.get(row.fault)
-    words = fault.merchant_text if fault else "Something broke on our side. It is tried again by itself."
-    return f"{words} {row.refusal}" if row.refusal else words
+    words = fault.merchant_text if fault else noted("Something broke on our side. It is tried again by itself.")
+    return joined(words, row.refusal) if row.refusal else words

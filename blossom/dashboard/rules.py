@@ -5,22 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from babel import Locale
-
 from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
-from blossom.platform import languages
-from blossom.shopify.errors import FAULTS
+from blossom.platform import languages, localised
+from blossom.platform.languages import joined, noted
+from blossom.shopify.errors import BY_ITSELF, FAULTS
 
 _REFUSED = {
-    REFUSED_DOUBLED: "have the number of another customer, who was there first",
-    REFUSED_TWICE: "were named twice in Shopify's list",
-    REFUSED_UNREADABLE: "lines of Shopify's list could not be read",
-    "phone_not_mobile": "have a number that takes no texts, such as a fixed line",
-    "phone_several": "have more than one number in one field",
-    "phone_too_short": "have a number with too few digits",
-    "phone_too_long": "have a number with too many digits",
-    "phone_not_valid": "have a number that can't exist",
+    REFUSED_DOUBLED: noted("have the number of another customer, who was there first"),
+    REFUSED_TWICE: noted("were named twice in Shopify's list"),
+    REFUSED_UNREADABLE: noted("lines of Shopify's list could not be read"),
+    "phone_not_mobile": noted("have a number that takes no texts, such as a fixed line"),
+    "phone_several": noted("have more than one number in one field"),
+    "phone_too_short": noted("have a number with too few digits"),
+    "phone_too_long": noted("have a number with too many digits"),
+    "phone_not_valid": noted("have a number that can't exist"),
 }
 
 
@@ -34,20 +33,20 @@ def percent(progress: Progress) -> int | None:
 def announcement(progress: Progress) -> str:
     """For screen readers: changes every tenth of the way, not with every number."""
     if progress.state is ImportState.COMPLETED:
-        return "All customers are in."
+        return noted("All customers are in.")
     if progress.state is ImportState.FAILED:
-        return "The import of customers was given up."
+        return noted("The import of customers was given up.")
     done = percent(progress)
     if progress.state is not ImportState.READING or done is None:
-        return "Customers are being imported."
-    return f"Customers are being imported: {done // 10 * 10} percent done."
+        return noted("Customers are being imported.")
+    return noted("Customers are being imported: %(done)s percent done.", done=done // 10 * 10)
 
 
 def refusals(by_code: Mapping[str, int]) -> list[tuple[str, int]]:
     """Why customers could not become contacts, and how many, the most first."""
     told: dict[str, int] = {}
     for code, people in by_code.items():
-        words = _REFUSED.get(code, "have a number that can't be read")
+        words = _REFUSED.get(code, noted("have a number that can't be read"))
         told[words] = told.get(words, 0) + people
     return sorted(told.items(), key=lambda row: -row[1])
 
@@ -55,15 +54,17 @@ def refusals(by_code: Mapping[str, int]) -> list[tuple[str, int]]:
 def trouble(code: str) -> str:
     """What went wrong, in a merchant's words."""
     fault = FAULTS.get(code)
-    return fault.merchant_text if fault else "Something broke on our side. It is tried again by itself."
+    return fault.merchant_text if fault else noted("Something broke on our side. It is tried again by itself.")
 
 
 def final_trouble(code: str | None) -> str:
     """The same of what was given up."""
     fault = FAULTS.get(code or "")
     if fault is None:
-        return "Something broke on our side, and went on doing so."
-    return fault.merchant_text.replace("It is tried again by itself.", "It was tried several times.")
+        return noted("Something broke on our side, and went on doing so.")
+    return (
+        joined(fault.happened, noted("It was tried several times.")) if fault.then == BY_ITSELF else fault.merchant_text
+    )
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Wording:
 
 def wordings(locales: Sequence[str], shop_name: str) -> list[Wording]:
     """Each of `locales`, in their order."""
-    names = Locale.parse(languages.SOURCE).languages
+    names = localised.forms(languages.reader()).languages
     return [
         Wording(locale, names.get(locale, locale), languages.translator(locale)(WORDING, shop=shop_name))
         for locale in locales

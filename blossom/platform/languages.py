@@ -60,6 +60,12 @@ def noted(message: str, /, **values: object) -> Noted:
     return Noted.of(message, values)
 
 
+def joined(*sentences: str) -> Noted:
+    """Sentences one after the other, each of them translated on its own."""
+    values: dict[str, object] = {f"s{position}": sentence for position, sentence in enumerate(sentences)}
+    return Noted.of(" ".join(f"%({place})s" for place in values), values)
+
+
 @cache
 def supported() -> tuple[str, ...]:
     """The locales that there are words in, English first."""
@@ -75,7 +81,8 @@ class Translator:
 
     def __call__(self, message: str, /, **values: object) -> str:
         if isinstance(message, Noted):
-            return self(message.message, **{name: self._local(value) for name, value in message.values.items()})
+            values = {name: self._local(value) for name, value in message.values.items()} | values
+            return self(message.message, **values)
         found = self.catalogue.gettext(message) if self.catalogue else message
         return _filled(found, values) if values else found
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import joined, noted
 
 
 class InvalidSessionToken(BlossomError):
@@ -47,11 +48,16 @@ class ShopifyErrorScope(StrEnum):
 
 @dataclass(frozen=True)
 class ShopifyFault:
-    """A row of the table. `merchant_text` says what happened and what to do, without naming a person."""
+    """A row of the table: what happened, and what to do or to expect, without naming a person."""
 
     kind: ShopifyErrorKind
     scope: ShopifyErrorScope
-    merchant_text: str
+    happened: str
+    then: str | None = None
+
+    @property
+    def merchant_text(self) -> str:
+        return joined(self.happened, self.then) if self.then else self.happened
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,44 +72,56 @@ class UserError:
 
 _P, _T, _U = ShopifyErrorKind.PERMANENT, ShopifyErrorKind.TRANSIENT, ShopifyErrorKind.UNKNOWN_OUTCOME
 _CALL, _SHOP, _APP = ShopifyErrorScope.CALL, ShopifyErrorScope.SHOP, ShopifyErrorScope.APP
-_BY_ITSELF = "It is tried again by itself."
-_OPEN = "Open Blossom in the Shopify admin once, and it goes on."
+BY_ITSELF = noted("It is tried again by itself.")
+_OPEN = noted("Open Blossom in the Shopify admin once, and it goes on.")
 
 FAULTS: dict[str, ShopifyFault] = {
     # Nothing was done; later it may be.
-    "could_not_connect": ShopifyFault(_T, _CALL, f"Shopify could not be reached. {_BY_ITSELF}"),
-    "no_answer": ShopifyFault(_T, _CALL, f"Shopify didn't answer a question in time. {_BY_ITSELF}"),
-    "shopify_failed": ShopifyFault(_T, _CALL, f"Shopify is out of order for the moment. {_BY_ITSELF}"),
-    "throttled": ShopifyFault(_T, _SHOP, f"Shopify asked us to be slower. {_BY_ITSELF}"),
-    "access_busy": ShopifyFault(_T, _SHOP, f"Access to Shopify is being renewed. {_BY_ITSELF}"),
+    "could_not_connect": ShopifyFault(_T, _CALL, noted("Shopify could not be reached."), BY_ITSELF),
+    "no_answer": ShopifyFault(_T, _CALL, noted("Shopify didn't answer a question in time."), BY_ITSELF),
+    "shopify_failed": ShopifyFault(_T, _CALL, noted("Shopify is out of order for the moment."), BY_ITSELF),
+    "throttled": ShopifyFault(_T, _SHOP, noted("Shopify asked us to be slower."), BY_ITSELF),
+    "access_busy": ShopifyFault(_T, _SHOP, noted("Access to Shopify is being renewed."), BY_ITSELF),
     # The mutation may have been done.
     "outcome_unknown": ShopifyFault(
         _U,
         _CALL,
-        "Shopify's answer got lost, so the change may or may not have been made. We look before we repeat it.",
+        noted("Shopify's answer got lost, so the change may or may not have been made. We look before we repeat it."),
     ),
     # Access.
-    "not_installed": ShopifyFault(_P, _SHOP, "Blossom is not installed in this shop."),
-    "access_lost": ShopifyFault(_P, _SHOP, f"Shopify has ended our access to this shop. {_OPEN}"),
+    "not_installed": ShopifyFault(_P, _SHOP, noted("Blossom is not installed in this shop.")),
+    "access_lost": ShopifyFault(_P, _SHOP, noted("Shopify has ended our access to this shop."), _OPEN),
     "access_denied": ShopifyFault(
         _P,
         _SHOP,
-        "Shopify doesn't let Blossom see or do this. Grant the missing permissions; names and phone numbers also need "
-        "Shopify's approval of the app for protected customer data.",
+        noted(
+            "Shopify doesn't let Blossom see or do this. Grant the missing permissions; names and phone numbers also "
+            "need Shopify's approval of the app for protected customer data."
+        ),
     ),
-    "shop_frozen": ShopifyFault(_P, _SHOP, "Shopify has frozen this shop. Settle its bill with Shopify first."),
-    "shop_closed": ShopifyFault(_P, _SHOP, "Shopify says that this shop is closed or gone."),
-    "grant_refused": ShopifyFault(_P, _SHOP, "Shopify didn't accept this session. Open Blossom again in the admin."),
-    "refresh_refused": ShopifyFault(_P, _SHOP, f"Shopify has ended our access to this shop. {_OPEN}"),
+    "shop_frozen": ShopifyFault(_P, _SHOP, noted("Shopify has frozen this shop. Settle its bill with Shopify first.")),
+    "shop_closed": ShopifyFault(_P, _SHOP, noted("Shopify says that this shop is closed or gone.")),
+    "grant_refused": ShopifyFault(
+        _P, _SHOP, noted("Shopify didn't accept this session. Open Blossom again in the admin.")
+    ),
+    "refresh_refused": ShopifyFault(_P, _SHOP, noted("Shopify has ended our access to this shop."), _OPEN),
     # Ours to mend.
-    "app_refused": ShopifyFault(_P, _APP, "Shopify doesn't accept the app's own credentials. We have to mend that."),
-    "wrong_address": ShopifyFault(_P, _APP, "Shopify answered with a redirect. We have to mend the address."),
-    "operation_invalid": ShopifyFault(_P, _CALL, "Shopify didn't understand our request. We have to mend that."),
-    "too_costly": ShopifyFault(_P, _CALL, "Our request asks Shopify for too much at once. We have to mend that."),
-    "answer_unreadable": ShopifyFault(_P, _CALL, "Shopify's answer could not be understood. We have to mend that."),
-    "export_gone": ShopifyFault(_P, _CALL, "The export that Shopify made for us is gone. It has to be made anew."),
+    "app_refused": ShopifyFault(
+        _P, _APP, noted("Shopify doesn't accept the app's own credentials. We have to mend that.")
+    ),
+    "wrong_address": ShopifyFault(_P, _APP, noted("Shopify answered with a redirect. We have to mend the address.")),
+    "operation_invalid": ShopifyFault(_P, _CALL, noted("Shopify didn't understand our request. We have to mend that.")),
+    "too_costly": ShopifyFault(
+        _P, _CALL, noted("Our request asks Shopify for too much at once. We have to mend that.")
+    ),
+    "answer_unreadable": ShopifyFault(
+        _P, _CALL, noted("Shopify's answer could not be understood. We have to mend that.")
+    ),
+    "export_gone": ShopifyFault(
+        _P, _CALL, noted("The export that Shopify made for us is gone. It has to be made anew.")
+    ),
     # Shopify understood, and refused.
-    "refused": ShopifyFault(_P, _CALL, "Shopify refused the change."),
+    "refused": ShopifyFault(_P, _CALL, noted("Shopify refused the change.")),
 }
 
 

@@ -8,28 +8,28 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import phonenumbers
-from babel import Locale
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
 from blossom.consent.rules import FROM_A_LIST, ProofEntry, Source, State
-from blossom.platform import languages
+from blossom.platform import languages, localised
+from blossom.platform.languages import noted
 
 STATE_WORDS = {
-    State.OPTED_IN: "Opted in",
-    State.PENDING: "Waiting to confirm",
-    State.OPTED_OUT: "Opted out",
-    State.NEVER_SUBSCRIBED: "Never subscribed",
+    State.OPTED_IN: noted("Opted in"),
+    State.PENDING: noted("Waiting to confirm"),
+    State.OPTED_OUT: noted("Opted out"),
+    State.NEVER_SUBSCRIBED: noted("Never subscribed"),
 }
 """In the order of the list's filters."""
 
 SOURCE_WORDS = {
-    Source.CHECKOUT: "at the checkout",
-    Source.STOREFRONT: "on your storefront",
-    Source.KEYWORD: "by a text message",
-    Source.IMPORT: "in an imported file",
-    Source.API: "through the API",
-    Source.SHOPIFY: "as Shopify told us",
-    Source.MERCHANT: "in Blossom, by your staff",
+    Source.CHECKOUT: noted("at the checkout"),
+    Source.STOREFRONT: noted("on your storefront"),
+    Source.KEYWORD: noted("by a text message"),
+    Source.IMPORT: noted("in an imported file"),
+    Source.API: noted("through the API"),
+    Source.SHOPIFY: noted("as Shopify told us"),
+    Source.MERCHANT: noted("in Blossom, by your staff"),
 }
 
 
@@ -62,54 +62,72 @@ def read_mark(given: str) -> Mark | None:
 def verdict(allowed: bool, reason: str | None, last: ProofEntry | None) -> str:
     """Why a person may, or may not, get marketing texts. `reason` as `consent.queries.may_text` gives it."""
     if allowed and last is not None:
-        return f"They agreed {SOURCE_WORDS[last.source]}."
-    return _REASONS.get(reason or "", "Their consent does not allow it.")
+        return noted("They agreed %(where)s.", where=SOURCE_WORDS[last.source])
+    return _REASONS.get(reason or "", noted("Their consent does not allow it."))
 
 
 NO_PHONE = "no_phone"
 _REASONS = {
-    NO_PHONE: "There is no phone number.",
-    State.NEVER_SUBSCRIBED.value: "They have not agreed to texts. Without their consent nobody gets marketing.",
-    State.PENDING.value: "They were asked to confirm by a text, and have not done so yet.",
-    State.OPTED_OUT.value: "They opted out. Only they themselves can undo that.",
+    NO_PHONE: noted("There is no phone number."),
+    State.NEVER_SUBSCRIBED.value: noted("They have not agreed to texts. Without their consent nobody gets marketing."),
+    State.PENDING.value: noted("They were asked to confirm by a text, and have not done so yet."),
+    State.OPTED_OUT.value: noted("They opted out. Only they themselves can undo that."),
 }
 
 
 def order_verdict(allowed: bool, reason: str | None) -> str:
     """The same for texts on a person's own orders."""
     if allowed:
-        return "They have not opted out."
-    return _REASONS[NO_PHONE] if reason == NO_PHONE else "They opted out of all texts."
+        return noted("They have not opted out.")
+    return _REASONS[NO_PHONE] if reason == NO_PHONE else noted("They opted out of all texts.")
 
 
 def happening(entry: ProofEntry) -> str:
     """What happened, as a heading."""
     before, after = entry.from_state, entry.to_state
     if after is State.NEVER_SUBSCRIBED and entry.source not in FROM_A_LIST:
-        return "Did not confirm in time"
+        return noted("Did not confirm in time")
     if after is State.NEVER_SUBSCRIBED:  # nobody acts where a list only no longer says yes
-        return "Was forgotten" if entry.actor else "No longer agrees"
+        return noted("Was forgotten") if entry.actor else noted("No longer agrees")
     if after is State.OPTED_OUT:
-        return "Opted out once more" if before is after else "Opted out"
+        return noted("Opted out once more") if before is after else noted("Opted out")
     if after is State.PENDING:
-        return "Was asked to confirm"
+        return noted("Was asked to confirm")
     if before is after:
-        return "Agreed themselves, after a list had said so"
-    return "Confirmed that they agree" if before is State.PENDING else "Agreed to texts"
+        return noted("Agreed themselves, after a list had said so")
+    return noted("Confirmed that they agree") if before is State.PENDING else noted("Agreed to texts")
 
 
 def doer(actor: str) -> str:
     """Who acted, from the actor of an event: `staff:7`, `api_key:3`. Blossom knows no names of staff."""
     kind, _, number = actor.partition(":")
-    known = {"staff": "Staff member", "api_key": "API key"}.get(kind)
-    return f"{known} no. {number}" if known and number else actor
+    if kind == "staff" and number:
+        return noted("Staff member no. %(number)s", number=number)
+    return noted("API key no. %(number)s", number=number) if kind == "api_key" and number else actor
 
 
 def facts(entry: ProofEntry) -> list[tuple[str, str]]:
     """What else was recorded of an event, as names and values."""
-    known = [("IP address", entry.ip), ("Browser", entry.user_agent), ("Done by", entry.actor and doer(entry.actor))]
+    known = [
+        (noted("IP address"), entry.ip),
+        (noted("Browser"), entry.user_agent),
+        (noted("Done by"), entry.actor and doer(entry.actor)),
+    ]
     found = [(name, value) for name, value in known if value]
-    return found + [(name.replace("_", " ").capitalize(), str(value)) for name, value in entry.details.items()]
+    return found + [(_detail(name), _YES if value is True else str(value)) for name, value in entry.details.items()]
+
+
+_YES = noted("yes")
+_DETAILS = {
+    "request_id": noted("Number of the request"),
+    "double_opt_in": noted("Double opt-in"),
+    "import_id": noted("Number of the import"),
+    "line": noted("Line of the file"),
+}
+
+
+def _detail(name: str) -> str:
+    return _DETAILS.get(name) or name.replace("_", " ").capitalize()
 
 
 def phone_shown(e164: str | None) -> str | None:
@@ -128,17 +146,18 @@ def name_of(first_name: str | None, last_name: str | None) -> str | None:
 
 
 def country_name(code: str | None) -> str | None:
-    """The English name of a country."""
-    return None if code is None else _countries().get(code, code)
+    """The reader's name of a country."""
+    return None if code is None else _countries(languages.reader()).get(code, code)
 
 
 def language_name(tag: str | None) -> str | None:
-    """The English name of a language (`el-GR`: Greek); what names none, as it stands."""
+    """The reader's name of a language (`el-GR`: Greek); what names none, as it stands."""
     if tag is None:
         return None
-    return str(Locale.parse(languages.SOURCE).languages.get(tag.replace("_", "-").partition("-")[0].lower(), tag))
+    names = localised.forms(languages.reader()).languages
+    return str(names.get(tag.replace("_", "-").partition("-")[0].lower(), tag))
 
 
 @cache
-def _countries() -> dict[str, str]:
-    return {code: name for code, name, _ in languages.countries(languages.SOURCE)}
+def _countries(locale: str) -> dict[str, str]:
+    return {code: name for code, name, _ in languages.countries(locale)}
