@@ -94,10 +94,11 @@ class Campaign(Base):
     updated_at: Mapped[datetime]
     version: Mapped[int] = mapped_column(Integer, default=1)  # counts the merchant's changes
     # Of the compose page: the hour chosen for a draft (rules.plans.Plan), as it was typed; the page (a number of its
-    # own each time it is loaded) that began the draft, and the one that saved it last.
+    # own each time it is loaded) that began the draft, and the one that saved it last, as its how manieth save.
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     begun_on: Mapped[UUID | None]
     saved_on: Mapped[UUID | None]
+    saved_turn: Mapped[int | None] = mapped_column(Integer)
 
     @property
     def state(self) -> states.CampaignState:

@@ -1,5 +1,6 @@
 """What the compose page keeps of a draft beside its text: the hour that was chosen, from which page it was begun, and
-which page saved it last. A page that heard no answer saves again, and finds its own work rather than a stranger's.
+which page saved it last, and as its how manieth save. A page that heard no answer saves again, and finds its own work
+rather than a stranger's; a save that comes late, behind a newer one of the same page, changes nothing.
 
 Revision: 0030
 """
@@ -18,6 +19,7 @@ def upgrade() -> None:
     op.add_column("campaigns", sa.Column("plan", JSONB))
     op.add_column("campaigns", sa.Column("begun_on", sa.Uuid))
     op.add_column("campaigns", sa.Column("saved_on", sa.Uuid))
+    op.add_column("campaigns", sa.Column("saved_turn", sa.Integer))
     op.create_index(
         "ix_campaigns_begun_on",
         "campaigns",
@@ -29,5 +31,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_campaigns_begun_on", table_name="campaigns")
-    for name in ("saved_on", "begun_on", "plan"):
+    for name in ("saved_turn", "saved_on", "begun_on", "plan"):
         op.drop_column("campaigns", name)

@@ -6,6 +6,8 @@ from typing import Any
 
 from blossom.campaigns import errors
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.schedule import Schedule
+from blossom.campaigns.service import planning
 from blossom.message_templates.rules import language, linter, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import queries as messaging
@@ -97,17 +99,21 @@ def names_known_segments(shop_id: int, audience: Audience) -> bool:
     return True
 
 
-def preview(shop: Shop, campaign: Campaign) -> messaging.Preview:
-    """What sending it now, or at its hour, would reach and cost. The campaign has an audience and a sound text."""
+def preview(shop: Shop, campaign: Campaign, schedule: Schedule | None = None) -> messaging.Preview:
+    """What sending it now, or at its hour, would reach and cost. The campaign has an audience and a sound text.
+
+    `schedule`: the hour that a draft is meant for (`planning.planned`).
+    """
     audience = audience_of(campaign)
+    hour = schedule or planning.schedule_of(campaign)
     assert audience is not None, "callers ask text_reasons() first"
     return messaging.preview(
         shop.id,
         audience,
         source_of(shop, campaign.body),
         shop.sender,
-        not_before=campaign.scheduled_at,
-        local_at=campaign.local_at,
+        not_before=hour.scheduled_at if hour else None,
+        local_at=hour.local_at if hour else None,
         now=clock.now(),
     )
 

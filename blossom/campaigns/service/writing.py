@@ -13,6 +13,7 @@ from blossom.campaigns.rules import schedule, states
 from blossom.campaigns.rules.states import Action, CampaignState, Priority
 from blossom.campaigns.service.fitness import check_text, names_known_segments
 from blossom.campaigns.service.locking import lock, require
+from blossom.campaigns.service.planning import plan_of
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
@@ -67,13 +68,20 @@ def update_campaign(
     if version is not None and version != campaign.version:
         raise errors.ChangedMeanwhile(campaign.version)
     with session.begin_nested():  # so that a refused change leaves nothing behind, whoever catches the refusal
-        for name, value in changes.items():
-            setattr(campaign, name, _stored(shop_id, value) if name == "audience" else str(value))
-        if campaign.state is CampaignState.SCHEDULED:
-            check_text(shops.get_shop(shop_id), campaign)
-        _changed(campaign)
-    _note(campaign, "changed", actor, fields=sorted(changes))
+        change(campaign, changes, note_by=actor)
     return campaign
+
+
+def change(campaign: Campaign, changes: Mapping[str, Any], *, note_by: str | None) -> None:
+    """Write these of name, body, audience and priority into a locked campaign. `note_by`: who, for the trail; None: the
+    trail has it already. Raises `InvalidInput`, and for a planned one `CannotSend`."""
+    for name, value in changes.items():
+        setattr(campaign, name, _stored(campaign.shop_id, value) if name == "audience" else str(value))
+    if campaign.state is CampaignState.SCHEDULED:
+        check_text(shops.get_shop(campaign.shop_id), campaign)
+    _changed(campaign)
+    if note_by is not None:
+        _note(campaign, "changed", note_by, fields=sorted(changes))
 
 
 def delete_campaign(shop_id: int, campaign_id: int, *, actor: str) -> None:
@@ -114,6 +122,7 @@ def schedule_campaign(shop_id: int, campaign_id: int, at: datetime, *, local: bo
     campaign.stored_state = CampaignState.SCHEDULED.value
     campaign.schedule_kind = plan.kind.value
     campaign.scheduled_at, campaign.local_at, campaign.due_at = plan.scheduled_at, plan.local_at, plan.due_at
+    campaign.plan = None
     _changed(campaign)
     _note(campaign, "scheduled", actor, kind=plan.kind.value)
     return campaign
@@ -125,6 +134,7 @@ def unschedule_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campai
     if campaign.state is CampaignState.DRAFT:
         return campaign
     require(campaign, Action.UNSCHEDULE)
+    campaign.plan = plan_of(shops.get_shop(shop_id), campaign).to_json()  # its draft keeps the hour
     campaign.stored_state = CampaignState.DRAFT.value
     campaign.schedule_kind = campaign.scheduled_at = campaign.local_at = campaign.due_at = None
     _changed(campaign)
@@ -143,6 +153,7 @@ def _stored(shop_id: int, audience: Audience | None) -> dict[str, Any] | None:
 def _changed(campaign: Campaign) -> None:
     campaign.updated_at = clock.now()
     campaign.version += 1
+    campaign.saved_on = campaign.saved_turn = None  # no page's own work, unless it says so (`drafting`)
     session.flush()
 
 

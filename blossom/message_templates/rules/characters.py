@@ -93,6 +93,11 @@ _kept = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|https?://\S+)", re.DOTALL | re.IGNOR
 _markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
 
 
+# Pictures, with what joins, colours and frames them. The signs of CURES (™, ©, …) are no pictures.
+_picture = "[\U00010000-\U0010ffff\u2190-\u21ff\u2300-\u23ff\u2460-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d]"
+_emoji = re.compile(f"( ?)(?:[#*0-9]\ufe0f?\u20e3|{_picture}[\ufe0e\ufe0f\u200d\u20e3]*)+( ?)")
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """`count` times `char` was written as `replacement`."""
@@ -157,6 +162,22 @@ def replace_typographic(text: str, *, accents: bool = False, measure: Callable[[
 
     cured = _outside_markup(text, cure_piece)
     changes = tuple(Change(char, with_, n, why) for (char, with_, why), n in used.items())
+    return Cure(cured, changes, measure(text), measure(cured))
+
+
+def leave_out_emoji(text: str, *, measure: Callable[[str], int] = segments_as_typed) -> Cure:
+    """`text` without its emoji and pictures, and without the spaces and joiners that belonged to them."""
+    used: Counter[str] = Counter()
+
+    def without(piece: str) -> str:
+        def drop(match: re.Match[str]) -> str:
+            used[match.group().strip()] += 1
+            return " " if match[1] and match[2] else ""
+
+        return _emoji.sub(drop, piece)
+
+    cured = _outside_markup(text, without)
+    changes = tuple(Change(emoji, "", n, "an emoji or a symbol") for emoji, n in used.items())
     return Cure(cured, changes, measure(text), measure(cured))
 
 

@@ -3,7 +3,7 @@
 from blossom.messaging.queries.breakdown import Group, groups, minutes
 from blossom.messaging.queries.depth import QueueStats, queue_stats
 from blossom.messaging.queries.history import Call, History, Try, Word, history
-from blossom.messaging.queries.preview import Objection, Preview, Sample, preview
+from blossom.messaging.queries.previewing import Objection, Preview, Sample, preview
 from blossom.messaging.queries.progress import Progress, held_credits, progress, progress_many
 from blossom.messaging.queries.recipients import (
     CountryCosts,

@@ -71,6 +71,27 @@ def _next_span(moment: datetime, zone: str, country: str, quiet: QuietHours) -> 
     raise AssertionError("every country is open some day")
 
 
+def open_minutes(day: date, zone: str, country: str, quiet: QuietHours) -> list[tuple[int, int]]:
+    """The spans of a local day in which a text may go, in minutes on that zone's clocks (0 to 1440): to draw them."""
+    if not quiet.on:
+        return [(0, 1440)]
+    local_zone, rule = zone_of(zone), COUNTRY_RULES.get(country)
+    for hours in (quiet, _NO_HOURS_OF_ITS_OWN):
+        spans = [
+            (_minute(opens, day, local_zone), _minute(closes, day, local_zone))
+            for opens, closes in _open_hours(day, local_zone, hours, rule)
+        ]
+        if spans or (rule and rule.is_closed(day)):
+            return spans
+    raise AssertionError("a country's rule leaves some hours of a day that it does not close")
+
+
+def _minute(moment: datetime, day: date, zone: ZoneInfo) -> int:
+    """On the clocks of `zone` that day; where the next one begins: 1440."""
+    local = moment.astimezone(zone)
+    return 1440 if local.date() > day else local.hour * 60 + local.minute
+
+
 def local_moment(day: date, at: time, zone: str) -> datetime:
     """`day` and `at` on this zone's clocks, in UTC. In a gap (clocks go forward): the moment after the gap, counted
     on; when the hour comes twice: its first time."""

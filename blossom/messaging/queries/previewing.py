@@ -152,7 +152,7 @@ def _first_texts(
     people = estimate.reachable(shop.id, audience, estimate.capped(shop.id, caps, planned)).subquery("reachable")
     chosen = session.scalars(select(people.c.contact_id).order_by(people.c.contact_id).limit(SAMPLES * 3)).all()
     values = values_for_all(shop, compiled, sender)
-    samples = [sample for contact in some_contacts(shop.id, chosen) if (sample := _sample(contact, compiled, values))]
+    samples = [sample for contact in some_contacts(shop.id, chosen) if (sample := sample_of(contact, compiled, values))]
     return samples[:SAMPLES]
 
 
@@ -171,7 +171,8 @@ def names_of(contact: Contact) -> dict[str, str | None]:
     return {"first_name": first, "last_name": last, "full_name": full_name(first, last)}
 
 
-def _sample(contact: Contact, compiled: CompiledText, values: dict[str, str]) -> Sample | None:
+def sample_of(contact: Contact, compiled: CompiledText, values: dict[str, str]) -> Sample | None:
+    """The text as this contact gets it; None if it can't be made for them."""
     try:
         text = compiled.render({**values, **names_of(contact)})
     except (MissingValue, RenderedTooLong, RenderedEmpty):
