@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -32,6 +33,12 @@ def page_or_partial(page: str, partial: str, **context: Any) -> Response:
     response = make_response(render_template(partial if wants_partial() else page, **context))
     response.vary.update(ASKED_BY)
     response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def toast(response: Response, words: str) -> Response:
+    """Let the admin say `words` for a moment, beside what `response` shows. Escaped: a header holds no Greek letter."""
+    response.headers["HX-Trigger"] = json.dumps({"toast": {"words": words}}, ensure_ascii=True)
     return response
 
 
