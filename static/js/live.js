@@ -1,21 +1,29 @@
-// Where a proxy holds back event streams, or they break: ask for the live part every few seconds instead.
-// As soon as an event comes through, asking stops; so it does when the part says that nothing more will change.
+// Live parts of pages, where event streams fail: held back by a proxy, broken, or asleep with the machine.
+// An open stream is heard every few seconds, be it by an event that says only that it lives. When it has been silent for
+// longer, its page asks for the live part itself, and connects anew. As soon as an event comes through, asking stops; so
+// it does when the part says that nothing more will change. A hidden page neither listens nor asks.
 // The page may be swapped for another without being loaded, so what is live is looked up each time.
 (() => {
   const QUIET_MS = 8000;
   const EVERY_MS = 4000;
 
-  let heardAt = performance.now();
+  let heardAt = Date.now(); // the clock on the wall: the other one stands still while a machine sleeps
+  let connection = null;
   for (const news of ['htmx:sse:after:message', 'htmx:after:history:update']) {
-    document.addEventListener(news, () => { heardAt = performance.now(); });
+    document.addEventListener(news, () => { heardAt = Date.now(); });
   }
+  document.addEventListener('htmx:sse:after:connection', (event) => {
+    connection = event.detail.connection;
+    heardAt = Date.now();
+  });
+  document.addEventListener('htmx:sse:close', () => { connection = null; });
 
   setInterval(() => {
     const live = document.querySelector('[data-poll]');
-    if (!live || document.hidden || performance.now() - heardAt <= QUIET_MS) return;
+    if (!live || document.hidden || Date.now() - heardAt <= QUIET_MS) return;
     const target = live.getAttribute('hx-target');
-    if (!document.querySelector(`${target}[data-settled]`)) {
-      htmx.ajax('GET', live.dataset.poll, {target, swap: 'outerMorph'});
-    }
+    if (document.querySelector(`${target}[data-settled]`)) return;
+    connection?.reader?.cancel(); // ends the reading of a stream that is dead, and the extension opens another
+    htmx.ajax('GET', live.dataset.poll, {source: target, target, swap: 'outerMorph'});
   }, EVERY_MS);
 })();

@@ -14,6 +14,7 @@ from sqlalchemy import update
 from werkzeug.test import TestResponse
 
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import watching
 from blossom.messaging.models import Batch, Dispatch
 from blossom.messaging.rules.states import DispatchState
@@ -202,7 +203,7 @@ class TestTheStream:
     def test_no_receipt_is_awaited_for_ever(self, app: Flask, ours: Shop, quick: None) -> None:
         campaign = create_completed(ours)
         add_messages(campaign, sent=1)
-        with clock.frozen_at(clock.now() + watching.RECEIPTS_AWAITED + timedelta(minutes=1)):
+        with clock.frozen_at(clock.now() + pictures.RECEIPTS_AWAITED + timedelta(minutes=1)):
             path = address(app, campaign, "/events")
             assert events(get(app, path))[-1] == ("settled", "")
 
@@ -299,7 +300,7 @@ class TestErrors:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("secret detail")
 
-        monkeypatch.setattr(watching, "_picture", broken)
+        monkeypatch.setattr(pictures, "picture", broken)
         monkeypatch.setitem(app.config, "PROPAGATE_EXCEPTIONS", False)
         response = get(app, address(app, create_campaign(ours)))
         assert response.status_code == 500
