@@ -97,6 +97,8 @@ TABLE = [
     Ask("GET", "/", 200, query={"before": "{after_campaign_id}"}),
     Ask("GET", "/campaigns/<int:campaign_id>", 404),
     Ask("GET", "/campaigns/<int:campaign_id>/events", 404),
+    Ask("GET", "/campaigns/<int:campaign_id>/confirm", 404),
+    Ask("POST", "/campaigns/<int:campaign_id>/confirm", 404, form={"deed": "send", "yes": "yes"}),
     Ask("GET", "/settings", 200),
     Ask("POST", "/settings", 200, form=SETTINGS),
     Ask("GET", "/settings/consent", 200),

@@ -32,8 +32,10 @@ ON_CHANGE = "campaigns.settle"
 """The job that messaging calls when a dispatch of ours changes its state."""
 
 
-def enqueue_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
+def enqueue_campaign(shop_id: int, campaign_id: int, *, judged: bool = False, actor: str) -> Campaign:
     """Send a campaign now, whatever it was planned for; a paused one goes on where it stopped.
+
+    `judged`: the caller, who holds the campaign's row, has just seen that it is fit to be sent (`confirming`).
 
     One of many concurrent calls claims it; the others, and later ones while it is being sent, get the same campaign
     with the same dispatch. Raises `NotFound`, `InvalidStatus`; `CannotSend`, `InsufficientCredit`, `ShopLeft` change
@@ -43,7 +45,7 @@ def enqueue_campaign(shop_id: int, campaign_id: int, *, actor: str) -> Campaign:
         claimed = _claim(shop_id, campaign_id)
         if claimed is not None:
             claimed.schedule_kind = claimed.scheduled_at = claimed.local_at = claimed.due_at = None
-            _start(claimed, actor)
+            _start(claimed, actor, judged=judged)
             return claimed
     campaign = lock(shop_id, campaign_id)
     if campaign.state is CampaignState.PAUSED:
@@ -72,11 +74,12 @@ def _claim(shop_id: int, campaign_id: int) -> Campaign | None:
     return lock(shop_id, campaign_id) if claimed else None
 
 
-def _start(campaign: Campaign, actor: str) -> Dispatch:
+def _start(campaign: Campaign, actor: str, *, judged: bool = False) -> Dispatch:
     """Hand a claimed campaign to messaging, if it is fit to be sent."""
     shop_service.require_installed(campaign.shop_id)
     shop = shops.get_shop(campaign.shop_id)
-    fitness.check_sendable(shop, campaign)
+    if not judged:
+        fitness.check_sendable(shop, campaign)
     audience = fitness.audience_of(campaign)
     assert audience is not None
     dispatch = messaging.start_dispatch(
@@ -214,20 +217,21 @@ def _retry(
     return campaign, outcome
 
 
-def send_test(shop_id: int, campaign_id: int, phones: Sequence[str], *, actor: str) -> Dispatch:
+def send_test(
+    shop_id: int, campaign_id: int, phones: Sequence[str], *, body: str | None = None, actor: str
+) -> Dispatch:
     """Send the campaign's text, as it stands, to numbers of the merchant's own. The campaign stays as it is.
 
-    Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
+    `body`: another text for it, which is typed and not saved yet. Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
-    if reasons := fitness.faults_of_text(shop, campaign):
+    text = campaign.body if body is None else body
+    if reasons := fitness.faults_of_text(shop, text):
         raise errors.CannotSend(reasons)
     _check_tests_left(shop_id, len(phones))
     dispatch = messaging.send_test(
-        messaging.Trial(
-            shop_id=shop_id, source=fitness.source_of(shop, campaign.body), sender=shop.sender, phones=phones
-        )
+        messaging.Trial(shop_id=shop_id, source=fitness.source_of(shop, text), sender=shop.sender, phones=phones)
     )
     _note(campaign, "tested", actor, dispatch_id=dispatch.id, numbers=len(phones))
     return dispatch

@@ -1,0 +1,92 @@
+"""`/campaigns/<id>/confirm`: the question before a campaign is sent, with its true numbers, and the yes.
+
+As a page it stands by itself, without JavaScript too; elsewhere it is fetched into `#dialog` and opens as a dialog.
+"""
+
+from __future__ import annotations
+
+import re
+
+import orjson
+from flask import Response, make_response, redirect, request, url_for
+
+from blossom.campaigns import service
+from blossom.campaigns.rules import confirming as rules
+from blossom.campaigns.rules.confirming import Deed
+from blossom.campaigns.service import Question
+from blossom.campaigns.views.routes import views
+from blossom.platform import htmx, pages
+from blossom.platform.access import Principal
+from blossom.platform.languages import noted, t
+from blossom.shops import queries as shops
+
+_DONE = {
+    Deed.SEND: noted("It is being sent"),
+    Deed.SCHEDULE: noted("Scheduled"),
+    Deed.SEND_NOW: noted("It is being sent"),
+}
+_CREDITS = re.compile(r"-?[0-9]{1,18}")
+
+
+@views.get("/campaigns/<int:campaign_id>/confirm")
+def confirmation(campaign_id: int) -> Response:
+    """The question; or, where there is none to ask, word of that."""
+    caller = _caller()
+    asked = service.ask_to_confirm(caller.shop_id, campaign_id)
+    if isinstance(asked, Question):
+        return _shown(asked)
+    shop = shops.get_shop(caller.shop_id)
+    return htmx.page_or_partial("campaigns/confirmed.html", "campaigns/_confirmed.html", campaign=asked, shop=shop)
+
+
+@views.post("/campaigns/<int:campaign_id>/confirm")
+def confirm(campaign_id: int) -> Response:
+    """Do it, and lead to the campaign; or ask again: 409 with the numbers as they are now, 422 for a mistyped one."""
+    caller, given = _caller(), request.form
+    free = given.get("free", "")
+    outcome = service.confirm_campaign(
+        caller.shop_id,
+        campaign_id,
+        deed=given.get("deed", ""),
+        mark=given.get("mark", "") if given.get("yes") else "",
+        credits_free=int(free) if _CREDITS.fullmatch(free) else 0,
+        typed=given.get("typed", ""),
+        actor=caller.actor,
+    )
+    if outcome.asked_again is not None:
+        response = _shown(outcome.asked_again, typed=given.get("typed", ""), fault=outcome.fault, again=True)
+        response.status_code = 422 if outcome.fault else 409
+        return response
+    words = _DONE[Deed(given["deed"])] if outcome.done else noted("That was done already")
+    return _lead_to(campaign_id, t(words))
+
+
+def _caller() -> Principal:
+    caller = pages.caller(request.path.strip("/"))
+    caller.require("campaigns:send")
+    return caller
+
+
+def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again: bool = False) -> Response:
+    return htmx.page_or_partial(
+        "campaigns/confirm.html",
+        "campaigns/_confirm.html",
+        asked=asked,
+        typed=typed[:40],
+        fault=fault,
+        again=again and fault is None,
+        left_out_words=rules.LEFT_OUT_WORDS,
+    )
+
+
+def _lead_to(campaign_id: int, words: str = "") -> Response:
+    """To the campaign's page, fetched with the session; a browser without JavaScript is redirected."""
+    address = url_for("campaigns.campaign_page", campaign_id=campaign_id)
+    if request.headers.get("HX-Request") != "true":
+        return make_response(redirect(address, 303))
+    response = make_response("")
+    there = {"path": address, "target": "body", "swap": "innerHTML"}
+    response.headers["HX-Location"] = orjson.dumps(there).decode()
+    if words:
+        response.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": words}}).decode()
+    return response

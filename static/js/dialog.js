@@ -1,0 +1,52 @@
+// Dialogs. The server answers with `<dialog open data-modal>`, which reads as a part of its page without JavaScript;
+// here it is shown over the page, wherever it came from. A link `data-close` in it closes it: on a page of its own
+// (`#dialog` is not around it) by going where it leads.
+(() => {
+  const show = () => {
+    for (const dialog of document.querySelectorAll('dialog[data-modal][open]:not(:modal)')) {
+      dialog.open = false;
+      dialog.showModal();
+      (dialog.querySelector('[aria-invalid="true"]') ?? dialog.querySelector('[data-focus]'))?.focus();
+    }
+  };
+
+  // What goes wrong is told at the top of the page, which an open dialog covers.
+  const told = () => {
+    const words = document.getElementById('trouble');
+    const place = document.querySelector('dialog:modal .trouble');
+    if (!words || !place) return;
+    place.replaceChildren(...[...words.childNodes].map((node) => node.cloneNode(true)));
+    place.classList.toggle('notice', place.textContent.trim() !== '' && !place.querySelector('.notice'));
+  };
+
+  const leave = (dialog) => {
+    const link = dialog.querySelector('a[data-close]');
+    if (dialog.closest('#dialog')) dialog.remove(); // its focus goes back to who had it
+    else if (link) link.click();
+  };
+
+  document.addEventListener('click', (event) => {
+    const link = event.target.closest?.('dialog:modal a[data-close]');
+    if (!link?.closest('#dialog') || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const dialog = link.closest('dialog');
+    dialog.close();
+    dialog.remove();
+  }, true);
+
+  // Escape. The event does not bubble.
+  document.addEventListener('cancel', (event) => {
+    if (!event.target.matches?.('dialog[data-modal]')) return;
+    event.preventDefault();
+    const dialog = event.target;
+    dialog.close();
+    leave(dialog);
+  }, true);
+
+  for (const news of ['htmx:after:swap', 'htmx:error', 'htmx:response:error']) {
+    document.addEventListener(news, () => { show(); told(); });
+  }
+  document.addEventListener('DOMContentLoaded', show);
+  show();
+})();
