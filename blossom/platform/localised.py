@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from zoneinfo import ZoneInfo
@@ -28,8 +28,8 @@ def number(value: float | Decimal, locale: str) -> str:
 
 
 def percent(value: float, locale: str) -> str:
-    """`value` is of a hundred: 12.5 becomes `12.5%`. One decimal, but for none and all of them."""
-    pattern = _whole_percents(locale) if value in (0, 100) else _percents(locale)
+    """`value` is of a hundred: 12.5 becomes `12.5%`. One decimal, but for none, for all, and for a whole number's type."""
+    pattern = _whole_percents(locale) if isinstance(value, int) or value in (0, 100) else _percents(locale)
     return str(pattern.apply(value / 100, forms(locale)))
 
 
@@ -43,6 +43,11 @@ def day(at: datetime, zone: str, locale: str) -> str:
     return dates.format_skeleton("yMMMd", at, tzinfo=ZoneInfo(zone), locale=forms(locale))
 
 
+def month(first_day: date, locale: str) -> str:
+    """`November 2026`."""
+    return dates.format_skeleton("yMMMM", first_day, locale=forms(locale))
+
+
 def moment(at: datetime, zone: str, locale: str) -> str:
     """A moment as people of that zone read it: `20 Nov 2026, 21:14 (Europe/Athens)`."""
     return f"{day(at, zone, locale)}, {clock_time(at, zone)} ({zone})"
@@ -51,6 +56,17 @@ def moment(at: datetime, zone: str, locale: str) -> str:
 def clock_time(at: datetime, zone: str) -> str:
     """The time of day of that moment in that zone: `21:14`."""
     return f"{at.astimezone(ZoneInfo(zone)):%H:%M}"
+
+
+@cache
+def city(zone: str, locale: str) -> str:
+    """What people call the time zone: `Athens`."""
+    return dates.get_timezone_location(ZoneInfo(zone), locale=forms(locale), return_city=True)
+
+
+def country(code: str, locale: str) -> str:
+    """The name of a country by its two letters; the letters where Unicode has no name for it."""
+    return str(forms(locale).territories.get(code, code))
 
 
 @cache

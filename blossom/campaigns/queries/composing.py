@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from blossom.campaigns.queries import counting
 from blossom.campaigns.rules.schedule import Schedule
+from blossom.contacts import queries as contacts
+from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.models import Contact
+from blossom.contacts.rules import normalise_phone
 from blossom.message_templates.errors import RenderError
 from blossom.message_templates.rules import cures, language, opt_out, segments
 from blossom.message_templates.rules.catalogue import Trigger, examples
@@ -26,6 +29,7 @@ from blossom.messaging import queries as messaging
 from blossom.messaging.queries import previewing
 from blossom.messaging.queries.census import Census
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_minutes, zone_of
+from blossom.platform.languages import noted
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -85,12 +89,14 @@ class Look:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be looked at. `person`: the contact whose text to show, if it is a particular one's."""
+    """What is to be looked at. `person`: whose text to show, of those offered; `somebody`: a contact to offer and show
+    whether they are in the audience or not."""
 
     body: str
     audience: Audience | None
     schedule: Schedule | None
     person: int | None = None
+    somebody: int | None = None
     as_example: bool = False
 
 
@@ -102,7 +108,7 @@ def look(shop: Shop, asked: Asked, now: datetime) -> Look:
     compiled, _ = language.examine(
         opt_out.with_opt_out(asked.body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN
     )
-    people = _people(shop, counted, compiled, asked.person)
+    people = _people(shop, counted, compiled, asked.somebody)
     chosen = _chosen(people, asked)
     values: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
     if chosen is not None:
@@ -132,6 +138,16 @@ def look(shop: Shop, asked: Asked, now: datetime) -> Look:
     )
 
 
+def person_by_phone(shop: Shop, typed: str) -> tuple[int | None, str | None]:
+    """The contact with that number; or why there is none."""
+    try:
+        phone = normalise_phone(typed, shop.default_country)
+    except PhoneRefused as refused:
+        return None, refused.message
+    found = contacts.contact_by_phone(shop.id, phone.e164)
+    return (found.id, None) if found else (None, noted("Nobody of your contacts has this number."))
+
+
 def _sums(
     shop: Shop, counted: Census, compiled: CompiledText, schedule: Schedule | None, now: datetime
 ) -> messaging.Preview:
@@ -157,9 +173,9 @@ def _people(
         if compiled is not None:
             longest = max(counted.groups, key=lambda group: abs(group.first_name_size) + abs(group.last_name_size))
             known_by.setdefault(longest.someone, "longest")
-            dearest = max(counted.groups, key=lambda group: (group.first_name_size < 0, -group.someone))
-            if dearest.first_name_size < 0:
-                known_by.setdefault(dearest.someone, "special")
+            special = next((group for group in counted.groups if group.first_name_size < 0), None)
+            if special:  # a name that makes the text UCS-2
+                known_by.setdefault(special.someone, "special")
         nameless = next((group for group in counted.groups if not group.first_name_size), None)
         if nameless:
             known_by.setdefault(nameless.someone, "nameless")
@@ -167,8 +183,8 @@ def _people(
         known_by.setdefault(asked_for, "chosen")
     if not known_by:
         return []
-    contacts = {contact.id: contact for contact in previewing.some_contacts(shop.id, list(known_by))}
-    return [(_person(contacts[each], why), contacts[each]) for each, why in known_by.items() if each in contacts]
+    found = {contact.id: contact for contact in previewing.some_contacts(shop.id, list(known_by))}
+    return [(_person(found[each], why), found[each]) for each, why in known_by.items() if each in found]
 
 
 def _person(contact: Contact, known_by: str) -> Person:
@@ -179,7 +195,8 @@ def _person(contact: Contact, known_by: str) -> Person:
 def _chosen(people: list[tuple[Person, Contact]], asked: Asked) -> tuple[Person, Contact] | None:
     if asked.as_example or not people:
         return None
-    return next((each for each in people if each[0].contact_id == asked.person), people[0])
+    wanted = asked.somebody or asked.person
+    return next((each for each in people if each[0].contact_id == wanted), people[0])
 
 
 def _example() -> Person:
@@ -239,7 +256,7 @@ def _place(zone: str, country: str, people: int, quiet: QuietHours, schedule: Sc
     begins = max(planned, now.astimezone(local_zone))
     goes_at = next_allowed(begins, zone, country, quiet)
     return Place(
-        zone=zone,
+        zone=local_zone.key,
         country=country,
         people=people,
         day=planned,

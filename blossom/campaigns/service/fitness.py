@@ -59,7 +59,7 @@ def check_text(shop: Shop, campaign: Campaign) -> None:
 
 def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
     """What is wrong with the campaign at any hour."""
-    reasons = faults_of_text(shop, campaign)
+    reasons = faults_of_text(shop, campaign.body)
     audience = audience_of(campaign)
     if audience is None:
         reasons.append(NO_AUDIENCE)
@@ -68,10 +68,10 @@ def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
     return reasons
 
 
-def faults_of_text(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
+def faults_of_text(shop: Shop, body: str) -> list[dict[str, Any]]:
     """What the linter calls an error, with line and column."""
     found = linter.lint(
-        campaign.body,
+        body,
         Trigger.CAMPAIGN,
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,

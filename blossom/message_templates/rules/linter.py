@@ -12,14 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from blossom.message_templates.errors import RenderError
-from blossom.message_templates.rules import opt_out, segments
+from blossom.message_templates.rules import cures, opt_out, segments
 from blossom.message_templates.rules.catalogue import MARKETING, Trigger, VariableType, examples, variables
-from blossom.message_templates.rules.characters import (
-    Cure,
-    explain,
-    greek_to_gsm_capitals,
-    replace_typographic,
-)
+from blossom.message_templates.rules.characters import explain
 from blossom.message_templates.rules.language import CompiledText, examine
 from blossom.message_templates.rules.markup import normalise_newlines
 from blossom.message_templates.rules.segments import Encoding
@@ -198,15 +193,15 @@ def _dear_characters(
     shown = ", ".join(f"“{char}” ({explain(char)})" for char in listed[:3])
     more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
 
-    cure = _cheapest(sent, measure)
-    saved = size.segments - cure.segments_after
+    fewest = cures.fewest_segments(sent, measure)
+    saved = size.segments - fewest
     yield _at(
         source,
         found[0].position,
         Level.WARNING if saved > 0 else Level.INFO,
         "not_gsm",
         f"Not in the GSM alphabet: {shown}{more}. They leave 70 characters a part instead of 160.",
-        f"Written plainly the text takes {cure.segments_after} parts instead of {size.segments}."
+        f"Written plainly the text takes {fewest} parts instead of {size.segments}."
         if saved > 0
         else "Here it makes no difference to the number of parts.",
     )
@@ -227,12 +222,6 @@ def _dear_names(compiled: CompiledText, sent: str) -> Iterator[Finding]:
                 f"The text is GSM-7, but a “{use.variable}” in Greek letters makes it UCS-2 for that person.",
                 f"Write {{{{ {use.variable} | upper }}}}: Greek capitals are written with letters of the GSM alphabet.",
             )
-
-
-def _cheapest(text: str, measure: Callable[[str], int]) -> Cure:
-    plain = replace_typographic(text, measure=measure)
-    capitals = greek_to_gsm_capitals(plain.text, measure=measure)
-    return min(plain, capitals, key=lambda cure: cure.segments_after)
 
 
 def _links(source: str) -> Iterator[Finding]:

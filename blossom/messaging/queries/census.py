@@ -56,7 +56,7 @@ class Census:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        return {"at": self.at.isoformat(), "groups": self.groups, "left_out": self.left_out}
+        return {"at": self.at.isoformat(), "groups": [list(group) for group in self.groups], "left_out": self.left_out}
 
     @classmethod
     def from_json(cls, stored: dict[str, Any]) -> Census:

@@ -1,0 +1,133 @@
+"""The compose page's form, as a browser sends it. Hardly anything is refused: a draft may be unfinished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+from uuid import UUID
+
+from werkzeug.datastructures import MultiDict
+
+from blossom.campaigns.rules.plans import LONGEST_TYPED, Plan, When
+from blossom.campaigns.rules.states import Priority
+from blossom.message_templates.rules.markup import MAX_SOURCE, normalise_newlines
+from blossom.platform.api import one_visible_line
+from blossom.platform.languages import noted
+from blossom.segments.rules import MOST_SEGMENTS, Audience
+
+LONGEST_NAME = 200
+LONGEST_BODY = 2 * MAX_SOURCE
+"""More than can be sent: the linter tells of a text that is a little too long, with the place."""
+MOST_PHONES = 10
+
+_ID = re.compile(r"[1-9]\d{0,17}")
+_Choice = TypeVar("_Choice", Priority, When)
+_BETWEEN_PHONES = re.compile(r"[,;\n]")
+
+
+@dataclass(frozen=True)
+class ComposeForm:
+    """What was typed, and what it comes to. `who`: "everybody", "segments", or "" while nothing is chosen.
+
+    `person`: whose text to show; `as_example`: nobody's. `person_phone`: a number that was typed for that. `page`,
+    `turn`, `version`: which page saves (`service.drafting.Save`), None and 0 for a form without them. `over`: the
+    version of somebody else's that is to be written over. `faults`: field → what is wrong.
+    """
+
+    name: str
+    body: str
+    who: str
+    include: tuple[int, ...]
+    exclude: tuple[int, ...]
+    priority: Priority
+    plan: Plan
+    phones: str
+    person: int | None
+    as_example: bool
+    person_phone: str
+    page: UUID | None
+    turn: int
+    version: int | None
+    over: int | None
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def audience(self) -> Audience | None:
+        """None: nobody chosen yet."""
+        if self.who == "everybody":
+            return Audience(everybody=True, exclude=self.exclude)
+        if self.who == "segments" and self.include:
+            return Audience(segments=self.include, exclude=self.exclude)
+        return None
+
+    @property
+    def numbers(self) -> list[str]:
+        """Those to try the text on, as they were typed."""
+        return [phone for each in _BETWEEN_PHONES.split(self.phones) if (phone := each.strip())]
+
+
+def read(given: MultiDict[str, str]) -> ComposeForm:
+    """Read the form."""
+    name, body = given.get("name", ""), normalise_newlines(given.get("body", "")).replace("\0", "")
+    faults: dict[str, str] = {}
+    name = " ".join(name.split())
+    if len(name) > LONGEST_NAME:
+        faults["name"] = noted("The name may have %(most)s characters.", most=LONGEST_NAME)
+    elif name:
+        try:
+            one_visible_line(name)
+        except ValueError:
+            faults["name"] = noted("The name must be one line that can be read.")
+    if len(body) > LONGEST_BODY:
+        faults["body"] = noted("The text may have %(most)s characters.", most=LONGEST_BODY)
+    person = given.get("person", "")
+    return ComposeForm(
+        name=name,
+        body=body,
+        who=given.get("who", "") if given.get("who") in ("everybody", "segments") else "",
+        include=_ids(given, "include"),
+        exclude=_ids(given, "exclude"),
+        priority=_one_of(Priority, given.get("priority"), Priority.NORMAL),
+        plan=Plan(
+            _one_of(When, given.get("when"), When.NOW),
+            given.get("day", "").strip()[:LONGEST_TYPED],
+            given.get("time", "").strip()[:LONGEST_TYPED],
+        ),
+        phones=given.get("phones", "")[:500].replace("\0", ""),
+        person=_number(person),
+        as_example=person == "example",
+        person_phone=given.get("person_phone", "").strip()[:40],
+        page=_uuid(given.get("page")),
+        turn=_count(given.get("turn")) or 0,
+        version=_count(given.get("version")),
+        over=_count(given.get("over")),
+        faults=faults,
+    )
+
+
+def _ids(given: MultiDict[str, str], name: str) -> tuple[int, ...]:
+    found = (int(value) for value in given.getlist(name) if _ID.fullmatch(value))
+    return tuple(dict.fromkeys(found))[:MOST_SEGMENTS]
+
+
+def _number(value: str | None) -> int | None:
+    return int(value) if value and _ID.fullmatch(value) else None
+
+
+def _count(value: str | None) -> int | None:
+    """One that fits an integer column."""
+    number = _number(value)
+    return number if number is not None and number < 2**31 else None
+
+
+def _uuid(value: str | None) -> UUID | None:
+    try:
+        return UUID(value) if value else None
+    except ValueError:
+        return None
+
+
+def _one_of(choices: type[_Choice], value: str | None, otherwise: _Choice) -> _Choice:
+    return choices(value) if value in list(choices) else otherwise

@@ -1,0 +1,299 @@
+// The compose page: what is typed is saved by itself, survives a lost network, a session that ended and a reload, and is
+// never taken away by an answer. And the small things of an editor: variables, links, cures, going to a fault.
+// The page may come by a swap, so that everything listens on the document and looks its form up.
+(() => {
+  const QUIET_MS = 900; // without a key: then it is saved
+  const LONGEST_MS = 5000; // of typing without a pause
+  const RETRY_MS = [2000, 4000, 8000, 15000, 30000];
+  const NOT_TYPED = ['page', 'turn', 'version', 'do', 'over', 'anew', 'person', 'person_phone'];
+  const ASIDE = ['person', 'person_phone', 'phones']; // changes nothing of the draft
+
+  let open; // {form, edits, saved, since, timer, saving, failures, stopped}
+  const byItself = () => open.form.dataset.keep === 'by-itself';
+  const field = (name) => open.form.elements.namedItem(name);
+  const body = () => document.getElementById('body');
+  const isDirty = () => open.edits !== open.saved;
+
+  // What the browser keeps, in case nothing else does.
+  const typed = () => [...new FormData(open.form)].filter(([name]) => !NOT_TYPED.includes(name));
+  const remember = () => {
+    try {
+      localStorage.setItem(open.form.dataset.store, JSON.stringify({version: field('version').value, typed: typed()}));
+    } catch { /* a browser that gives a framed site no storage */ }
+  };
+  const recall = (store) => {
+    try { return JSON.parse(localStorage.getItem(store)); } catch { return null; }
+  };
+  const forget = (store) => {
+    try { localStorage.removeItem(store); } catch { /* as above */ }
+  };
+  const bringBack = (kept) => {
+    for (const control of open.form.elements) {
+      if (!control.name || NOT_TYPED.includes(control.name) || control.type === 'hidden') continue;
+      const values = kept.typed.filter(([name]) => name === control.name).map(([, value]) => value);
+      if (control.type === 'radio' || control.type === 'checkbox') control.checked = values.includes(control.value);
+      else if (values.length) control.value = values[0];
+    }
+  };
+
+  const say = (words, trouble = false) => {
+    const place = document.querySelector('#kept [data-kept]');
+    if (!place) return;
+    place.textContent = words;
+    place.classList.toggle('fault', trouble);
+  };
+  const bar = (on) => {
+    const deed = window.shopify?.saveBar?.[on ? 'show' : 'hide']?.('compose-bar');
+    deed?.catch?.(() => {});
+  };
+  const look = () => htmx.trigger(document.getElementById('look'), 'look');
+
+  const begin = () => {
+    const form = document.getElementById('compose');
+    if (!form || open?.form === form) return;
+    clearTimeout(open?.timer);
+    open = {form, edits: 0, saved: 0, since: 0, timer: 0, saving: false, failures: 0, stopped: false};
+    open.stopped = Boolean(form.querySelector('[data-stop]'));
+    const kept = recall(form.dataset.store);
+    if (!kept || JSON.stringify(kept.typed) === JSON.stringify(typed())) {
+      forget(form.dataset.store);
+    } else if (kept.version === field('version').value) { // nobody changed it since: it goes on where it stopped
+      bringBack(kept);
+      changed();
+      look();
+      say(form.dataset.restored);
+    } else {
+      document.getElementById('restore').hidden = false;
+    }
+  };
+
+  const changed = () => {
+    open.edits += 1;
+    remember();
+    if (!byItself()) {
+      say(open.form.dataset.unsaved);
+      bar(true);
+    } else if (!open.stopped) {
+      const now = performance.now();
+      open.since ||= now;
+      later(Math.max(0, Math.min(QUIET_MS, open.since + LONGEST_MS - now)));
+    }
+  };
+  const later = (ms) => {
+    clearTimeout(open.timer);
+    open.timer = setTimeout(save, ms);
+  };
+
+  const nextTurn = () => {
+    const turn = field('turn');
+    turn.value = Number(turn.value || 0) + 1;
+    return open.edits;
+  };
+
+  const save = async () => {
+    if (!open || open.saving || open.stopped || !byItself() || !isDirty()) return;
+    const page = open;
+    page.saving = true;
+    page.since = 0;
+    const edits = nextTurn();
+    const given = new URLSearchParams(new FormData(page.form));
+    say(page.form.dataset.saving);
+    let response;
+    try {
+      response = await fetch(page.form.getAttribute('action'), {
+        method: 'POST',
+        body: given,
+        keepalive: String(given).length < 60_000,
+        headers: {'HX-Request': 'true', 'HX-Request-Type': 'partial', 'Blossom-Locale': document.documentElement.lang},
+      });
+    } catch { /* away */ }
+    page.saving = false;
+    if (response && (response.ok || [404, 409, 422].includes(response.status)) && await took(page, response, edits)) {
+      page.failures = 0;
+      if (page === open && isDirty() && response.ok) later(QUIET_MS);
+      return;
+    }
+    if (page !== open) return; // another page is shown; this device keeps what was typed
+    say(page.form.dataset[response?.status === 401 ? 'session' : 'away'], true);
+    bar(true);
+    later(RETRY_MS[Math.min(page.failures, RETRY_MS.length - 1)]);
+    page.failures += 1;
+  };
+
+  // The answer to a save: how the form stands in the database. False: it is something else.
+  const took = async (page, response, edits) => {
+    const answer = document.createElement('template');
+    answer.innerHTML = await response.text();
+    const kept = answer.content.querySelector('#kept');
+    if (!kept) return false;
+    if (page === open) {
+      document.getElementById('kept').replaceWith(kept);
+      htmx.process(kept);
+    }
+    stands(page, kept, response.headers, edits);
+    return true;
+  };
+
+  const stands = (page, kept, headers, edits) => {
+    page.stopped = Boolean(kept.querySelector('[data-stop]'));
+    if (kept.dataset.state !== 'saved') {
+      bar(true);
+      return;
+    }
+    page.saved = edits;
+    const address = headers.get('HX-Replace-Url');
+    if (page === open && address && location.pathname !== address) {
+      history.replaceState(history.state, '', address);
+      forget(page.form.dataset.store);
+      page.form.dataset.store = page.form.dataset.store.replace(/:new$/, `:${address.split('/').at(-2)}`);
+    }
+    if (page.edits === edits) {
+      forget(page.form.dataset.store);
+      if (page === open) bar(false);
+    } else if (page === open) {
+      remember();
+    }
+  };
+
+  document.addEventListener('input', (event) => {
+    begin();
+    if (open && open.form.contains(event.target) && event.target.name && !ASIDE.includes(event.target.name)) changed();
+  });
+  document.addEventListener('reset', (event) => {
+    if (event.target !== open?.form) return;
+    open.saved = open.edits;
+    forget(open.form.dataset.store);
+    bar(false);
+    setTimeout(look); // once the fields have gone back
+  });
+
+  // A press of a button goes by htmx; it carries a turn of its own, and what is typed afterwards is still unsaved.
+  document.addEventListener('submit', (event) => {
+    begin();
+    if (event.target !== open?.form) return;
+    clearTimeout(open.timer);
+    open.pressed = nextTurn();
+  }, true);
+  document.addEventListener('htmx:after:swap', (event) => {
+    begin();
+    const {ctx} = event.detail;
+    if (!open || ctx?.sourceElement !== open.form) return;
+    const kept = document.getElementById('kept');
+    stands(open, kept, ctx.response.headers, open.pressed);
+    kept.querySelector('[data-stop], [data-refused]')?.focus();
+  });
+  document.addEventListener('htmx:error', (event) => {
+    if (open && event.detail.ctx?.sourceElement === open.form && isDirty()) later(RETRY_MS[0]);
+  });
+  // Everything is saved, and sound: the question with all its numbers.
+  document.addEventListener('review', (event) => {
+    const dialog = document.getElementById('dialog');
+    const to = dialog ? {target: '#dialog', swap: 'innerHTML'} : {target: 'body', swap: 'innerHTML', push: 'true'};
+    htmx.ajax('GET', event.detail.address, to);
+  });
+
+  // Who leaves, or looks elsewhere, leaves nothing behind.
+  const flush = () => { if (open && isDirty()) save(); };
+  document.addEventListener('visibilitychange', () => { if (document.hidden) flush(); });
+  window.addEventListener('pagehide', flush);
+  window.addEventListener('online', flush);
+  document.addEventListener('htmx:before:request', (event) => {
+    const from = event.detail.ctx?.sourceElement;
+    if (open && from && !open.form.contains(from) && from.id !== 'look') flush();
+  });
+
+  // The editor. `insertText` keeps the browser's own undo.
+  const put = (words, all = false) => {
+    const area = body();
+    area.focus();
+    if (all) area.select();
+    if (!document.execCommand('insertText', false, words)) {
+      area.setRangeText(words, all ? 0 : area.selectionStart, all ? area.value.length : area.selectionEnd, 'end');
+      area.dispatchEvent(new Event('input', {bubbles: true}));
+    }
+  };
+  const place = (line, column) => {
+    const area = body();
+    const lines = area.value.split('\n');
+    const at = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
+    // Columns count characters, the field counts UTF-16 units.
+    const before = [...(lines[line - 1] ?? '')].slice(0, column - 1).join('').length;
+    const rest = area.value.slice(at + before);
+    const piece = /^(\{\{.*?\}\}|\{%.*?%\}|\S+)/s.exec(rest)?.[0] ?? '';
+    area.focus();
+    area.setSelectionRange(at + before, at + before + piece.length);
+  };
+
+  let asked; // the text of the preview that is on its way, and of the one that is shown
+  let shown;
+  let wanted;
+  document.addEventListener('htmx:config:request', (event) => {
+    if (event.detail.ctx?.sourceElement?.id === 'look') asked = body()?.value;
+  });
+  document.addEventListener('htmx:after:swap', (event) => {
+    if (event.detail.ctx?.sourceElement?.id !== 'look') return;
+    shown = asked;
+    const button = wanted && document.querySelector(`[data-cure-name="${wanted}"]`);
+    wanted = undefined;
+    if (button && shown === body().value) put(button.dataset.cure, true);
+  });
+
+  document.addEventListener('click', (event) => {
+    begin();
+    if (!open) return;
+    const button = event.target.closest?.('[data-insert], [data-cure], [data-line], [data-do], [data-go]');
+    if (!button || !document.getElementById('main').contains(button)) return;
+    const {insert, cure, cureName, line, column, do: deed, go} = button.dataset;
+    if (insert) put(insert);
+    if (cure !== undefined) {
+      if (shown === undefined || shown === body().value) put(cure, true);
+      else { // what it was worked out for has been typed over
+        wanted = cureName;
+        look();
+      }
+    }
+    if (line) {
+      event.preventDefault();
+      place(Number(line), Number(column));
+    } else if (go !== undefined) {
+      event.preventDefault();
+      const target = document.getElementById(button.hash.slice(1));
+      target?.focus();
+      target?.scrollIntoView({block: 'center'});
+    }
+    if (deed === 'link') {
+      const link = document.getElementById('link');
+      const address = link.value.trim();
+      const fits = /^https:\/\/[^\s"'{}<>\\]+$/.test(address);
+      document.getElementById('link-fault').hidden = fits;
+      link.toggleAttribute('aria-invalid', !fits);
+      if (fits) {
+        link.closest('details').open = false;
+        put(`{{ "${address}" | shortlink }}`);
+        link.value = '';
+      } else {
+        link.focus();
+      }
+    } else if (deed === 'bring-back') {
+      bringBack(recall(open.form.dataset.store));
+      document.getElementById('restore').hidden = true;
+      changed();
+      look();
+    } else if (deed === 'throw-away') {
+      document.getElementById('restore').hidden = true;
+      open.saved = open.edits;
+      clearTimeout(open.timer);
+      forget(open.form.dataset.store);
+      bar(false);
+    }
+  });
+  document.addEventListener('change', (event) => {
+    const chosen = event.target.closest?.('[data-do="template"]')?.selectedOptions?.[0];
+    if (!chosen?.dataset.body) return;
+    put(chosen.dataset.body, true);
+    event.target.value = '';
+  });
+
+  document.addEventListener('DOMContentLoaded', begin);
+  begin();
+})();
