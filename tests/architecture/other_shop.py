@@ -56,6 +56,8 @@ SETTINGS = {"sender": "Ours", "contact_line": "us@ours.example", "opt_out_text":
             "quiet_until": "09:00", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
 CONSENT = {"double_opt_in": "on", "in_theme": "on", "privacy_url": "", "wording-en": "", "wording-el": "",
            "join_keywords": "", "stop_keywords": "", "shop_id": "{shop_id}"}  # fmt: skip
+COMPOSED = {"page": "6c1c4e26-3f5a-4f2b-9c39-0d6f1c2b3a4d", "turn": "1", "name": "Ours too", "body": "Hello",
+            "who": "segments"}  # fmt: skip
 
 TABLE = [
     # Campaigns and templates: theirs are not there.
@@ -97,8 +99,28 @@ TABLE = [
     Ask("GET", "/", 200, query={"before": "{after_campaign_id}"}),
     Ask("GET", "/campaigns/<int:campaign_id>", 404),
     Ask("GET", "/campaigns/<int:campaign_id>/events", 404),
+    *[
+        Ask(method, f"/campaigns/<int:campaign_id>/{deed}", 404)
+        for deed in ("pause", "resume", "cancel", "retry-failed", "retry-unconfirmed")
+        for method in ("GET", "POST")
+    ],
+    Ask("POST", "/campaigns/<int:campaign_id>/refresh", 404),
+    Ask("POST", "/campaigns/<int:campaign_id>/retry-failed", 409, arguments=OURS, form={"message": "{message_id}"}),
+    Ask("GET", "/campaigns/<int:campaign_id>/recipients", 404),
+    Ask("POST", "/campaigns/<int:campaign_id>/recipients", 404, form={"phone": PHONE}),
+    Ask("POST", "/campaigns/<int:campaign_id>/recipients", 200, arguments=OURS, form={"phone": PHONE}),
+    Ask("GET", "/campaigns/<int:campaign_id>/recipients/<int:message_id>", 404),
     Ask("GET", "/campaigns/<int:campaign_id>/confirm", 404),
     Ask("POST", "/campaigns/<int:campaign_id>/confirm", 404, form={"deed": "send", "yes": "yes"}),
+    Ask("GET", "/campaigns/new", 200),
+    Ask("GET", "/campaigns/new", 404, query={"template": "{template_id}"}),
+    Ask("GET", "/campaigns/new", 404, query={"segment": "{segment_id}"}),
+    Ask("POST", "/campaigns/new", 200, form={**COMPOSED, "include": "{segment_id}", "exclude": "{segment_id}"}),
+    Ask("GET", "/campaigns/<int:campaign_id>/edit", 404),
+    Ask("POST", "/campaigns/<int:campaign_id>/edit", 404, form=COMPOSED),
+    Ask("POST", "/campaigns/<int:campaign_id>/edit", 404, form={**COMPOSED, "do": "test", "phones": "+306912345678"}),
+    Ask("POST", "/campaigns/preview", 200, form={**COMPOSED, "include": "{segment_id}", "person_phone": PHONE}),
+    Ask("POST", "/campaigns/count", 200, form={**COMPOSED, "include": "{segment_id}"}),
     Ask("GET", "/settings", 200),
     Ask("POST", "/settings", 200, form=SETTINGS),
     Ask("GET", "/settings/consent", 200),

@@ -47,6 +47,9 @@ SAID = ("theirs.myshopify.com", PHONE, EMAIL)
 
 NEW_PHONE = "+306907777777"
 
+NOT_NOW = ("/resume", "/retry-failed", "/retry-unconfirmed")
+"""Questions that their campaign, which is being sent, gives no cause for."""
+
 
 @dataclass(frozen=True)
 class World:
@@ -266,6 +269,9 @@ def test_theirs_find_what_is_theirs(world: World) -> None:
     found = [ask for ask in TABLE if (ask.method, ask.status) == ("GET", 404) and ask.is_merchants]
     for ask in found:
         answer = world.ask(ask, session)
+        if ask.route.endswith(NOT_NOW):
+            assert answer.status_code == 409, ask.route
+            continue
         assert answer.status_code == 200, ask.route
         if not ask.route.endswith((*FIGURES, "/events", ".pdf")):
             assert any(mark in told(answer) for mark in MARKS), ask.route

@@ -31,7 +31,7 @@ STATES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row of the table and a stretch of the bar; words are for `t`. `begin` and `share`: percent of all recipients."""
+    """A row of the table and a stretch of the bar; words are for `t`. `begin`, `share`: percent of all recipients."""
 
     key: str
     label: str

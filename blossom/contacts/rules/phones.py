@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberType, ValidationResult
+from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from blossom.contacts.errors import PhoneRefused
 
@@ -88,6 +88,16 @@ def mask_phone(raw: str) -> str:
     """A number that can be recognised by who has the file, and by nobody else: `+30…06`. Short things: only dots."""
     shown = "".join(c for c in unicodedata.normalize("NFKC", raw) if c.isalnum() or c == "+")
     return f"{shown[:3]}…{shown[-2:]}" if len(shown) >= 8 else "…"
+
+
+def in_groups(e164: str | None) -> str | None:
+    """A number as it is read: `+30 691 234 5678`. What is none stands as it is."""
+    if e164 is None:
+        return None
+    try:
+        return str(phonenumbers.format_number(phonenumbers.parse(e164, None), PhoneNumberFormat.INTERNATIONAL))
+    except NumberParseException:
+        return e164
 
 
 @lru_cache(maxsize=512)

@@ -32,15 +32,13 @@ class Stretch:
 
 
 _OPEN = "b.size - b.sent - b.delivered - b.failed - b.skipped - b.cancelled - b.unconfirmed"
+_COUNTED = (state for state in MessageState if state not in (MessageState.PENDING, MessageState.SENDING))
 _IN_BATCH = {
     None: "b.size",
-    MessageState.PENDING: f"CASE b.state WHEN 'pending' THEN {_OPEN} ELSE 0 END",
-    MessageState.SENDING: f"CASE b.state WHEN 'claimed' THEN {_OPEN} ELSE 0 END",
-    **{
-        state: f"b.{state.value}" for state in MessageState if state not in (MessageState.PENDING, MessageState.SENDING)
-    },
+    MessageState.PENDING: f"CASE WHEN b.state IN ('pending', 'claimed') THEN {_OPEN} ELSE 0 END",
+    **{state: f"b.{state.value}" for state in _COUNTED},
 }
-"""How many messages of a state a batch counts, by the state as it is shown."""
+"""How many messages of a state a batch counts. `PENDING` stands for all that are still to go: `SENDING` too."""
 
 # The first batches that together have enough; of the one that the walk stands in nobody knows how many are left, so it
 # counts for none. A batch's messages stand in its range, among others' at most.
@@ -66,10 +64,12 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) m
 LEFT JOIN attempts a ON a.id = m.attempt_id
-WHERE CAST(:state AS text) IS NULL OR m.shown_state = :state
+WHERE CAST(:states AS text[]) IS NULL OR m.shown_state = ANY(CAST(:states AS text[]))
 ORDER BY b.number, m.id LIMIT :limit + 1
 """
 _STATEMENTS = {state: text(_STRETCH.format(in_batch=in_batch)) for state, in_batch in _IN_BATCH.items()}
+
+_SHOWN_AS = {MessageState.PENDING: [MessageState.PENDING.value, MessageState.SENDING.value]}
 
 _FAILED = text("SELECT state = 'failed' FROM dispatches WHERE shop_id = :shop_id AND id = :dispatch_id")
 
@@ -77,15 +77,15 @@ _FAILED = text("SELECT state = 'failed' FROM dispatches WHERE shop_id = :shop_id
 def stretch(
     shop_id: int, dispatch_id: int, *, state: MessageState | None = None, after: Place | None = None, limit: int = 50
 ) -> Stretch:
-    """Up to `limit` messages after `after`, those shown as `state` alone if one is given. Reads some batches' messages
-    however many the dispatch has: as many as it takes to fill the page, and those of one message each at worst."""
+    """Up to `limit` messages after `after`, those shown as `state` alone if one is given (`PENDING`: all that are still
+    to go). Reads some batches' messages however many the dispatch has: as many as it takes to fill the page."""
     values = {"shop_id": shop_id, "dispatch_id": dispatch_id}
     failed = bool(session.scalar(_FAILED, values))
     values |= {
         "batch": after.batch if after else 0,
         "message_id": after.message_id if after else 0,
         "limit": limit,
-        "state": state.value if state else None,
+        "states": None if state is None else _SHOWN_AS.get(state, [state.value]),
         "dispatch_failed": failed,
     }
     found = session.execute(_STATEMENTS[state], values).all()

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
-import phonenumbers
-from phonenumbers import NumberParseException, PhoneNumberFormat
-
 from blossom.consent.rules import FROM_A_LIST, ProofEntry, Source, State
+from blossom.contacts.rules import phones
 from blossom.platform import languages, localised
 from blossom.platform.languages import noted
 
@@ -132,12 +130,7 @@ def _detail(name: str) -> str:
 
 def phone_shown(e164: str | None) -> str | None:
     """A number in groups, as it is read: `+30 691 234 5678`."""
-    if e164 is None:
-        return None
-    try:
-        return str(phonenumbers.format_number(phonenumbers.parse(e164, None), PhoneNumberFormat.INTERNATIONAL))
-    except NumberParseException:
-        return e164
+    return phones.in_groups(e164)
 
 
 def name_of(first_name: str | None, last_name: str | None) -> str | None:
