@@ -12,7 +12,10 @@ from blossom.campaigns.service.asking import (
     refresh_status,
     run_refreshes,
 )
+from blossom.campaigns.service.confirming import Question, ask_to_confirm, confirm_campaign
+from blossom.campaigns.service.drafting import Draft, Save, save_draft
 from blossom.campaigns.service.fitness import preview, text_reasons
+from blossom.campaigns.service.planning import plan_of, planned
 from blossom.campaigns.service.sending import (
     cancel_campaign,
     enqueue_campaign,
@@ -36,9 +39,14 @@ from blossom.campaigns.service.writing import (
 
 __all__ = [
     "MOST_AT_ONCE",
+    "Draft",
     "Figures",
+    "Question",
+    "Save",
     "ask_for_refresh",
+    "ask_to_confirm",
     "cancel_campaign",
+    "confirm_campaign",
     "count_tally",
     "create_campaign",
     "delete_campaign",
@@ -47,6 +55,8 @@ __all__ = [
     "enqueue_due_campaign",
     "figures",
     "pause_campaign",
+    "plan_of",
+    "planned",
     "preview",
     "refresh_campaign",
     "refresh_status",
@@ -54,6 +64,7 @@ __all__ = [
     "retry_failed",
     "retry_unconfirmed",
     "run_refreshes",
+    "save_draft",
     "schedule_campaign",
     "send_test",
     "settle",

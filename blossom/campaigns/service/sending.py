@@ -222,7 +222,9 @@ def send_test(
 ) -> Dispatch:
     """Send the campaign's text, as it stands, to numbers of the merchant's own. The campaign stays as it is.
 
-    `body`: another text for it, which is typed and not saved yet. Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
+    `body`: another text for it, which is typed and not saved yet.
+
+    Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
