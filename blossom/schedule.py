@@ -19,6 +19,8 @@ JOBS = (
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="shopify"),
     # Shops that have just come, exports that Shopify has ended.
     Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
+    # Files that merchants sent, whose job was lost, or that are to be tried again.
+    Periodic("uploads.run", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
     Periodic("customers.push_consent", timedelta(seconds=10), queue="shopify"),
     # A merchant's question to the provider whose job was lost.
@@ -32,5 +34,6 @@ JOBS = (
     # Each shop in its own night.
     Periodic("customers.compare", timedelta(minutes=10), queue="slow"),
     Periodic("shops.renew_expiring", timedelta(days=1), queue="slow"),
+    Periodic("uploads.forget", timedelta(minutes=10), queue="slow"),
     Periodic("inbound.prune_webhooks", timedelta(hours=1), queue="slow"),
 )

@@ -24,6 +24,7 @@ from blossom.messaging import jobs as messaging_jobs
 from blossom.platform import clock, config, db, logs, queue, stopping
 from blossom.shops import jobs as shops_jobs
 from blossom.storefront import jobs as storefront_jobs
+from blossom.uploads import jobs as uploads_jobs
 
 log = structlog.get_logger()
 
@@ -34,7 +35,7 @@ Nothing here waits for either."""
 PREPARERS = 2
 """Of one `blossom worker`: a small campaign's snapshot doesn't wait for a large one's."""
 
-REGISTERED = (campaigns_jobs, customers_jobs, inbound_jobs, messaging_jobs, shops_jobs, storefront_jobs)
+REGISTERED = (campaigns_jobs, customers_jobs, inbound_jobs, messaging_jobs, shops_jobs, storefront_jobs, uploads_jobs)
 """Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""
 
 

@@ -27,6 +27,10 @@ class ImportTaken(BlossomError):
         )
 
 
+class Interrupted(Exception):
+    """Raised by who watches an import's progress, to end the run after the chunk in hand. Another run goes on."""
+
+
 class PhoneRefused(BlossomError):
     """What was given can't be a phone that takes texts. `code` begins with `phone_`; the number itself is not in it."""
 

@@ -87,6 +87,7 @@ class ContactImport(Base):
     file_digest: Mapped[bytes]  # SHA-256 of the whole file: what is resumed is the same file
     mapping: Mapped[dict[str, Any]] = mapped_column(JSONB)  # our field → header in the file
     state: Mapped[str] = mapped_column(Text, default=rules.ImportState.RUNNING)
+    dry_run: Mapped[bool] = mapped_column(default=False, server_default=false())  # counted only; no contact was touched
     rows_total: Mapped[int] = mapped_column(Integer)
     rows_read: Mapped[int] = mapped_column(Integer, default=0)
     created: Mapped[int] = mapped_column(Integer, default=0)
@@ -104,7 +105,8 @@ class ContactImport(Base):
 
 
 class ImportRefusal(Base):
-    """A line that was not imported, and why. The text quotes values masked only."""
+    """A line that was not imported, and why. The text quotes values masked only; the line itself is kept for a while,
+    for the merchant to correct."""
 
     __tablename__ = "import_refusals"
     __table_args__ = (
@@ -122,6 +124,9 @@ class ImportRefusal(Base):
     column: Mapped[str | None] = mapped_column(Text)  # the file's own header
     code: Mapped[str] = mapped_column(Text)
     text: Mapped[str] = mapped_column(Text)
+    cells_sealed: Mapped[bytes | None] = mapped_column(Sealed("refused_line"))  # its cells: JSON, a list of texts
+
+    cells = SealedText("cells_sealed")
 
 
 class ImportKey(Base):

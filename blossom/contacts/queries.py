@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -76,25 +77,35 @@ def count(shop_id: int) -> int:
 
 def import_report(shop_id: int, import_id: int) -> rules.ImportReport:
     """The report of a running, finished or failed import. Raises `NotFound`."""
-    found = session.scalar(select(ContactImport).where(ContactImport.shop_id == shop_id, ContactImport.id == import_id))
+    found = import_counts(shop_id, [import_id]).get(import_id)
     if found is None:
         raise NotFound("import")
-    return rules.ImportReport(
-        import_id=found.id,
-        state=rules.ImportState(found.state),
-        rows_total=found.rows_total,
-        rows_read=found.rows_read,
-        created=found.created,
-        updated=found.updated,
-        unchanged=found.unchanged,
-        refused=found.refused,
-        refused_by_code=found.refused_by_code,
-        tallies=found.tallies,
-        first_refused=[
-            rules.Refused(row.line, row.column, row.code, row.text)
-            for row in refusals(shop_id, import_id, limit=FIRST_REFUSED)
-        ],
+    first = refusals(shop_id, import_id, limit=FIRST_REFUSED)
+    return replace(found, first_refused=[rules.Refused(row.line, row.column, row.code, row.text) for row in first])
+
+
+def import_counts(shop_id: int, import_ids: Collection[int]) -> dict[int, rules.ImportReport]:
+    """The reports of these imports, of those that there are, without the lines that were refused."""
+    rows = session.scalars(
+        select(ContactImport)
+        .where(ContactImport.shop_id == shop_id, ContactImport.id.in_(import_ids))
+        .execution_options(populate_existing=True)
     )
+    return {
+        found.id: rules.ImportReport(
+            import_id=found.id,
+            state=rules.ImportState(found.state),
+            rows_total=found.rows_total,
+            rows_read=found.rows_read,
+            created=found.created,
+            updated=found.updated,
+            unchanged=found.unchanged,
+            refused=found.refused,
+            refused_by_code=found.refused_by_code,
+            tallies=found.tallies,
+        )
+        for found in rows
+    }
 
 
 def refusals(shop_id: int, import_id: int, after_id: int = 0, limit: int = 100) -> Sequence[ImportRefusal]:

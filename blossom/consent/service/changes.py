@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from blossom.consent import rules
 from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, State
@@ -90,6 +90,15 @@ def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
     return changes
 
 
+def foresee(shop_id: int, steps: Sequence[Step]) -> list[Change]:
+    """What `apply` would come to for each step, from where the phones stand now. Changes nothing, locks nothing."""
+    if not steps:
+        return []
+    hashes = sorted({step.phone_hash for step in steps})
+    rows = session.execute(_READ, {"shop": shop_id, "phone_hashes": bulk.bytea_array(hashes)})
+    return _walk(_standings(rows), steps, clock.now())[0]
+
+
 def _last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The last event of each phone."""
     return list({event["phone_hash"]: event for event in events}.values())
@@ -135,6 +144,10 @@ def _walk(
 def lock_standings(shop_id: int, phone_hashes: set[bytes]) -> dict[bytes, Standing]:
     """Where these phones stand, of those that have a row; locked until the transaction ends, in the order of hashes."""
     rows = session.execute(_LOCK, {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes))})
+    return _standings(rows)
+
+
+def _standings(rows: Iterable[Row[Any]]) -> dict[bytes, Standing]:
     return {r.phone_hash: Standing(State(r.state), Source(r.source), r.changed_at) for r in rows}
 
 
@@ -156,14 +169,14 @@ def _insert_events(shop_id: int, events: list[dict[str, Any]]) -> None:
         session.execute(_INSERT_EVENTS, {"shop": shop_id, "rows": bulk.json_rows(events)})
 
 
-_LOCK = text(
-    """
+_PROBED = """
     SELECT known.* FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
         SELECT phone_hash, state, source, changed_at FROM consents
-        WHERE shop_id = :shop AND phone_hash = given.phone_hash FOR UPDATE
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash {}
     ) AS known
     """
-)
+_LOCK = text(_PROBED.format("FOR UPDATE"))
+_READ = text(_PROBED.format("OFFSET 0"))
 _INSERT_NEW = text(
     """
     INSERT INTO consents (shop_id, phone_hash, state, changed_at, source, contact_id)

@@ -124,14 +124,35 @@ def records(stream: BinaryIO, surveyed: Survey, skip: int = 0) -> Generator[Reco
         yield from islice(all_records, surveyed.header_lines + skip, None)
 
 
+def peek(head: bytes, encoding: str | None = None, *, rows: int = 5) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns and the first customers of a file that begins with `head`, as `survey` would read them.
+
+    For a look before all of it is read; raises `UnreadableFile` for what is wrong up to there.
+    """
+    _check_kind(head)
+    chosen = _encoding_of(head, encoding)
+    try:
+        begun = codecs.getincrementaldecoder(chosen)().decode(head)  # its last character may be cut in two
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(chosen, error.object[: error.start].count(b"\n") + 1) from None
+    if "\0" in begun:
+        raise _nul_bytes(begun[: begun.index("\0")].count("\n") + 1)
+    stream = io.BytesIO(begun.encode())
+    delimiter, header_lines = _read_first_line(stream, "utf-8")
+    with closing(_records(stream, "utf-8", delimiter)) as found:
+        first = [record.cells or [] for record in islice(found, header_lines + rows)]
+    header = [cell.strip() for cell in first[header_lines - 1]] if len(first) >= header_lines else []
+    if not any(header):
+        raise _unreadable("csv_empty", "The file is empty.", "Export the customers again, and send that file.")
+    if len(header) > MOST_COLUMNS:
+        raise _too_many_columns(len(header))
+    return header, first[header_lines:]
+
+
 def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
     """The encoding, proven on every byte, and the digest."""
     head = stream.read(_LONGEST_BEGINNING)
-    for beginning, what in _OTHER_KINDS:
-        if head.removeprefix(codecs.BOM_UTF8).startswith(beginning):
-            raise _unreadable(
-                "csv_is_no_text", f"This file is {what}, not a CSV.", "Save the sheet as “CSV UTF-8” and send that."
-            )
+    _check_kind(head)
     encoding = _encoding_of(head, named)
     decoder = codecs.getincrementaldecoder(encoding)()
     digest = hashlib.sha256()
@@ -147,15 +168,18 @@ def _check_bytes(stream: BinaryIO, named: str | None) -> tuple[str, bytes]:
             raise _wrong_encoding(encoding, line) from None
         if "\0" in text:
             line = lines + text[: text.index("\0")].count("\n") + 1
-            raise _unreadable(
-                "csv_nul_bytes",
-                f"Line {line} holds zero bytes, which no text does, unless this is UTF-16 without its mark.",
-                "Save the file as “CSV UTF-8” and send that; or name the encoding, if it is utf-16.",
-                line=line,
-            )
+            raise _nul_bytes(line)
         lines += text.count("\n")
         if not block:
             return encoding, digest.digest()
+
+
+def _check_kind(head: bytes) -> None:
+    for beginning, what in _OTHER_KINDS:
+        if head.removeprefix(codecs.BOM_UTF8).startswith(beginning):
+            raise _unreadable(
+                "csv_is_no_text", f"This file is {what}, not a CSV.", "Save the sheet as “CSV UTF-8” and send that."
+            )
 
 
 def _encoding_of(head: bytes, named: str | None) -> str:
@@ -251,6 +275,15 @@ def _too_many_columns(count: int) -> UnreadableFile:
         "csv_too_many_columns",
         f"The file has {count} columns; a customer file has at most {MOST_COLUMNS}.",
         "Keep the columns that are needed: the phone number, the names, the country, the consent.",
+    )
+
+
+def _nul_bytes(line: int) -> UnreadableFile:
+    return _unreadable(
+        "csv_nul_bytes",
+        f"Line {line} holds zero bytes, which no text does, unless this is UTF-16 without its mark.",
+        "Save the file as “CSV UTF-8” and send that; or name the encoding, if it is utf-16.",
+        line=line,
     )
 
 

@@ -35,10 +35,14 @@ def listed_consent(cell: str) -> ListedConsent | None:
 
 @dataclass(frozen=True)
 class Attestation:
-    """A merchant's word that the people of a list agreed to be texted. Kept with the import and with each event."""
+    """A merchant's word that the people of a list agreed to be texted. Kept with the import and with each event.
+
+    `of_everybody`: of all whose own number the list gives and of whose consent it says nothing, too.
+    """
 
     actor: str  # who attests, as the audit trail names them
     wording: str  # the sentence that they confirmed
+    of_everybody: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """A line that stands in the contacts now, and what the list says of consent for its number."""
+    """A line that stands in the contacts now, and what the list says of consent for its number. `contact_id` None: in a
+    dry run. `own_number`: the number is the customer's own, not their address's."""
 
     line: int
-    contact_id: int
+    contact_id: int | None
     phone_hash: bytes
     consent: ListedConsent | None
+    own_number: bool
 
 
 @dataclass(frozen=True)

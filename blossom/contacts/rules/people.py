@@ -39,6 +39,7 @@ class Listed:
     person: Person
     consent: ListedConsent | None
     ignored: tuple[str, ...]  # fields whose cell could not be read
+    own_number: bool = True  # not their address's
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def read_person(cells: Sequence[str], line: int, reading: Reading) -> Listed | R
     read = _read_phone(get, line, reading, country)
     if isinstance(read, Refused):
         return read
-    phone, consent = read
+    phone, consent, own_number = read
     first_name, last_name = one_line(get("first_name")), one_line(get("last_name"))
     for field, name in (("first_name", first_name), ("last_name", last_name)):
         if name is not None and len(name) > NAME_LIMIT:
@@ -109,7 +110,7 @@ def read_person(cells: Sequence[str], line: int, reading: Reading) -> Listed | R
         "sms_consent": consent,
     }
     ignored = tuple(field for field, value in understood.items() if value is None and get(field).strip())
-    return Listed(line, person, consent, ignored)
+    return Listed(line, person, consent, ignored, own_number)
 
 
 class _Cells:
@@ -127,8 +128,9 @@ class _Cells:
 
 def _read_phone(
     get: _Cells, line: int, reading: Reading, country: str | None
-) -> tuple[Phone, ListedConsent | None] | Refused:
-    """The customer's own number, with what the list says of consent; else the address's, of which it says nothing."""
+) -> tuple[Phone, ListedConsent | None, bool] | Refused:
+    """The customer's own number, with what the list says of consent; else the address's, of which it says nothing; and
+    whether it is their own."""
     field, raw, consent = "phone", get("phone"), listed_consent(get("sms_consent"))
     if not raw.strip(" '’"):
         field, raw, consent = "address_phone", get("address_phone"), None
@@ -137,7 +139,7 @@ def _read_phone(
     first: PhoneRefused | None = None
     for place in dict.fromkeys(places):
         try:
-            return phones.normalise_phone(raw, str(place)), consent
+            return phones.normalise_phone(raw, str(place)), consent, field == "phone"
         except PhoneRefused as refused:
             first = first or refused
     assert first is not None

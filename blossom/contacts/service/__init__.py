@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from blossom.contacts.service.importing import CHUNK_ROWS, FileCheck, OnProgress, check_file, import_csv
+from blossom.contacts.service.forgetting import drop_import, forget_refused_lines
+from blossom.contacts.service.importing import (
+    CHUNK_ROWS,
+    FileCheck,
+    Following,
+    OnProgress,
+    check_file,
+    import_csv,
+)
 from blossom.contacts.service.saving import Outcome, Saved, save_people
 from blossom.contacts.service.syncing import (
     Removed,
@@ -17,13 +25,16 @@ from blossom.contacts.service.syncing import (
 __all__ = [
     "CHUNK_ROWS",
     "FileCheck",
+    "Following",
     "OnProgress",
     "Outcome",
     "Removed",
     "Saved",
     "Synced",
     "check_file",
+    "drop_import",
     "erase_contacts",
+    "forget_refused_lines",
     "hold_people",
     "import_csv",
     "numbers_given_up",

@@ -8,15 +8,16 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import BinaryIO, cast
 
-from sqlalchemy import delete, insert, select, text
+import orjson
+from sqlalchemy import insert, select
 
 from blossom.contacts import queries
-from blossom.contacts.errors import ImportTaken
-from blossom.contacts.models import ContactImport, ImportKey, ImportRefusal
+from blossom.contacts.errors import ImportTaken, Interrupted
+from blossom.contacts.models import ContactImport, ImportRefusal
 from blossom.contacts.rules import csv_file
 from blossom.contacts.rules.csv_file import Record, Survey
 from blossom.contacts.rules.imports import (
@@ -30,8 +31,10 @@ from blossom.contacts.rules.imports import (
 )
 from blossom.contacts.rules.mapping import choose_columns
 from blossom.contacts.rules.people import Listed, Reading, read_person
+from blossom.contacts.service import doubles
+from blossom.contacts.service.foreseeing import foresee_people
 from blossom.contacts.service.saving import FIELDS, Outcome, save_people
-from blossom.platform import bulk, clock, crypto
+from blossom.platform import clock, crypto
 from blossom.platform.db import lock_for_transaction, session, transaction
 from blossom.platform.errors import BlossomError, NotFound
 from blossom.shops.models import Shop
@@ -42,18 +45,40 @@ OnChunk = Callable[[ImportedChunk], Mapping[str, int]]
 """Called inside each chunk's transaction; what it counts is added to the import's tallies."""
 
 OnProgress = Callable[[int, int], None]
-"""Called after each chunk's commit with the rows read and the rows in all."""
+"""Called after each chunk's commit with the rows read and the rows in all. May raise `Interrupted` to end the run."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """How an import is written down for somebody who follows it; without, it goes on where the same file stopped.
+
+    `dry_run`: count what would be done, and touch no contact. `keep_refused`: keep refused lines themselves, sealed.
+    `going_on`: the import that this run goes on with; None: a new one, whose id `on_begin` is told in the transaction
+    that makes it.
+    """
+
+    dry_run: bool = False
+    keep_refused: bool = False
+    going_on: int | None = None
+    on_begin: Callable[[int], None] | None = None
 
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of an import: a new one, or one that goes on after `rows_read`."""
+    """One run of an import: a new one, or one that goes on after `rows_read`.
+
+    A dry run remembers, by their hashes, numbers that their contacts would have changed for others by then
+    (`given_up`), and those of which the file has said that they unsubscribed."""
 
     shop_id: int
     import_id: int
     rows_read: int
     attestation: Attestation | None
     reading: Reading
+    dry_run: bool
+    keep_refused: bool
+    given_up: set[bytes] = field(default_factory=set)
+    unsubscribed: set[bytes] = field(default_factory=set)
 
 
 def import_csv(
@@ -66,6 +91,7 @@ def import_csv(
     encoding: str | None = None,
     on_chunk: OnChunk | None = None,
     progress: OnProgress | None = None,
+    following: Following | None = None,
     chunk_rows: int = CHUNK_ROWS,
 ) -> ImportReport:
     """Import the people of a CSV file; those who are there already are updated. Memory does not grow with the file.
@@ -76,16 +102,20 @@ def import_csv(
     A file that can't be read raises `UnreadableFile` before anything is imported; a wrong `mapping` (our field →
     header) raises `InvalidInput`. A line that can't be used is refused and reported, and never stops the import.
     After a kill or a fault, the same file given again with the same mapping goes on after the last chunk that was
-    committed; `ImportTaken` means that another worker is doing so at this moment.
+    committed; `ImportTaken` means that another worker is doing so at this moment. A dry run (`following`) that was cut
+    off is to be begun anew.
     """
     started = time.monotonic()
     with _seekable(stream) as file:
         surveyed, chosen, columns = _survey(file, mapping, encoding)
         with transaction():
-            run = _begin(shop_id, filename, surveyed, chosen, columns, attestation)
+            row = _begin(shop_id, filename, surveyed, chosen, attestation, following)
+            run = _run_of(
+                row, Reading(columns, surveyed.header, *_places(shop_id)), attestation, following or Following()
+            )
         try:
             _import_rows(run, file, surveyed, on_chunk, progress, chunk_rows)
-        except ImportTaken:
+        except (ImportTaken, Interrupted):
             raise
         except Exception as error:
             with transaction():
@@ -138,30 +168,18 @@ def _begin(
     filename: str,
     surveyed: Survey,
     mapping: dict[str, str],
-    columns: dict[str, int],
     attestation: Attestation | None,
-) -> _Run:
+    following: Following | None,
+) -> ContactImport:
     lock_for_transaction("contacts.import", shop_id)
-    shop = session.get(Shop, shop_id)
-    if shop is None:
-        raise NotFound("shop")
-    found = session.scalar(
-        select(ContactImport)
-        .where(
-            ContactImport.shop_id == shop_id,
-            ContactImport.file_digest == surveyed.digest,
-            ContactImport.state != ImportState.COMPLETED,
-            ContactImport.mapping == mapping,
-        )
-        .order_by(ContactImport.id.desc())
-        .limit(1)
-    )
+    found = _begun_before(shop_id, surveyed, mapping, following)
     if found is None:
         found = ContactImport(
             shop_id=shop_id,
             filename=filename[:255],
             file_digest=surveyed.digest,
             mapping=mapping,
+            dry_run=following is not None and following.dry_run,
             rows_total=surveyed.rows_total,
             rows_read=0,
             started_at=clock.now(),
@@ -173,8 +191,37 @@ def _begin(
         found.attested_by, found.attested_wording = attestation.actor, attestation.wording
         found.attested_at = clock.now()
     session.flush()
-    reading = Reading(columns, surveyed.header, shop.default_country, shop.timezone)
-    return _Run(shop_id, found.id, found.rows_read, attestation, reading)
+    if following is not None and following.going_on is None and following.on_begin is not None:
+        following.on_begin(found.id)
+    return found
+
+
+def _begun_before(
+    shop_id: int, surveyed: Survey, mapping: dict[str, str], following: Following | None
+) -> ContactImport | None:
+    """The import that this run goes on with: the one that is named, or the last open one of the same file."""
+    query = select(ContactImport).where(
+        ContactImport.shop_id == shop_id,
+        ContactImport.file_digest == surveyed.digest,
+        ContactImport.state != ImportState.COMPLETED,
+        ContactImport.mapping == mapping,
+        ~ContactImport.dry_run,
+    )
+    if following is not None:
+        query = query.where(ContactImport.id == (following.going_on or 0))
+    return session.scalar(query.order_by(ContactImport.id.desc()).limit(1))
+
+
+def _places(shop_id: int) -> tuple[str, str]:
+    """The country by which a shop's numbers are read, and its zone."""
+    shop = session.get(Shop, shop_id)
+    if shop is None:
+        raise NotFound("shop")
+    return shop.default_country, shop.timezone
+
+
+def _run_of(row: ContactImport, reading: Reading, attestation: Attestation | None, following: Following) -> _Run:
+    return _Run(row.shop_id, row.id, row.rows_read, attestation, reading, row.dry_run, following.keep_refused)
 
 
 def _import_rows(
@@ -195,16 +242,17 @@ def _import_rows(
 
 @dataclass(frozen=True)
 class _Chunk:
-    """So many rows of the file, read."""
+    """So many rows of the file, read. `cells`: of each line, as they stand there."""
 
     rows: int
     listed: list[Listed]
     refused: list[Refused]
+    cells: dict[int, list[str]]
 
 
 def _read(records: Sequence[Record], reading: Reading) -> _Chunk:
     """The people of a chunk and the lines that hold none. No transaction is open while this computes."""
-    chunk = _Chunk(len(records), [], [])
+    chunk = _Chunk(len(records), [], [], {record.line: record.cells or [] for record in records})
     for record in records:
         read = read_person(record.cells, record.line, reading) if record.cells is not None else _malformed(record)
         if isinstance(read, Refused):
@@ -225,20 +273,17 @@ def _store(run: _Run, expected: int, chunk: _Chunk, on_chunk: OnChunk | None) ->
     row = _locked(run)
     if row.state != ImportState.RUNNING or row.rows_read != expected:
         raise ImportTaken(run.import_id)
-    kept, doubled = _without_doubles(run, chunk.listed)
+    kept, doubled = doubles.without_doubles(run.shop_id, run.import_id, chunk.listed, run.reading)
     refused = sorted([*chunk.refused, *doubled], key=lambda r: r.line)
-    saved = save_people(run.shop_id, [one.person for one in kept], _fields_given(run.reading.columns))
+    people, outcomes = (_foresee if run.dry_run else _save)(run, kept)
     tallies: Counter[str] = Counter(row.tallies)
     tallies.update(f"ignored_{field}" for one in kept for field in one.ignored)
     if on_chunk is not None:
-        people = [
-            Imported(one.line, contact.contact_id, contact.phone_hash, one.consent)
-            for one, contact in zip(kept, saved, strict=True)
-        ]
         people += _doubled_opt_outs(run, chunk.listed, kept)
         tallies.update(on_chunk(ImportedChunk(run.shop_id, run.import_id, run.attestation, people)))
-    _write_refusals(run, refused)
-    outcomes = Counter(contact.outcome for contact in saved)
+    _write_refusals(
+        run, refused[: max(0, queries.FIRST_REFUSED - row.refused)] if run.dry_run else refused, chunk.cells
+    )
     row.rows_read += chunk.rows
     row.created += outcomes[Outcome.CREATED]
     row.updated += outcomes[Outcome.UPDATED]
@@ -248,6 +293,25 @@ def _store(run: _Run, expected: int, chunk: _Chunk, on_chunk: OnChunk | None) ->
     row.tallies = dict(tallies)
 
 
+def _save(run: _Run, kept: Sequence[Listed]) -> tuple[list[Imported], Counter[Outcome]]:
+    saved = save_people(run.shop_id, [one.person for one in kept], _fields_given(run.reading.columns))
+    people = [
+        Imported(one.line, contact.contact_id, contact.phone_hash, one.consent, one.own_number)
+        for one, contact in zip(kept, saved, strict=True)
+    ]
+    return people, Counter(contact.outcome for contact in saved)
+
+
+def _foresee(run: _Run, kept: Sequence[Listed]) -> tuple[list[Imported], Counter[Outcome]]:
+    people = [one.person for one in kept]
+    outcomes = foresee_people(run.shop_id, people, _fields_given(run.reading.columns), run.given_up)
+    cipher = crypto.for_shop(run.shop_id)
+    hashes = [cipher.lookup(one.person.phone.e164) for one in kept]
+    listed = list(zip(kept, hashes, strict=True))
+    run.unsubscribed.update(each for one, each in listed if one.consent is ListedConsent.UNSUBSCRIBED)
+    return [Imported(one.line, None, each, one.consent, one.own_number) for one, each in listed], Counter(outcomes)
+
+
 def _fields_given(columns: Mapping[str, int]) -> frozenset[str]:
     """What the file says of people; the zone is told by the address as well. Where it is silent, nothing changes."""
     return FIELDS & set(columns) | ({"zone"} if {"zone", "country", "province"} & set(columns) else set())
@@ -255,25 +319,10 @@ def _fields_given(columns: Mapping[str, int]) -> frozenset[str]:
 
 def _locked(run: _Run) -> ContactImport:
     query = select(ContactImport).where(ContactImport.shop_id == run.shop_id, ContactImport.id == run.import_id)
-    return session.scalars(query.with_for_update()).one()
-
-
-def _without_doubles(run: _Run, listed: list[Listed]) -> tuple[list[Listed], list[Refused]]:
-    """Each phone once in a file: the first line that names it wins. A customer id counts once, too."""
-    cipher = crypto.for_shop(run.shop_id)
-    columns = run.reading.columns
-    header = run.reading.headers[columns.get("phone", columns.get("address_phone", 0))]
-    phones = [cipher.lookup(one.person.phone.e164) for one in listed]
-    first_by_phone = _claim(run, [(phone, one.line) for phone, one in zip(phones, listed, strict=True)])
-    kept, doubled = [], []
-    for phone, one in zip(phones, listed, strict=True):
-        first = first_by_phone[phone]
-        if first == one.line:
-            kept.append(one)
-        else:
-            why = f"The number stands on line {first} already; that line was imported, this one was not."
-            doubled.append(Refused(one.line, header, "phone_doubled", why))
-    return _without_doubled_ids(run, kept), doubled
+    found = session.scalars(query.with_for_update()).one_or_none()
+    if found is None:  # the dry run was begun anew meanwhile, or its file discarded
+        raise ImportTaken(run.import_id)
+    return found
 
 
 def _doubled_opt_outs(run: _Run, listed: list[Listed], kept: list[Listed]) -> list[Imported]:
@@ -281,69 +330,18 @@ def _doubled_opt_outs(run: _Run, listed: list[Listed], kept: list[Listed]) -> li
     lines = {one.line for one in kept}
     left_out = [one for one in listed if one.line not in lines and one.consent is ListedConsent.UNSUBSCRIBED]
     cipher = crypto.for_shop(run.shop_id)
-    found = [
-        (one.line, queries.contact_by_phone_hash(run.shop_id, cipher.lookup(one.person.phone.e164))) for one in left_out
-    ]
-    return [
-        Imported(line, contact.id, contact.phone_hash, ListedConsent.UNSUBSCRIBED)
-        for line, contact in found
-        if contact is not None and contact.phone_hash is not None
-    ]
+    found = []
+    for one in left_out:
+        phone_hash = cipher.lookup(one.person.phone.e164)
+        contact = None if run.dry_run else queries.contact_by_phone_hash(run.shop_id, phone_hash)
+        if contact is not None or (run.dry_run and phone_hash not in run.unsubscribed):
+            contact_id = contact.id if contact is not None else None
+            found.append(Imported(one.line, contact_id, phone_hash, ListedConsent.UNSUBSCRIBED, one.own_number))
+            run.unsubscribed.add(phone_hash)
+    return found
 
 
-def _without_doubled_ids(run: _Run, kept: list[Listed]) -> list[Listed]:
-    """A customer listed with a second number is a person of their own, without the id that the first line has."""
-    ids = [(_id_key(one), one.line) for one in kept if one.person.shopify_customer_id is not None]
-    first_by_id = _claim(run, ids)
-    return [
-        one
-        if one.person.shopify_customer_id is None or first_by_id[_id_key(one)] == one.line
-        else replace(one, person=replace(one.person, shopify_customer_id=None), ignored=(*one.ignored, "customer_id"))
-        for one in kept
-    ]
-
-
-def _id_key(one: Listed) -> bytes:
-    return int(one.person.shopify_customer_id or 0).to_bytes(8, "big")
-
-
-def _claim(run: _Run, keys: Sequence[tuple[bytes, int]]) -> dict[bytes, int]:
-    """Write down on which line each key stands first in this import, and tell it for each of `keys`."""
-    first: dict[bytes, int] = {}
-    for key, line in keys:
-        first.setdefault(key, line)
-    if not first:
-        return first
-    new = session.scalars(
-        _WRITE_KEYS,
-        {
-            "shop": run.shop_id,
-            "import": run.import_id,
-            "rows": bulk.json_rows([{"key": key, "line": line} for key, line in first.items()]),
-        },
-    )
-    older = first.keys() - {bytes(key) for key in new}
-    if older:
-        rows = session.execute(
-            select(ImportKey.key, ImportKey.line).where(
-                ImportKey.shop_id == run.shop_id, ImportKey.import_id == run.import_id, ImportKey.key.in_(older)
-            )
-        )
-        first |= {bytes(row.key): row.line for row in rows}
-    return first
-
-
-_WRITE_KEYS = text(
-    """
-    INSERT INTO contact_import_keys (shop_id, import_id, key, line)
-    SELECT :shop, :import, decode(key, 'hex'), line
-    FROM json_to_recordset(CAST(:rows AS json)) AS given(key text, line integer)
-    ON CONFLICT DO NOTHING RETURNING key
-    """
-)
-
-
-def _write_refusals(run: _Run, refused: Sequence[Refused]) -> None:
+def _write_refusals(run: _Run, refused: Sequence[Refused], cells: Mapping[int, list[str]]) -> None:
     if refused:
         rows = [
             {
@@ -353,10 +351,22 @@ def _write_refusals(run: _Run, refused: Sequence[Refused]) -> None:
                 "column": r.column and r.column[:255],
                 "code": r.code,
                 "text": r.text,
+                "cells_sealed": _sealed(run, cells[r.line]) if run.keep_refused else None,
             }
             for r in refused
         ]
         session.execute(insert(ImportRefusal), rows)
+
+
+def _sealed(run: _Run, cells: list[str]) -> bytes | None:
+    """None for a line that is too long to be anybody's, or that could not be taken apart."""
+    if not cells or sum(map(len, cells)) > LONGEST_KEPT:
+        return None
+    return crypto.for_shop(run.shop_id).seal(orjson.dumps(cells).decode(), "refused_line")
+
+
+LONGEST_KEPT = 20_000
+"""Characters of a refused line that is kept."""
 
 
 def _finish(run: _Run) -> None:
@@ -365,11 +375,7 @@ def _finish(run: _Run) -> None:
         raise ImportTaken(run.import_id)
     row.state = ImportState.COMPLETED
     row.finished_at = clock.now()
-    _forget_keys(run)
-
-
-def _forget_keys(run: _Run) -> None:
-    session.execute(delete(ImportKey).where(ImportKey.shop_id == run.shop_id, ImportKey.import_id == run.import_id))
+    doubles.forget(run.shop_id, run.import_id)
 
 
 def _fail(run: _Run, error: Exception) -> None:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     DateTime,
     Integer,
     LargeBinary,
+    Row,
     SmallInteger,
     Table,
     Text,
@@ -96,10 +97,8 @@ def save_people(shop_id: int, people: Sequence[Person], given: Collection[str] =
     hashes = [cipher.lookup(person.phone.e164) for person in people]
     _move_numbers(shop_id, cipher, people, hashes)
     fields = ",".join(sorted(given))
-    prints = [_fingerprint(cipher, person, fields) for person in people]
-    known = {
-        row.phone_hash: row for row in session.execute(_BY_PHONE, {"shop": shop_id, "hashes": bulk.bytea_array(hashes)})
-    }
+    prints = [fingerprint(cipher, person, fields) for person in people]
+    known = {row.phone_hash: row for row in known_by_phone(shop_id, hashes)}
     to_write = [
         i
         for i, phone_hash in enumerate(hashes)
@@ -121,13 +120,25 @@ def save_people(shop_id: int, people: Sequence[Person], given: Collection[str] =
     ]
 
 
+def known_by_phone(shop_id: int, phone_hashes: Sequence[bytes]) -> Sequence[Row[Any]]:
+    """Contacts with these numbers: `id`, `phone_hash`, `fingerprint`."""
+    return session.execute(_BY_PHONE, {"shop": shop_id, "hashes": bulk.bytea_array(phone_hashes)}).all()
+
+
+def known_under_another_number(
+    shop_id: int, people: Sequence[Person], phone_hashes: Sequence[bytes]
+) -> list[tuple[bytes | None, int]]:
+    """Of customers who are contacts with another number: its hash (None: with none), and which of `people` it is."""
+    return [(before, place) for _, before, place in _movers(shop_id, people, phone_hashes)]
+
+
 def _outcome(was_known: bool, was_written: bool) -> Outcome:
     if not was_known:
         return Outcome.CREATED
     return Outcome.UPDATED if was_written else Outcome.UNCHANGED
 
 
-def _fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
+def fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
     """Of all that is given and of what is given at all: another file with other columns is another print."""
     facts = (
         person.phone.e164,
@@ -205,17 +216,22 @@ def _upsert(given: frozenset[str]) -> Any:
     )
 
 
-def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], hashes: Sequence[bytes]) -> None:
-    """Give customers who are known under another number their new one, or free the customer id for its new owner."""
+def _movers(shop_id: int, people: Sequence[Person], hashes: Sequence[bytes]) -> list[tuple[int, bytes | None, int]]:
+    """Customers who are known under another number: their contact, that number's hash, their place in `people`."""
     customers = {p.shopify_customer_id: i for i, p in enumerate(people) if p.shopify_customer_id is not None}
     if not customers:
-        return
+        return []
     theirs = session.execute(_BY_CUSTOMER, {"shop": shop_id, "ids": bulk.bigint_array(customers)})
-    moved = [
-        (row.id, customers[row.shopify_customer_id])
+    return [
+        (row.id, row.phone_hash, customers[row.shopify_customer_id])
         for row in theirs
         if row.phone_hash != hashes[customers[row.shopify_customer_id]]
     ]
+
+
+def _move_numbers(shop_id: int, cipher: ShopCipher, people: Sequence[Person], hashes: Sequence[bytes]) -> None:
+    """Give customers who are known under another number their new one, or free the customer id for its new owner."""
+    moved = [(contact_id, place) for contact_id, _, place in _movers(shop_id, people, hashes)]
     if not moved:
         return
     rows = _given({"contact_id": BigInteger(), "phone_hash": LargeBinary(), "phone_sealed": LargeBinary()})

@@ -268,6 +268,8 @@ _OF_A_SHOP = (
     "link_targets",
     "inbound_texts",
     "data_exports",
+    "upload_parts",
+    "uploads",
     "import_refusals",
     "contact_import_keys",
     "contact_imports",

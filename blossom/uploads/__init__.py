@@ -1,0 +1,1 @@
+"""A merchant's file of customers, from their browser into the contacts: received, counted, imported, reported."""
