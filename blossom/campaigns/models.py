@@ -30,11 +30,12 @@ def _one_of(column: str, values: type[states.CampaignState] | type[states.Priori
     return f"{column} IN ({', '.join(repr(value.value) for value in values)})"
 
 
-def searched(words: str) -> str:
-    """SQL for what the expression `words` is found and sorted by: lower case, without accents, each sigma the same.
-    `lower` knows Greek only where the database's locale does; `translate` knows it everywhere."""
-    bare = rf"regexp_replace(normalize({words}, NFD), '[\u0300-\u036f]', '', 'g')"
-    return f"translate(lower({bare}), 'ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩς', 'αβγδεζηθικλμνξοπρστυφχψωσ')"
+MARKS = r"[\u0300-\u036f]"
+LETTERS = ("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩς", "αβγδεζηθικλμνξοπρστυφχψωσ")
+"""`lower` knows Greek only where the database's locale does; with these it is known everywhere."""
+
+_BARE = f"lower(regexp_replace(normalize(name, NFD), '{MARKS}', '', 'g'))"
+_NAME_KEY = f"translate({_BARE}, '{LETTERS[0]}', '{LETTERS[1]}')"
 
 
 class Campaign(Base):
@@ -76,7 +77,8 @@ class Campaign(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
     name: Mapped[str] = mapped_column(Text)
-    name_key: Mapped[str] = mapped_column(Text, Computed(searched("name"), persisted=True))
+    # What a name is found and sorted by: lower case, without accents, each sigma the same.
+    name_key: Mapped[str] = mapped_column(Text, Computed(_NAME_KEY, persisted=True))
     body: Mapped[str] = mapped_column(Text)  # Liquid
     audience: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # segments.rules.Audience
     stored_state: Mapped[str] = mapped_column("state", Text, default=states.CampaignState.DRAFT)

@@ -1,12 +1,14 @@
 // Dialogs. The server answers with `<dialog open data-modal>`, which reads as a part of its page without JavaScript;
 // here it is shown over the page, wherever it came from. A link `data-close` in it closes it: on a page of its own
-// (`#dialog` is not around it) by going where it leads.
+// (`#dialog` is not around it) by going where it leads. And the menus of rows.
 (() => {
   const show = () => {
     for (const dialog of document.querySelectorAll('dialog[data-modal][open]:not(:modal)')) {
       dialog.open = false;
       dialog.showModal();
-      (dialog.querySelector('[aria-invalid="true"]') ?? dialog.querySelector('[data-focus]'))?.focus();
+      const heading = dialog.querySelector('[data-focus]');
+      heading?.removeAttribute('data-focus');
+      (dialog.querySelector('[aria-invalid="true"]') ?? heading)?.focus();
     }
   };
 
@@ -43,6 +45,29 @@
     dialog.close();
     leave(dialog);
   }, true);
+
+  // An answer that was not meant for the dialog itself: its question is answered.
+  document.addEventListener('htmx:after:swap', (event) => {
+    const {sourceElement, target, response} = event.detail.ctx;
+    const dialog = sourceElement?.closest?.('dialog:modal');
+    if (!dialog || dialog.contains(target) || response?.status >= 400) return;
+    dialog.close();
+    dialog.remove();
+  });
+
+  // A menu (`details.menu`) closes by a click beside it, or on what is in it, and by Escape.
+  document.addEventListener('click', (event) => {
+    for (const menu of document.querySelectorAll('details.menu[open]')) {
+      if (!event.target.closest?.('summary') || !menu.contains(event.target)) menu.open = false;
+    }
+  });
+  document.addEventListener('keydown', (event) => {
+    if (event.key !== 'Escape') return;
+    const menu = event.target.closest?.('details.menu[open]');
+    if (!menu) return;
+    menu.open = false;
+    menu.querySelector('summary').focus();
+  });
 
   for (const news of ['htmx:after:swap', 'htmx:error', 'htmx:response:error']) {
     document.addEventListener(news, () => { show(); told(); });

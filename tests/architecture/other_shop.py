@@ -110,6 +110,15 @@ TABLE = [
     Ask("POST", "/campaigns/<int:campaign_id>/recipients", 404, form={"phone": PHONE}),
     Ask("POST", "/campaigns/<int:campaign_id>/recipients", 200, arguments=OURS, form={"phone": PHONE}),
     Ask("GET", "/campaigns/<int:campaign_id>/recipients/<int:message_id>", 404),
+    Ask("GET", "/campaigns", 200),
+    Ask("GET", "/campaigns", 200, query={"q": "z", "state": "sending"}),
+    Ask("GET", "/campaigns/<int:campaign_id>/row", 404),
+    Ask("GET", "/campaigns/<int:campaign_id>/row/<any(cancel, delete):deed>", 404, arguments={"deed": "cancel"}),
+    *[
+        Ask("POST", "/campaigns/<int:campaign_id>/row/<any(duplicate, pause, resume, cancel, delete):deed>", 404,
+            arguments={"deed": deed})
+        for deed in ("duplicate", "pause", "resume", "cancel", "delete")
+    ],
     Ask("GET", "/campaigns/<int:campaign_id>/confirm", 404),
     Ask("POST", "/campaigns/<int:campaign_id>/confirm", 404, form={"deed": "send", "yes": "yes"}),
     Ask("GET", "/campaigns/new", 200),

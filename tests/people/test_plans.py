@@ -57,13 +57,14 @@ def crowd(personas: Personas) -> Shop:
 
 
 class Explained:
-    """Runs EXPLAIN ANALYZE beside each SELECT of a block."""
+    """Runs EXPLAIN ANALYZE beside each SELECT of a block that reads `of`."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: str) -> None:
+        self.of = of
         self.nodes: list[dict[str, Any]] = []
 
     def look(self, connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        if "SELECT" not in statement[:20] or "FROM con" not in statement.replace("\n", " "):
+        if "SELECT" not in statement[:20] or self.of not in statement.replace("\n", " "):
             return
         with connection.connection.cursor() as beside:
             beside.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
@@ -90,8 +91,8 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from _nodes(inner)
 
 
-def explain(ask: Any) -> Explained:
-    seen = Explained()
+def explain(ask: Any, of: str = "FROM con") -> Explained:
+    seen = Explained(of)
     engine = db.session.get_bind()
     event.listen(engine, "before_cursor_execute", seen.look)
     try:

@@ -87,6 +87,4 @@ def _lead_to(campaign_id: int, words: str = "") -> Response:
     response = make_response("")
     there = {"path": address, "target": "body", "swap": "innerHTML"}
     response.headers["HX-Location"] = orjson.dumps(there).decode()
-    if words:
-        response.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": words}}).decode()
-    return response
+    return htmx.toast(response, words) if words else response
