@@ -136,7 +136,7 @@
 
   const stands = (page, kept, headers, edits) => {
     page.stopped = Boolean(kept.querySelector('[data-stop]'));
-    if (kept.dataset.state !== 'saved') {
+    if (!['saved', 'unfit'].includes(kept.dataset.state)) {
       bar(true);
       return;
     }
@@ -178,8 +178,10 @@
     begin();
     const {ctx} = event.detail;
     if (!open || ctx?.sourceElement !== open.form) return;
+    const {headers} = ctx.response;
+    if (!headers.get('Blossom-Kept')) return; // of something else than of saving
     const kept = document.getElementById('kept');
-    stands(open, kept, ctx.response.headers, open.pressed);
+    stands(open, kept, headers, open.pressed);
     kept.querySelector('[data-stop], [data-refused]')?.focus();
   });
   document.addEventListener('htmx:error', (event) => {

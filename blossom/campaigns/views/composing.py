@@ -49,19 +49,24 @@ _EDIT = "/campaigns/<int:campaign_id>/edit"
 
 @dataclass(frozen=True)
 class Kept:
-    """How the form stands in the database. `state`: "new" (nothing yet), "saved", "changed" (by somebody else, while
-    this was typed), "gone", "closed" (it is being sent), "refused". `reasons`: what is wrong, with `field` where it is.
+    """How the form stands in the database. `state`: "new" (nothing yet), "saved", "unfit" (that, and it can't be sent),
+    "changed" (by somebody else, while this was typed), "gone", "closed" (it is being sent), "refused". `reasons`: what
+    is wrong, with `field` where it is.
     """
 
     state: str
     campaign: Campaign | None = None
     reasons: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
     at: datetime | None = None
-    by_button: bool = False
 
     @property
     def status(self) -> int:
-        return {"new": 200, "saved": 200, "refused": 422, "gone": 404}.get(self.state, 409)
+        return {"new": 200, "saved": 200, "unfit": 200, "refused": 422, "gone": 404}.get(self.state, 409)
+
+    @property
+    def saved(self) -> Campaign | None:
+        """The campaign, if it stands in the database as it does in the form."""
+        return self.campaign if self.state in ("saved", "unfit") else None
 
 
 @views.get("/campaigns/new")
@@ -136,40 +141,49 @@ def _keep(caller: Principal, campaign_id: int | None) -> Response:
     shop, deed = shops.get_shop(caller.shop_id), request.form.get("do", "")
     if deed in ("test", "review"):
         caller.require("campaigns:send")
-    known, form, lost = _segments(caller.shop_id, forms.read(request.form))
+    _, form, lost = _segments(caller.shop_id, forms.read(request.form))
     if form.page is None:
         raise InvalidInput({"page": "is missing: load the page again"})
     if request.form.get("anew"):  # what was deleted elsewhere goes on as another draft
         campaign_id, form = None, replace(form, page=uuid4(), version=None)
     planned = campaign_id is not None and _is_planned(caller.shop_id, campaign_id)
     if deed == "test" and planned:
-        kept = Kept("saved", queries.get_campaign(caller.shop_id, campaign_id or 0))
-    else:
-        kept = _save(caller, shop, form, campaign_id)
-    kept = replace(kept, by_button=deed in ("save", "review"))
-    tried = _test(caller, kept, form) if deed == "test" and kept.state == "saved" else None
-    if deed == "review" and kept.state == "saved" and kept.campaign is not None:
-        kept = _reviewed(shop, kept, form, lost)
-        if kept.state == "saved":
-            return _to_confirmation(kept.campaign)  # type: ignore[arg-type]  # saved, so there is one
+        return _tried(shop, _test(caller, campaign_id or 0, form))
+    kept = _save(caller, shop, form, campaign_id)
+    tried = _test(caller, kept.saved.id, form) if deed == "test" and kept.saved else None
+    if deed == "review" and kept.saved:
+        kept = _reviewed(shop, kept.saved, form, lost)
     if not htmx.wants_partial():
+        if deed == "review" and kept.state == "saved" and kept.saved:
+            return make_response(redirect(url_for("campaigns.confirmation", campaign_id=kept.saved.id), 303))
         return _page(caller, form, kept, tried)
-    response = make_response(
-        render_template("campaigns/_kept.html", kept=kept, form=form, shop=shop, tried=tried, segments=known)
-    )
-    return _finished(response, kept, form, deed)
-
-
-def _finished(response: Response, kept: Kept, form: ComposeForm, deed: str) -> Response:
+    response = make_response(render_template("campaigns/_kept.html", kept=kept, form=form, shop=shop, tried=tried))
     response.status_code = kept.status
     response.headers["Cache-Control"] = "no-store"
-    if kept.campaign is not None and kept.state == "saved":
-        response.headers["HX-Replace-Url"] = url_for("campaigns.edit_campaign", campaign_id=kept.campaign.id)
-        response.headers["Blossom-Turn"] = str(form.turn)
-        if deed == "save":
-            drafted = kept.campaign.state is CampaignState.DRAFT
-            toast = t("Saved") if drafted else t("Saved; it goes out as planned")
-            htmx.toast(response, toast)
+    response.headers["Blossom-Kept"] = kept.state
+    if kept.saved:
+        response.headers["HX-Replace-Url"] = url_for("campaigns.edit_campaign", campaign_id=kept.saved.id)
+        if kept.state == "saved":
+            _and_then(response, kept.saved, deed)
+    return response
+
+
+def _and_then(response: Response, campaign: Campaign, deed: str) -> None:
+    """What the press of a button leads to: a word, or the question with all numbers, as a dialog over the page."""
+    if deed == "save":
+        drafted = campaign.state is CampaignState.DRAFT
+        htmx.toast(response, t("Saved") if drafted else t("Saved; it goes out as planned"))
+    elif deed == "review":
+        address = url_for("campaigns.confirmation", campaign_id=campaign.id)
+        response.headers["HX-Trigger"] = orjson.dumps({"review": {"address": address}}).decode()
+
+
+def _tried(shop: Shop, tried: Mapping[str, Any]) -> Response:
+    """What came of a test, and nothing else: what is typed over a planned campaign stays unsaved."""
+    response = make_response(render_template("campaigns/_tried.html", shop=shop, tried=tried))
+    response.headers["HX-Retarget"] = "#tried"
+    response.headers["HX-Reswap"] = "outerHTML"
+    response.headers["Cache-Control"] = "no-store"
     return response
 
 
@@ -211,27 +225,25 @@ def _field(code: str) -> str:
     return "who" if code in ("no_audience", "segment_gone", "no_recipients") else "body"
 
 
-def _reviewed(shop: Shop, kept: Kept, form: ComposeForm, lost: str | None) -> Kept:
-    """The same, unless something stands against sending it at any hour."""
-    assert kept.campaign is not None
-    reasons = [{"field": _field(why["code"]), **why} for why in service.text_reasons(shop, kept.campaign)]
+def _reviewed(shop: Shop, campaign: Campaign, form: ComposeForm, lost: str | None) -> Kept:
+    """It is saved; and whether something stands against sending it at any hour."""
+    reasons = [{"field": _field(why["code"]), **why} for why in service.text_reasons(shop, campaign)]
     _, fault = _schedule(form, shop, clock.now())
     if fault:
         reasons.append({"field": "when", "message": fault})
     if lost:
         reasons.append({"field": "who", "message": lost})
-    return replace(kept, state="refused", reasons=reasons) if reasons else kept
+    return Kept("unfit" if reasons else "saved", campaign, reasons, at=clock.now())
 
 
-def _test(caller: Principal, kept: Kept, form: ComposeForm) -> dict[str, Any]:
+def _test(caller: Principal, campaign_id: int, form: ComposeForm) -> dict[str, Any]:
     """Send what is typed to the merchant's own numbers: what came of it, in words."""
-    assert kept.campaign is not None
     if not form.numbers:
         return {"fault": noted("Give a number of your own to send it to.")}
     if len(form.numbers) > forms.MOST_PHONES:
         return {"fault": noted("Give %(most)s numbers at most.", most=forms.MOST_PHONES)}
     try:
-        sent = service.send_test(caller.shop_id, kept.campaign.id, form.numbers, body=form.body, actor=caller.actor)
+        sent = service.send_test(caller.shop_id, campaign_id, form.numbers, body=form.body, actor=caller.actor)
     except InvalidInput as refused:
         return {"fault": next(iter(refused.details["fields"].values()))}
     except BlossomError as refused:
@@ -239,18 +251,6 @@ def _test(caller: Principal, kept: Kept, form: ComposeForm) -> dict[str, Any]:
             raise
         return {"fault": refused.message, "actionable": refused.actionable}
     return {"sent": sent.total, "at": clock.now()}
-
-
-def _to_confirmation(campaign: Campaign) -> Response:
-    """Ask for the yes: in a dialog over the page; without JavaScript, on a page of its own."""
-    address = url_for("campaigns.confirmation", campaign_id=campaign.id)
-    if not htmx.wants_partial():
-        return make_response(redirect(address, 303))
-    kept = Kept("saved", campaign, at=clock.now())
-    response = make_response(render_template("campaigns/_kept.html", kept=kept, form=None, tried=None))
-    response.headers["HX-Trigger"] = orjson.dumps({"review": {"address": address}}).decode()
-    response.headers["HX-Replace-Url"] = url_for("campaigns.edit_campaign", campaign_id=campaign.id)
-    return response
 
 
 def _is_planned(shop_id: int, campaign_id: int) -> bool:
