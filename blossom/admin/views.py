@@ -160,7 +160,9 @@ def _without_token(settings: Config, shop: str | None, *, came_with_one: bool) -
     query = rules.own_query(list(request.args.items(multi=True)))
     again = [*query, (rules.BOUNCED, str(int(clock.now().timestamp())))]
     known = [
-        (name, value) for name, value in query if name == "shop" or (name == "host" and rules.looks_like_host(value))
+        (name, value)
+        for name, value in query
+        if name in ("shop", pages.LOCALE) or (name == "host" and rules.looks_like_host(value))
     ]
     reload = (rules.RELOAD, rules.address(settings.app_url, request.path, again))
     return _unstored(redirect(rules.address("", "/session/bounce", [*known, reload])))

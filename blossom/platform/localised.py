@@ -28,7 +28,7 @@ def number(value: float | Decimal, locale: str) -> str:
 
 
 def percent(value: float, locale: str) -> str:
-    """`value` is of a hundred: 12.5 becomes `12.5%`. One decimal, but for none, for all, and for a whole number's type."""
+    """`value` is of a hundred: 12.5 becomes `12.5%`. One decimal, but for none, for all, and for an `int`."""
     pattern = _whole_percents(locale) if isinstance(value, int) or value in (0, 100) else _percents(locale)
     return str(pattern.apply(value / 100, forms(locale)))
 

@@ -15,9 +15,11 @@
     htmx.ajax('GET', address, {target: 'body', swap: 'innerHTML', push: 'true'});
   });
 
-  const say = (words) => {
+  // The words stand in the page (ui/layout.html), in its language: `kind` names them. Without one, they are taken away.
+  const say = (kind) => {
     const place = document.getElementById('trouble');
     if (!place) return;
+    const words = kind ? place.dataset[kind] : '';
     place.textContent = words;
     place.className = words ? 'notice' : '';
     if (words) place.scrollIntoView({block: 'nearest'});
@@ -31,19 +33,19 @@
   // What the page asks by itself, every few seconds, is nobody's deed: it neither takes words away nor brings them.
   const byItself = (ctx) => ctx?.sourceElement?.matches?.('[data-by-itself]');
 
-  document.addEventListener('htmx:before:request', (event) => { if (!byItself(event.detail.ctx)) say(''); });
+  document.addEventListener('htmx:before:request', (event) => { if (!byItself(event.detail.ctx)) say(); });
   document.addEventListener('htmx:response:error', (event) => {
     if (byItself(event.detail.ctx)) return;
     const {response: {status}, sourceElement} = event.detail.ctx;
     if (status !== 422) stillUnsaved(sourceElement);
     if (status === 401) {
-      say('Your Shopify session could not be renewed. Nothing you typed is lost: try again.');
+      say('session');
     } else if (status >= 500) {
-      say('That did not work: our server is in trouble. Nothing you typed is lost: try again in a moment.');
+      say('server');
     }
   });
   document.addEventListener('htmx:error', (event) => {
-    if (!event.detail.ctx?.response && !byItself(event.detail.ctx)) say('We could not be reached. Nothing you typed is lost: try again.');
+    if (!event.detail.ctx?.response && !byItself(event.detail.ctx)) say('away');
   });
 
   // What has come in by a click and must be read next takes the focus; of a form with faults the first of them does.
@@ -56,7 +58,9 @@
     } else if (status >= 400) {
       document.getElementById('trouble')?.scrollIntoView({block: 'nearest'});
     } else {
-      document.querySelector('[data-focus]')?.focus();
+      const next = document.querySelector('[data-focus]');
+      next?.removeAttribute('data-focus'); // once: what is swapped beside it later, live parts say, leaves the focus be
+      next?.focus();
     }
   });
 
@@ -66,10 +70,10 @@
     if (!link || event.defaultPrevented || event.button || event.metaKey || event.ctrlKey) return;
     event.preventDefault();
     if (link.ariaBusy === 'true') return;
-    say('');
+    say();
     link.ariaBusy = 'true';
     try {
-      const response = await fetch(link.href);
+      const response = await fetch(link.href, {headers: {'Blossom-Locale': document.documentElement.lang}});
       if (!response.ok) throw new Error(`status ${response.status}`);
       const saved = document.createElement('a');
       saved.href = URL.createObjectURL(await response.blob());
@@ -77,7 +81,7 @@
       saved.click(); // it stands in no document, so this is not heard here again
       setTimeout(() => URL.revokeObjectURL(saved.href), 60_000);
     } catch {
-      say('The file could not be fetched. Try again in a moment.');
+      say('file');
     } finally {
       link.ariaBusy = null;
     }
