@@ -18,6 +18,7 @@ from blossom.admin import service as admin
 from blossom.admin import views as admin_views
 from blossom.campaigns import api as campaigns_api
 from blossom.campaigns import views as campaigns_views
+from blossom.credits import views as credits_views
 from blossom.dashboard import views as dashboard_views
 from blossom.inbound import api as inbound_api
 from blossom.message_templates import api as templates_api
@@ -28,6 +29,7 @@ from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
 from blossom.shops import service as shops
 from blossom.storefront import views as storefront_views
+from blossom.uploads import views as uploads_views
 
 log = structlog.get_logger()
 
@@ -36,7 +38,13 @@ MAX_BODY_BYTES = 8 * 1024 * 1024
 APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
-VIEWS: tuple[Blueprint, ...] = (dashboard_views.views, people_views.views, campaigns_views.views)
+VIEWS: tuple[Blueprint, ...] = (
+    dashboard_views.views,
+    people_views.views,
+    uploads_views.views,
+    campaigns_views.views,
+    credits_views.views,
+)
 """The merchant's pages, by domain: each needs a session of the admin's, or a pass."""
 
 

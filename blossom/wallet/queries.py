@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -61,6 +61,47 @@ def reservation_by_reference(shop_id: int, reference: str) -> Reservation | None
     return _reservation(shop_id, ReservationRow.reference == reference)
 
 
+def open_reservations(shop_id: int, limit: int) -> list[Reservation]:
+    """What is held now, the newest first."""
+    found = session.execute(
+        select(_reservations)
+        .where(ReservationRow.shop_id == shop_id, ReservationRow.state == ReservationState.OPEN.value)
+        .order_by(ReservationRow.id.desc())
+        .limit(limit)
+    ).mappings()
+    return [reservation_of(dict(row)) for row in found]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What one kind of entries of one dispatch came to, or a single entry of none. `last_at`: the latest of them.
+
+    `note`: what an operator or a payment said of it.
+    """
+
+    kind: EntryKind
+    dispatch_id: int | None
+    amount: int
+    last_at: datetime
+    note: str | None
+
+
+def moved(shop_id: int, begin: datetime, end: datetime) -> list[Moved]:
+    """What moved the balance from `begin` until before `end`, the latest first. Reads each entry of that time."""
+    rows = session.execute(_MOVED, {"shop_id": shop_id, "begin": begin, "end": end})
+    return [Moved(EntryKind(row.kind), row.dispatch_id, int(row.amount), row.last_at, row.note) for row in rows]
+
+
+def balance_at(shop_id: int, moment: datetime) -> int:
+    """The balance just before `moment`: what is there now, without all that came since. 0 without a wallet."""
+    return int(session.scalar(_BALANCE_AT, {"shop_id": shop_id, "moment": moment}) or 0)
+
+
+def first_entry_at(shop_id: int) -> datetime | None:
+    """When the ledger begins; None for an empty one."""
+    return session.scalar(select(EntryRow.at).where(EntryRow.shop_id == shop_id).order_by(EntryRow.at).limit(1))
+
+
 def price_list_at(shop_id: int, moment: datetime) -> PriceList:
     """The list that holds for the shop at `moment`: its own, else the installation's. Raises `NotFound` for neither."""
     price_list_id = session.execute(
@@ -112,6 +153,23 @@ def verify(shop_id: int) -> list[str]:
     """
     return list(session.execute(_VERIFY, {"shop_id": shop_id}).scalars())
 
+
+# A large campaign has an entry an attempt; a payment and a correction stand alone (`lone`).
+_MOVED = text("""
+    SELECT kind, dispatch_id, sum(amount) AS amount, max(at) AS last_at,
+        max(coalesce(details ->> 'reason', CASE WHEN kind = 'top_up' THEN reference END)) AS note
+    FROM (
+        SELECT *, CASE WHEN dispatch_id IS NULL THEN id END AS lone FROM wallet_entries
+        WHERE shop_id = :shop_id AND at >= :begin AND at < :end
+    ) AS lines
+    GROUP BY kind, dispatch_id, lone
+    ORDER BY max(at) DESC, max(id) DESC
+""")
+_BALANCE_AT = text("""
+    SELECT balance - (
+        SELECT coalesce(sum(amount), 0) FROM wallet_entries WHERE shop_id = :shop_id AND at >= :moment
+    ) FROM wallets WHERE shop_id = :shop_id
+""")
 
 _VERIFY = text("""
     WITH ledger AS MATERIALIZED (

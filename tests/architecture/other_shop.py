@@ -130,6 +130,8 @@ TABLE = [
     Ask("POST", "/campaigns/<int:campaign_id>/edit", 404, form={**COMPOSED, "do": "test", "phones": "+306912345678"}),
     Ask("POST", "/campaigns/preview", 200, form={**COMPOSED, "include": "{segment_id}", "person_phone": PHONE}),
     Ask("POST", "/campaigns/count", 200, form={**COMPOSED, "include": "{segment_id}"}),
+    Ask("GET", "/wallet", 200),
+    Ask("POST", "/wallet/cost", 200, form={"text": "Hello", "people": "5", "country": "GR", "shop_id": "{shop_id}"}),
     Ask("GET", "/settings", 200),
     Ask("POST", "/settings", 200, form=SETTINGS),
     Ask("GET", "/settings/consent", 200),

@@ -5,6 +5,7 @@ from blossom.campaigns.queries.listing import (
     get_campaign,
     list_campaigns,
     many_campaigns,
+    of_dispatches,
     tested_since,
     unsettled_dispatches,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "get_campaign",
     "list_campaigns",
     "many_campaigns",
+    "of_dispatches",
     "refresh_of",
     "stats_of",
     "tested_since",

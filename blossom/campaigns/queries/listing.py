@@ -40,6 +40,12 @@ def many_campaigns(shop_id: int, campaign_ids: Collection[int]) -> list[Campaign
     )
 
 
+def of_dispatches(shop_id: int, dispatch_ids: Collection[int]) -> dict[int, Campaign]:
+    """The campaign of each of these dispatches that is a campaign's, by dispatch."""
+    found = session.scalars(select(Campaign).where(Campaign.shop_id == shop_id, Campaign.dispatch_id.in_(dispatch_ids)))
+    return {campaign.dispatch_id: campaign for campaign in found if campaign.dispatch_id is not None}
+
+
 def list_campaigns(
     shop_id: int,
     *,

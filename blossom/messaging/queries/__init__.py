@@ -5,6 +5,7 @@ from blossom.messaging.queries.depth import QueueStats, queue_stats
 from blossom.messaging.queries.history import Call, History, Try, Word, history
 from blossom.messaging.queries.previewing import Objection, Preview, Sample, preview
 from blossom.messaging.queries.progress import Progress, held_credits, progress, progress_many
+from blossom.messaging.queries.purposes import dispatches_holding, kinds_of
 from blossom.messaging.queries.recipients import (
     CountryCosts,
     FailureCause,
@@ -34,10 +35,12 @@ __all__ = [
     "Try",
     "Word",
     "costs_by_country",
+    "dispatches_holding",
     "failures_by_cause",
     "groups",
     "held_credits",
     "history",
+    "kinds_of",
     "minutes",
     "phone_hash_of",
     "preview",
