@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 
 class NothingToOptOut(BlossomError):
@@ -14,4 +15,16 @@ class NothingToOptOut(BlossomError):
             code="no_phone",
             status=409,
             actionable="Nothing was changed.",
+        )
+
+
+class SegmentInUse(BlossomError):
+    """A campaign that is still to be sent names the segment, and would go to somebody else without it, or to nobody."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            noted("A campaign that has not been sent yet uses this segment."),
+            code="segment_in_use",
+            status=409,
+            actionable=noted("Choose another audience for that campaign, or delete it, first."),
         )

@@ -93,6 +93,30 @@ def count_question(shop_id: int, question: Question) -> int:
     return session.scalar(met) or 0
 
 
+def met_by(question: Question) -> ColumnElement[bool]:
+    """The condition on `contacts` that those who meet the question meet. The shop is not in it."""
+    return _meets(question)
+
+
+def is_in(one: Segment) -> ColumnElement[bool]:
+    """The condition on `contacts` that the people of a segment meet. The shop is not in it."""
+    return _is_in(one)
+
+
+def lists(shop_id: int, limit: int = 200) -> Sequence[Segment]:
+    """The shop's static lists, by name."""
+    query = select(Segment).where(Segment.shop_id == shop_id, Segment.kind == Kind.STATIC).order_by(Segment.name)
+    return session.scalars(query.limit(limit)).all()
+
+
+def lists_of(shop_id: int, contact_id: int) -> set[int]:
+    """The ids of the static lists that a contact is on."""
+    query = select(SegmentMember.segment_id).where(
+        SegmentMember.shop_id == shop_id, SegmentMember.contact_id == contact_id
+    )
+    return set(session.scalars(query))
+
+
 def _named(shop_id: int, ids: Collection[int]) -> dict[int, Segment]:
     if not ids:
         return {}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
 from blossom.platform.languages import noted
-from blossom.uploads import rules
 
 
 class FileTooLarge(BlossomError):
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int) -> None:
         super().__init__(
-            noted("This file is larger than %(megabytes)s MB.", megabytes=rules.MOST_BYTES // 1_000_000),
+            noted("This file is larger than %(megabytes)s MB.", megabytes=most_bytes // 1_000_000),
             code="file_too_large",
             status=422,
             actionable=noted(
@@ -30,9 +29,9 @@ class FileEmpty(BlossomError):
 
 
 class TooManyFiles(BlossomError):
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
         super().__init__(
-            noted("%(count)s files are waiting to be imported already.", count=rules.MOST_OPEN),
+            noted("%(count)s files are waiting to be imported already.", count=most),
             code="too_many_files",
             status=409,
             actionable=noted("Import or discard one of them first."),

@@ -1,5 +1,6 @@
 """What a merchant does with people."""
 
 from blossom.people.service.opting_out import opt_out
+from blossom.people.service.segments import delete_segment, save_segment
 
-__all__ = ["opt_out"]
+__all__ = ["delete_segment", "opt_out", "save_segment"]

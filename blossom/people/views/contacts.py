@@ -116,7 +116,9 @@ def _person(caller: Principal, contact_id: int, **context: Any) -> Response:
         "people/_contact.html",
         person=person,
         words=rules,
+        lists=queries.lists_of(caller.shop_id, contact_id),
         may_write="contacts:write" in caller.scopes,
+        may_list="segments:write" in caller.scopes,
         customer_url=_customer_url(person),
         **context,
     )

@@ -26,12 +26,12 @@ LETTERS = ("csv_encoding", "csv_nul_bytes")
 def begin(shop_id: int, filename: str, size: int, *, actor: str) -> Upload:
     """Make a place for a file of so many bytes. Raises `FileTooLarge`, `FileEmpty`, `TooManyFiles`."""
     if size > rules.MOST_BYTES:
-        raise FileTooLarge
+        raise FileTooLarge(rules.MOST_BYTES)
     if size < 1:
         raise FileEmpty
     lock_for_transaction("uploads.begin", shop_id)
     if queries.open_count(shop_id) >= rules.MOST_OPEN:
-        raise TooManyFiles
+        raise TooManyFiles(rules.MOST_OPEN)
     now = clock.now()
     upload = Upload(
         shop_id=shop_id,

@@ -1,0 +1,186 @@
+"""Segments with who is in them. A small shop's people are counted; a large one's are estimated from a sample, so that a
+count while one types costs the same however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text
+
+from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.states import CampaignState
+from blossom.consent.models import Consent
+from blossom.consent.rules import State
+from blossom.contacts.models import Contact
+from blossom.people.queries.listing import ON_A_PAGE, Listing, Row, with_consent
+from blossom.people.rules import Mark
+from blossom.people.rules.segments import about
+from blossom.platform.db import session
+from blossom.segments import queries as segments
+from blossom.segments.models import Segment, SegmentMember
+from blossom.segments.rules import Question
+
+COUNTED = 5_000
+"""Contacts of a shop that are counted one by one; of more than that, a sample of `PROBES` times `IN_A_PROBE` is."""
+
+PROBES, IN_A_PROBE = 100, 40
+SHOWN = 5
+MEMBERS_COUNTED = 10_000
+
+
+@dataclass(frozen=True)
+class Census:
+    """Whom a question meets now: `people`, of whom `opted_in` may get marketing; `some` of them, to see who they are.
+
+    `is_exact`: counted, rather than estimated from a sample.
+    """
+
+    people: int
+    opted_in: int
+    is_exact: bool
+    some: Sequence[Row]
+
+
+def census(shop_id: int, question: Question, *, exactly: bool = False) -> Census:
+    """Who meets the question. `exactly`: count them, however long it takes."""
+    met = segments.met_by(question)
+    if exactly or not _is_large(shop_id):
+        people, opted_in = session.execute(_counts(shop_id, met)).one()
+        newest = select(Contact).where(Contact.shop_id == shop_id, met).order_by(Contact.id.desc()).limit(SHOWN)
+        # A large shop's few may be anywhere: with their number known, the newest are not worth a second search.
+        some = session.scalars(newest).all() if not exactly or not _is_large(shop_id) else _sampled(shop_id, met)[1]
+        return Census(people, opted_in, True, with_consent(shop_id, some))
+    counts, found = _sampled(shop_id, met)
+    looked_at, people, opted_in = counts
+    in_all = _estimated_contacts(shop_id)
+    share = in_all / looked_at if looked_at else 0.0
+    return Census(about(round(people * share)), about(round(opted_in * share)), False, with_consent(shop_id, found))
+
+
+def _is_large(shop_id: int) -> bool:
+    some = select(Contact.id).where(Contact.shop_id == shop_id).limit(COUNTED + 1).subquery()
+    return (session.scalar(select(func.count()).select_from(some)) or 0) > COUNTED
+
+
+def _counts(shop_id: int, met: ColumnElement[bool]) -> Select[int, int]:
+    agreed = and_(
+        Consent.shop_id == Contact.shop_id,
+        Consent.phone_hash == Contact.phone_hash,
+        Consent.state == State.OPTED_IN.value,
+    )
+    return (
+        select(func.count(), func.count(Consent.phone_hash))
+        .select_from(Contact)
+        .outerjoin(Consent, agreed)
+        .where(Contact.shop_id == shop_id, met)
+    )
+
+
+def _sampled(shop_id: int, met: ColumnElement[bool]) -> tuple[tuple[int, int, int], Sequence[Contact]]:
+    """How many were looked at, how many of them meet it, how many of those are opted in; and the newest of them."""
+    values = {"shop": shop_id, "probes": PROBES, "each": IN_A_PROBE}
+    ids = list(session.scalars(_PROBES, values))
+    among = Contact.id.in_(ids)
+    people, opted_in = session.execute(_counts(shop_id, and_(among, met))).one()
+    newest = select(Contact).where(Contact.shop_id == shop_id, among, met).order_by(Contact.id.desc()).limit(SHOWN)
+    return (len(ids), people, opted_in), session.scalars(newest).all()
+
+
+def _estimated_contacts(shop_id: int) -> int:
+    """How many contacts the shop has, as the planner knows from its statistics: it need not look at any."""
+    (plan,) = session.execute(text("EXPLAIN (FORMAT JSON) SELECT 1 FROM contacts WHERE shop_id = :shop"),
+                              {"shop": shop_id}).scalar_one()  # fmt: skip
+    return int(plan["Plan"]["Plan Rows"])
+
+
+_PROBES = text(
+    """
+    WITH ends AS (
+        SELECT (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id LIMIT 1) AS lowest,
+               (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id DESC LIMIT 1) AS highest
+    )
+    SELECT DISTINCT picked.id FROM ends, generate_series(0, CAST(:probes AS bigint) - 1) AS n CROSS JOIN LATERAL (
+        SELECT id FROM contacts
+        WHERE shop_id = :shop AND id >= ends.lowest + (ends.highest - ends.lowest) * n / :probes
+        ORDER BY id LIMIT :each OFFSET 0
+    ) AS picked
+    """
+)
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Campaigns that have not been sent yet and name the segment: (id, name); a few, if there are many."""
+
+    campaigns: Sequence[tuple[int, str]]
+
+
+def usage(shop_id: int, segment_id: int, limit: int = 10) -> Usage:
+    """Who would miss the segment."""
+    named = or_(
+        *(Campaign.audience.contains({part: [segment_id]}) for part in ("segments", "exclude")),
+    )
+    states = [CampaignState.DRAFT.value, CampaignState.SCHEDULED.value]
+    rows = session.execute(
+        select(Campaign.id, Campaign.name)
+        .where(Campaign.shop_id == shop_id, Campaign.stored_state.in_(states), named)
+        .order_by(Campaign.id.desc())
+        .limit(limit)
+    )
+    return Usage([(row.id, row.name) for row in rows])
+
+
+def members(shop_id: int, segment_id: int, after: Mark | None = None) -> Listing:
+    """The people of a static list, the newest contacts first."""
+    query = (
+        select(Contact)
+        .join(SegmentMember, and_(SegmentMember.shop_id == Contact.shop_id, SegmentMember.contact_id == Contact.id))
+        .where(SegmentMember.shop_id == shop_id, SegmentMember.segment_id == segment_id)
+        .order_by(SegmentMember.contact_id.desc())
+        .limit(ON_A_PAGE + 1)
+    )
+    if after is not None:
+        query = query.where(SegmentMember.contact_id < after.contact_id)
+    found = session.scalars(query).all()
+    rows = with_consent(shop_id, found[:ON_A_PAGE])
+    return Listing(rows, Mark(found[ON_A_PAGE - 1].id) if len(found) > ON_A_PAGE else None)
+
+
+def member_counts(shop_id: int, segment_ids: Sequence[int]) -> dict[int, int]:
+    """How many are on each of these lists; `MEMBERS_COUNTED` + 1 where there are more than that."""
+    rows = session.execute(_MEMBERS, {"shop": shop_id, "ids": list(segment_ids), "most": MEMBERS_COUNTED + 1})
+    return {row.segment_id: row.people for row in rows}
+
+
+_MEMBERS = text(
+    """
+    SELECT asked.segment_id, (
+        SELECT count(*) FROM (
+            SELECT 1 FROM segment_members
+            WHERE shop_id = :shop AND segment_id = asked.segment_id LIMIT :most
+        ) AS first_of_them
+    ) AS people
+    FROM unnest(CAST(:ids AS bigint[])) AS asked(segment_id)
+    """
+)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The shop's static lists, and which of them somebody is on."""
+
+    every: Sequence[Segment]
+    on: set[int]
+
+
+def lists_of(shop_id: int, contact_id: int) -> Lists:
+    """The lists of a person."""
+    return Lists(segments.lists(shop_id), segments.lists_of(shop_id, contact_id))
+
+
+def listed(shop_id: int, before_id: int | None = None) -> tuple[Sequence[Segment], int | None]:
+    """A page of the shop's segments, the newest first, and the id after which the next one begins."""
+    found = segments.segments(shop_id, before_id=before_id, limit=ON_A_PAGE + 1)
+    shown = found[:ON_A_PAGE]
+    return shown, shown[-1].id if len(found) > ON_A_PAGE else None
