@@ -92,3 +92,15 @@ class TooManyTests(BlossomError):
             details={"most_a_day": most, "left": left, "retry_after_seconds": retry_after_seconds},
             actionable="Try it on fewer numbers, or again when Retry-After says.",
         )
+
+
+class BeingCounted(BlossomError):
+    """The campaign's figures are being counted for the first time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The figures of this campaign are being counted.",
+            code="being_counted",
+            status=409,
+            actionable="Try again in a few seconds.",
+        )

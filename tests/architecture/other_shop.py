@@ -109,7 +109,10 @@ TABLE = [
     Ask("GET", "/campaigns/<int:campaign_id>/recipients", 404),
     Ask("POST", "/campaigns/<int:campaign_id>/recipients", 404, form={"phone": PHONE}),
     Ask("POST", "/campaigns/<int:campaign_id>/recipients", 200, arguments=OURS, form={"phone": PHONE}),
-    Ask("GET", "/campaigns/<int:campaign_id>/recipients/<int:message_id>", 404),
+    *[
+        Ask("GET", f"/campaigns/<int:campaign_id>/{part}", 404)
+        for part in ("recipients/<int:message_id>", "recipients.csv", "results", "report.pdf")
+    ],
     Ask("GET", "/campaigns", 200),
     Ask("GET", "/campaigns", 200, query={"q": "z", "state": "sending"}),
     Ask("GET", "/campaigns/<int:campaign_id>/row", 404),

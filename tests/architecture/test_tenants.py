@@ -229,8 +229,11 @@ def test_a_planted_crossing_is_seen() -> None:
 WITHOUT_SHOP_FIRST = {
     "campaigns": {
         "campaign_stats": "the campaign carries it",
+        "count": "the campaign carries it",
         "due_campaigns": "the clock's: of all shops, told with each",
+        "standing": "reads what a query has brought",
         "unsettled_dispatches": "the clock's: of all shops, told with each",
+        "unsubscribes": "the campaign carries it",
     },
     "consent": {
         "texted_requests": "the clock's: of all shops, told with each",
@@ -249,6 +252,7 @@ WITHOUT_SHOP_FIRST = {
     },
     "messaging": {
         "queue_stats": "the operator's: of the whole installation",
+        "row_of": "reads a row that a query has brought",
         "sum_up": "reads the people of a statement that carries it",
     },
     "shops": {

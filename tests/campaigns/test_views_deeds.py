@@ -53,7 +53,7 @@ def going_out(shop: Shop, pending: int, claimed: int = 0, **counts: int) -> Camp
                     size=size,
                     first_id=done.last_id,
                     last_id=done.last_id,
-                )  # fmt: skip
+                )
             )
     total = sum(counts.values()) + pending + claimed
     values = {"state": DispatchState.SENDING, "total": total, "prepared_at": now}

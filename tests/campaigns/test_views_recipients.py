@@ -157,7 +157,7 @@ class TestHistory:
                 lease_until=began,
                 called_at=began + timedelta(seconds=2),
                 ended_at=began + timedelta(seconds=3),
-            )  # fmt: skip
+            )
         )
         message.provider_message_id = "01KC"
         message.delivered_at = began + timedelta(seconds=9)
@@ -172,7 +172,7 @@ class TestHistory:
                 occurred_at=began + timedelta(seconds=8),
                 received_at=clock.now(),
                 state="applied",
-            )  # fmt: skip
+            )
         )
         session.execute(
             insert(LinkTarget).values(
@@ -185,8 +185,8 @@ class TestHistory:
         html = visitor.fetch(f"/campaigns/{campaign.id}/recipients/{message.id}").get_data(as_text=True)
         headings = re.findall(r'<p class="event"><strong>([^<]*)<', html)
         assert headings == [
-            "Queued", "Its turn", "Taken in hand", "Handed to Mitto", "Mitto answered", "Receipt: Delivered", "Delivered",
-            "Opened a link",
+            "Queued", "Its turn", "Taken in hand", "Handed to Mitto", "Mitto answered", "Receipt: Delivered",
+            "Delivered", "Opened a link",
         ]  # fmt: skip
         told = words(html)
         assert "https://shop.example/sale" in told

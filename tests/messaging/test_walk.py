@@ -66,7 +66,8 @@ def test_each_is_met_once(mixed: Dispatch, state: MessageState | None, limit: in
 
 
 def test_goes_batch_by_batch(mixed: Dispatch) -> None:
-    batch_of = dict(session.execute(text("SELECT id, batch_number FROM messages")).all())
+    rows = session.execute(text("SELECT id, batch_number FROM messages"))
+    batch_of = {row.id: row.batch_number for row in rows}
     numbers = [batch_of[message_id] for message_id, _ in walked(mixed)]
     assert numbers == sorted(numbers)
 

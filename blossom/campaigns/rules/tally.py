@@ -50,8 +50,8 @@ class Country:
 @dataclass(frozen=True)
 class Tally:
     """`reasons`: why messages were skipped → how many. `opted_out`: failed and unconfirmed ones whose person has opted
-    out since, and gets no second try. `minutes`: `sent`, `delivered`, `failed`, `clicked` → minutes since 1970 with how
-    many in each. `clickers`: recipients who opened a link; None for a text that shortens none. `unsubscribes`: who
+    out since, and gets no second try. `minutes`: `delivered`, `failed`, `clicked` → minutes since 1970 with how many
+    in each. `clickers`: recipients who opened a link; None for a text that shortens none. `unsubscribes`: who
     opted out by themselves after this text."""
 
     causes: list[Cause]
@@ -160,14 +160,22 @@ def count(
         reasons=dict(reasons.most_common()),
         countries=[Country(name, *sums) for name, sums in sorted(countries.items(), key=lambda each: -each[1][0])],
         opted_out=dict(opted_out),
-        minutes={event: [(_minute(at), number) for at, number in of] for event, of in minutes.items()},
+        minutes={event: _by_minute(of) for event, of in minutes.items()},
         clickers=clickers,
         unsubscribes=unsubscribes,
     )
 
 
-def _minute(at: datetime) -> int:
-    return int(at.timestamp()) // 60
+_MOST_MINUTES, _COARSER = 1_500, 15
+
+
+def _by_minute(counted: Sequence[tuple[datetime, int]]) -> list[tuple[int, int]]:
+    """Minutes since 1970 with how many; of what went on for days, quarters of an hour."""
+    step = 1 if len(counted) <= _MOST_MINUTES else _COARSER
+    found: Counter[int] = Counter()
+    for at, number in counted:
+        found[int(at.timestamp()) // 60 // step * step] += number
+    return sorted(found.items())
 
 
 def moment_of(minute: int) -> datetime:

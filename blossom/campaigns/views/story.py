@@ -25,7 +25,8 @@ _ENDED = {
 
 @dataclass(frozen=True)
 class Happening:
-    """`at` None: nobody noted when; `clock`: the same as its time of day, to the second. `heading` and `details` are in the reader's language; `code`: for support."""
+    """`at` None: nobody noted when; `clock`: the same as its time of day, to the second. `heading` and `details` are in
+    the reader's language; `code`: for support."""
 
     at: datetime | None
     heading: str

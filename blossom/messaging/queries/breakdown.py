@@ -37,18 +37,12 @@ GROUP BY 1, 2, 3, 4, 5, 6
 """)
 
 _MINUTES = text("""
-SELECT date_trunc('minute', m.sent_at) AS sent, date_trunc('minute', m.delivered_at) AS delivered,
-       date_trunc('minute', m.failed_at) AS failed,
-       grouping(date_trunc('minute', m.sent_at), date_trunc('minute', m.delivered_at),
-                date_trunc('minute', m.failed_at)) AS which,
-       count(*) AS messages
+SELECT date_trunc('minute', m.delivered_at) AS delivered, date_trunc('minute', m.failed_at) AS failed,
+       grouping(date_trunc('minute', m.delivered_at)) = 0 AS is_delivered, count(*) AS messages
 FROM messages m
 WHERE m.id BETWEEN :first_id AND :last_id AND m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id
-GROUP BY GROUPING SETS ((1), (2), (3))
+GROUP BY GROUPING SETS ((1), (2))
 """)
-
-_EVENTS = {0b011: "sent", 0b101: "delivered", 0b110: "failed"}
-"""What a row of `_MINUTES` counts, by the columns that are not grouped in it."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +66,11 @@ def groups(shop_id: int, dispatch_id: int) -> list[Group]:
 
 
 def minutes(shop_id: int, dispatch_id: int) -> dict[str, list[tuple[datetime, int]]]:
-    """`sent`, `delivered` and `failed` → how many in each minute that had any, in order. What failed without having
-    left is counted as failed when that was known."""
-    found: dict[str, list[tuple[datetime, int]]] = {name: [] for name in _EVENTS.values()}
+    """`delivered` and `failed` → how many in each minute that had any, in order. What failed without having left counts
+    for when that was known."""
+    found: dict[str, list[tuple[datetime, int]]] = {"delivered": [], "failed": []}
     for row in session.execute(_MINUTES, _values(shop_id, dispatch_id)):
-        event = _EVENTS[row.which]
+        event = "delivered" if row.is_delivered else "failed"
         at = getattr(row, event)
         if at is not None:
             found[event].append((at, row.messages))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 
@@ -33,7 +34,7 @@ class Stretch:
 
 _OPEN = "b.size - b.sent - b.delivered - b.failed - b.skipped - b.cancelled - b.unconfirmed"
 _COUNTED = (state for state in MessageState if state not in (MessageState.PENDING, MessageState.SENDING))
-_IN_BATCH = {
+_IN_BATCH: dict[MessageState | None, str] = {
     None: "b.size",
     MessageState.PENDING: f"CASE WHEN b.state IN ('pending', 'claimed') THEN {_OPEN} ELSE 0 END",
     **{state: f"b.{state.value}" for state in _COUNTED},
@@ -79,7 +80,7 @@ def stretch(
 ) -> Stretch:
     """Up to `limit` messages after `after`, those shown as `state` alone if one is given (`PENDING`: all that are still
     to go). Reads some batches' messages however many the dispatch has: as many as it takes to fill the page."""
-    values = {"shop_id": shop_id, "dispatch_id": dispatch_id}
+    values: dict[str, Any] = {"shop_id": shop_id, "dispatch_id": dispatch_id}
     failed = bool(session.scalar(_FAILED, values))
     values |= {
         "batch": after.batch if after else 0,
