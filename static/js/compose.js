@@ -67,8 +67,12 @@
     }
   };
 
+  // For who looks at the page from outside.
+  const mark = () => open.form.toggleAttribute('data-dirty', isDirty());
+
   const changed = () => {
     open.edits += 1;
+    mark();
     remember();
     if (!byItself()) {
       say(open.form.dataset.unsaved);
@@ -141,6 +145,7 @@
       return;
     }
     page.saved = edits;
+    if (page === open) mark();
     const address = headers.get('HX-Replace-Url');
     if (page === open && address && location.pathname !== address) {
       history.replaceState(history.state, '', address);
@@ -162,6 +167,7 @@
   document.addEventListener('reset', (event) => {
     if (event.target !== open?.form) return;
     open.saved = open.edits;
+    mark();
     forget(open.form.dataset.store);
     bar(false);
     setTimeout(look); // once the fields have gone back
@@ -284,6 +290,7 @@
     } else if (deed === 'throw-away') {
       document.getElementById('restore').hidden = true;
       open.saved = open.edits;
+      mark();
       clearTimeout(open.timer);
       forget(open.form.dataset.store);
       bar(false);

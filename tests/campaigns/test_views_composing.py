@@ -321,7 +321,7 @@ class TestThePreview:
         assert unescape(cure) == body.replace("“", '"').replace("”", '"').replace("—", "-")
         before = int(self.figures(html)["credits"])
         after = int(self.figures(self.live(visitor, body=unescape(cure)))["credits"])
-        assert f"saves {before - after} credits" in words(html)
+        assert f"Saves {before - after} credits of {before}" in words(html)
 
     def test_offers_greek_capitals_with_the_opt_out_line_that_makes_it_dear(self, visitor: Visitor, ours: Shop) -> None:
         ours.opt_out_text = "Απάντησε ΣΤΟΠ για διαγραφή"

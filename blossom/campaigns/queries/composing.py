@@ -33,6 +33,7 @@ from blossom.platform.languages import noted
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
+from blossom.wallet import queries as wallet
 
 PLACES_DRAWN = 4
 """Of the places where most recipients are, so many get a strip of hours."""
@@ -48,7 +49,8 @@ class Person(NamedTuple):
 
 
 class CureOffer(NamedTuple):
-    """A cheaper way to write the text. `credits`: what that saves over the whole audience; None: nobody counted it."""
+    """A cheaper way to write the text. `credits`: what that saves over the whole audience; None: nobody counted it,
+    and the cure's segments are those of one text."""
 
     name: str
     cure: Cure
@@ -130,7 +132,7 @@ def look(shop: Shop, asked: Asked, now: datetime) -> Look:
         text=text,
         person=person,
         people=[*(each for each, _ in people), _example()],
-        offers=_offers(shop, asked, line, values, counted, sums, now),
+        offers=_offers(shop, asked, line, counted, now),
         census=counted,
         is_counting=asked.audience is not None and counted is None,
         sums=sums,
@@ -204,37 +206,39 @@ def _example() -> Person:
     return Person(None, str(values["full_name"]), "", "example")
 
 
-def _offers(
-    shop: Shop,
-    asked: Asked,
-    line: str,
-    values: Mapping[str, Value],
-    counted: Census | None,
-    sums: messaging.Preview | None,
-    now: datetime,
-) -> list[CureOffer]:
-    site, person = shops.proxy_address(shop.id), {**examples(Trigger.CAMPAIGN), **values}
+def _offers(shop: Shop, asked: Asked, line: str, counted: Census | None, now: datetime) -> list[CureOffer]:
+    """What would save, measured on everybody who gets the text; while nobody is counted, on an example."""
+    prices = wallet.price_list_at(shop.id, now) if counted and counted.groups else None
+    sums: dict[str, tuple[int, int | None]] = {}
 
-    def measure(source: str) -> int:
+    def sum_of(source: str) -> tuple[int, int | None]:
+        """Segments in all, and credits."""
         compiled, _ = language.examine(source, Trigger.CAMPAIGN)
         if compiled is None:
-            return 0
+            return 0, None
+        if counted is not None and prices is not None:
+            expected = previewing.summed(shop, counted, compiled, shop.sender, prices)
+            return expected.segments, expected.credits
+        example = {**examples(Trigger.CAMPAIGN), **previewing.values_for_all(shop, compiled, shop.sender)}
         try:
-            return segments.count(compiled.render({**person, **compiled.stand_ins(site)})).segments
+            return segments.count(compiled.render(example)).segments, None
         except RenderError:
-            return 0
+            return 0, None
 
-    offers = []
-    for name, cure in cures.cures_of(asked.body, measure, line=line, keywords=shop.stop_keywords).items():
-        saved = None
-        compiled, _ = language.examine(
-            opt_out.with_opt_out(cure.text, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN
-        )
-        if counted is not None and sums is not None and compiled is not None:
-            cured = _sums(shop, counted, compiled, asked.schedule, now)
-            saved = sums.estimate.credits - cured.estimate.credits
-        offers.append(CureOffer(name, cure, saved))
-    return offers
+    def measure(source: str) -> int:
+        if source not in sums:  # several cures come to the same text
+            sums[source] = sum_of(source)
+        return sums[source][0]
+
+    def credits_of(source: str) -> int | None:
+        return sums[opt_out.with_opt_out(source, line, keywords=shop.stop_keywords)][1]
+
+    found = cures.cures_of(asked.body, measure, line=line, keywords=shop.stop_keywords)
+    before = credits_of(asked.body) if found else None
+    return [
+        CureOffer(name, cure, None if before is None else before - (credits_of(cure.text) or 0))
+        for name, cure in found.items()
+    ]
 
 
 def _places(shop: Shop, counted: Census | None, schedule: Schedule | None, now: datetime) -> list[Place]:

@@ -25,7 +25,7 @@ from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
-from blossom.wallet.rules import Balance
+from blossom.wallet.rules import Balance, PriceList
 
 SAMPLES = 3
 
@@ -101,14 +101,7 @@ def of_census(
     local_at: datetime | None = None,
 ) -> Preview:
     """The same of an audience that was counted before, without samples: nobody is read."""
-    prices = wallet.price_list_at(shop.id, now)
-    values = values_for_all(shop, compiled, sender)
-    sized = estimate.sized_names(compiled)
-    alike: Counter[tuple[str, tuple[int, ...]]] = Counter()
-    for group in counted.groups:
-        alike[group.country, tuple(getattr(group, f"{name}_size") for name in sized)] += group.people
-    groups = [Alike(country, people, sizes) for (country, sizes), people in alike.items()]
-    expected = estimate.total(groups, sized, compiled, values, prices)
+    expected = summed(shop, counted, compiled, sender, wallet.price_list_at(shop.id, now))
     credit = wallet.balance(shop.id)
     planned = max(now, not_before or now)
     due = due_moments(shop, counted.places(), now, not_before, local_at)
@@ -122,6 +115,17 @@ def of_census(
         last_at=max(due, default=None),
         put_off={moment: number for moment, number in sorted(due.items()) if local_at is None and moment > planned},
     )
+
+
+def summed(shop: Shop, counted: Census, compiled: CompiledText, sender: str, prices: PriceList) -> Estimate:
+    """What the text costs the audience that was counted."""
+    values = values_for_all(shop, compiled, sender)
+    sized = estimate.sized_names(compiled)
+    alike: Counter[tuple[str, tuple[int, ...]]] = Counter()
+    for group in counted.groups:
+        alike[group.country, tuple(getattr(group, f"{name}_size") for name in sized)] += group.people
+    groups = [Alike(country, people, sizes) for (country, sizes), people in alike.items()]
+    return estimate.total(groups, sized, compiled, values, prices)
 
 
 def values_for_all(shop: Shop, compiled: CompiledText, sender: str) -> dict[str, str]:
