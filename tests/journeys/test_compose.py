@@ -27,8 +27,8 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 def world(services: Services, template_database: str, browser: Browser) -> Iterator[World]:
     with worlds.start(services, template_database) as started:
         started.shopify.install(SHOP)
-        tab, frame, _ = worlds.open_admin(browser, started)
-        expect(frame.locator("#home")).to_be_visible()
+        tab, frame, _ = worlds.open_admin(browser, started, "/campaigns/new")
+        expect(frame.locator("#compose")).to_be_visible()
         tab.context.close()
         with started.app.app_context(), transaction():
             create_wallet(ours().id, 1000)

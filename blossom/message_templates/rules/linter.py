@@ -201,7 +201,7 @@ def _dear_characters(
         Level.WARNING if saved > 0 else Level.INFO,
         "not_gsm",
         f"Not in the GSM alphabet: {shown}{more}. They leave 70 characters a part instead of 160.",
-        f"Written plainly the text takes {fewest} parts instead of {size.segments}."
+        f"Written plainly: {fewest} instead of {size.segments} parts."
         if saved > 0
         else "Here it makes no difference to the number of parts.",
     )
