@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Catalog
+from babel.messages.catalog import Message as Entry
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
-from blossom.platform import languages
+from blossom.platform import htmx, languages, localised
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = [("blossom/**.py", "python"), ("templates/storefront/**.html", "jinja2")]
-PLACES = re.compile(r"%\(\w+\)s")
+SOURCES = [("blossom/**.py", "python"), ("templates/**.html", "jinja2")]
+KEYWORDS = {"t": None, "noted": None, "tn": (1, 2)}
+PLACES = re.compile(r"%\(\w+\)s|%%")
+
+Message = str | tuple[str, ...]
 
 
-def messages() -> set[str]:
-    found = extract_from_dir(str(ROOT), method_map=SOURCES, keywords={"t": None, "noted": None}, options_map={})
-    return {message for _, _, message, _, _ in found if isinstance(message, str)}
+def messages() -> set[Message]:
+    found = extract_from_dir(str(ROOT), method_map=SOURCES, keywords=KEYWORDS, options_map={})
+    return {message if isinstance(message, str) else tuple(message) for _, _, message, _, _ in found}
+
+
+def catalogue_of(locale: str) -> Catalog:
+    with (ROOT / "locales" / f"{locale}.po").open("rb") as file:
+        return read_po(file, locale=locale)
+
+
+def forms(words: str | Sequence[str]) -> tuple[str, ...]:
+    return (words,) if isinstance(words, str) else tuple(words)
 
 
 @pytest.mark.parametrize("locale", languages.supported()[1:])
-def test_a_catalogue_has_every_message_and_no_other(locale: str) -> None:
-    with (ROOT / "locales" / f"{locale}.po").open("rb") as file:
-        catalogue = read_po(file, locale=locale)
-    translated = {str(entry.id): str(entry.string) for entry in catalogue if entry.id}
+class TestACatalogue:
+    def test_has_every_message_and_no_other(self, locale: str) -> None:
+        translated = {message.id if isinstance(message.id, str) else tuple(message.id) for message in _of(locale)}
+        known = messages()
+        assert len(known) > 800
+        assert known - translated == set(), "messages without a translation"
+        assert translated - known == set(), "translations that nothing shows any more"
 
-    assert len(messages()) > 30
-    assert set(translated) == messages()
-    for message, words in translated.items():
-        assert words, message
-        assert sorted(PLACES.findall(message)) == sorted(PLACES.findall(words)), message
-        if words != message:
-            assert languages.translator(locale)(message) == words
+    def test_translates_each_with_its_places(self, locale: str) -> None:
+        for message in _of(locale):
+            assert not message.fuzzy, message.id
+            said = forms(message.string or "")
+            assert all(said), message.id
+            assert len(said) == (1 if isinstance(message.id, str) else catalogue_of(locale).num_plurals), message.id
+            for words in said[-1:]:  # "one" may go without its number
+                assert sorted(PLACES.findall(forms(message.id)[-1])) == sorted(PLACES.findall(words)), message.id
+
+    def test_is_what_is_said(self, locale: str) -> None:
+        said = languages.translator(locale)
+        for message in _of(locale):
+            if isinstance(message.id, str):
+                assert said(message.id) == message.string
+
+
+def _of(locale: str) -> list[Entry]:
+    return [message for message in catalogue_of(locale) if message.id]
 
 
 def test_greek_is_there() -> None:
@@ -81,3 +114,79 @@ def test_countries_have_names_in_each_language_and_their_codes() -> None:
 )
 def test_a_tag_may_name_a_country(tag: str | None, country: str | None) -> None:
     assert languages.region_of(tag) == country
+
+
+class TestWordsForTheReader:
+    def test_are_english_until_somebody_else_reads(self) -> None:
+        assert languages.t("Contacts") == "Contacts"
+        with languages.reading("el"):
+            assert languages.t("Contacts") == "Επαφές"
+        assert languages.reader() == "en"
+
+    @pytest.mark.parametrize(
+        ("locale", "number", "said"),
+        [
+            ("en", 1, "1 person"),
+            ("en", 0, "0 people"),
+            ("en", 12_345, "12,345 people"),
+            ("el", 1, "1 άτομο"),
+            ("el", 12_345, "12.345 άτομα"),
+        ],
+    )
+    def test_agree_with_what_is_counted(self, locale: str, number: int, said: str) -> None:
+        with languages.reading(locale):
+            assert languages.tn("%(num)s person", "%(num)s people", number) == said
+
+    def test_let_markup_in_and_escape_all_else(self) -> None:
+        said = languages.t("%(a)s & %(b)s", a=Markup("<time>now</time>"), b="<b>")
+        assert said == Markup("<time>now</time> &amp; &lt;b&gt;")
+        assert not hasattr(languages.t("%(a)s & %(b)s", a="1", b="<b>"), "__html__")
+
+    def test_made_in_code_are_english_there_and_greek_on_the_page(self) -> None:
+        inner = languages.noted("Opted out")
+        words = languages.noted("%(field)s %(fault)s.", field=inner, fault=languages.noted("must have a word at least"))
+        assert words == "Opted out must have a word at least."
+        with languages.reading("el"):
+            assert languages.t(words) == "Διαγραμμένοι: πρέπει να έχει τουλάχιστον μία λέξη."
+            assert languages.t(languages.joined(inner, "12")) == "Διαγραμμένοι 12"
+
+    def test_count_as_the_reader_does(self) -> None:
+        words = languages.noted("Give %(most)s numbers at most.", most=1_234)
+        with languages.reading("el"):
+            assert "1.234" in languages.t(words)
+
+    def test_of_a_stream_are_in_the_language_of_who_asked_for_it(self, app: Flask) -> None:
+        def events() -> Iterator[str]:
+            yield languages.reader()
+            yield languages.reader()
+
+        with app.app_context(), languages.reading("el"):
+            stream = htmx.event_stream(events())
+        assert languages.reader() == "en"
+        assert [str(part, "utf-8") if isinstance(part, bytes) else part for part in stream.response] == ["el", "el"]
+
+
+class TestForms:
+    AT = datetime(2026, 11, 20, 19, 14, tzinfo=UTC)
+
+    @pytest.mark.parametrize(
+        ("shown", "english", "greek"),
+        [
+            (lambda locale: localised.number(1_234_567, locale), "1,234,567", "1.234.567"),
+            (lambda locale: localised.number(0.5, locale), "0.5", "0,5"),
+            (lambda locale: localised.percent(12.54, locale), "12.5%", "12,5%"),
+            (lambda locale: localised.percent(12, locale), "12%", "12%"),
+            (lambda locale: localised.percent(100.0, locale), "100%", "100%"),
+            (lambda locale: localised.percent(0.0, locale), "0%", "0%"),
+            (lambda locale: localised.money(Decimal("1234.50"), "EUR", locale), "€1,234.50", "1.234,50\xa0€"),
+            (lambda locale: localised.day(TestForms.AT, "Europe/Athens", locale), "20 Nov 2026", "20 Νοε 2026"),
+            (
+                lambda locale: localised.moment(TestForms.AT, "Europe/Athens", locale),
+                "20 Nov 2026, 21:14 (Europe/Athens)",
+                "20 Νοε 2026, 21:14 (Europe/Athens)",
+            ),
+            (lambda locale: localised.day(TestForms.AT, "Asia/Tokyo", locale), "21 Nov 2026", "21 Νοε 2026"),
+        ],
+    )
+    def test_are_those_of_the_locale(self, shown: Callable[[str], str], english: str, greek: str) -> None:
+        assert (shown("en"), shown("el")) == (english, greek)
