@@ -20,7 +20,9 @@ from blossom.campaigns import api as campaigns_api
 from blossom.campaigns import views as campaigns_views
 from blossom.credits import views as credits_views
 from blossom.dashboard import views as dashboard_views
+from blossom.home import views as home_views
 from blossom.inbound import api as inbound_api
+from blossom.inbound import views as inbound_views
 from blossom.message_templates import api as templates_api
 from blossom.people import views as people_views
 from blossom.platform import api, crypto, db, health, logs, pages, queue
@@ -39,11 +41,13 @@ APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
 VIEWS: tuple[Blueprint, ...] = (
+    home_views.views,
     dashboard_views.views,
     people_views.views,
     uploads_views.views,
     campaigns_views.views,
     credits_views.views,
+    inbound_views.views,
 )
 """The merchant's pages, by domain: each needs a session of the admin's, or a pass."""
 

@@ -75,6 +75,19 @@ def count(shop_id: int) -> int:
     return session.scalar(select(func.count()).select_from(Contact).where(Contact.shop_id == shop_id)) or 0
 
 
+COUNTED = 10_000
+"""Contacts up to which `roughly` counts."""
+
+
+def roughly(shop_id: int) -> tuple[int, bool]:
+    """How many people the shop has, and whether they were counted: up to 10,000 are. Of more, what the database's own
+    statistics make of it. As quick for a million as for ten."""
+    row = session.execute(_ROUGHLY, {"shop": shop_id, "most": COUNTED + 1}).one()
+    if row.counted <= COUNTED:
+        return row.counted, True
+    return max(row.counted - 1, round(row.estimated or 0)), False
+
+
 def import_report(shop_id: int, import_id: int) -> rules.ImportReport:
     """The report of a running, finished or failed import. Raises `NotFound`."""
     found = import_counts(shop_id, [import_id]).get(import_id)
@@ -118,6 +131,17 @@ def refusals(shop_id: int, import_id: int, after_id: int = 0, limit: int = 100) 
     ).all()
 
 
+# The share of each shop that has many contacts is among the commonest values that ANALYZE has noted.
+_ROUGHLY = text(
+    """
+    SELECT (SELECT count(*) FROM (SELECT FROM contacts WHERE shop_id = :shop LIMIT :most) AS few) AS counted,
+           (SELECT c.reltuples * known.share FROM pg_class c, pg_stats s
+            CROSS JOIN LATERAL unnest(CAST(CAST(s.most_common_vals AS text) AS bigint[]), s.most_common_freqs)
+                AS known(shop_id, share)
+            WHERE c.oid = to_regclass('contacts') AND s.schemaname = 'public' AND s.tablename = 'contacts'
+              AND s.attname = 'shop_id' AND known.shop_id = :shop) AS estimated
+    """
+)
 _READ_AT = text(
     """
     SELECT known.* FROM unnest(CAST(:ids AS bigint[])) AS given(id) CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
-"""`/`: what the shop has and does. `/settings`: how it texts. Both in the admin's frame only."""
+"""`/settings`: how the shop texts, and how it asks for consent. `/import`: how far Shopify's customers have come in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 import orjson
 from flask import Blueprint, Response, request
 
-from blossom.campaigns.rules.states import STATE_WORDS
 from blossom.consent import queries as consents
 from blossom.dashboard import forms, queries, rules, service
 from blossom.dashboard.queries import Arrival
@@ -20,21 +19,6 @@ from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 
 views = Blueprint("dashboard", __name__)
-
-_LONGEST_ID = 18  # digits; always fits a bigint
-
-
-@views.get("/")
-def home() -> Response:
-    caller = _caller("campaigns:read")
-    shown = queries.home(caller.shop_id, before_id=_before(request.args.get("before")))
-    return htmx.page_or_partial(
-        "dashboard/home.html",
-        "dashboard/_home.html",
-        home=shown,
-        states=STATE_WORDS,
-        **_words(caller, shown.arrival),
-    )
 
 
 @views.get("/import")
@@ -136,7 +120,7 @@ def _arrival(caller: Principal) -> Response:
         raise NotFound("connection to Shopify")
     told = _words(caller, found)
     if htmx.wants_partial() and not found.is_open:  # the home page's figure, which has grown since it was shown
-        told["contacts"] = queries.contacts_count(caller.shop_id)
+        told["contacts"] = queries.contacts_now(caller.shop_id)
     return htmx.page_or_partial("dashboard/import.html", "dashboard/_import.html", **told)
 
 
@@ -160,11 +144,3 @@ def _form(caller: Principal, shop: Shop, typed: Mapping[str, str], faults: Mappi
 
 def _stored(shop: Shop) -> dict[str, Any]:
     return {name: getattr(shop, name) for name in (*forms.TEXTS, *forms.TIMES, *forms.CAPS, "quiet_hours_on")}
-
-
-def _before(given: str | None) -> int | None:
-    if given is None:
-        return None
-    if not given.isascii() or not given.isdigit() or not 0 < len(given) <= _LONGEST_ID:
-        raise NotFound("page")
-    return int(given)

@@ -70,7 +70,7 @@
   });
 
   for (const news of ['htmx:after:swap', 'htmx:error', 'htmx:response:error']) {
-    document.addEventListener(news, () => { show(); told(); });
+    document.addEventListener(news, () => { show(); setTimeout(told); }); // after frame.js, which says the words
   }
   document.addEventListener('DOMContentLoaded', show);
   show();

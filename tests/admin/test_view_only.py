@@ -39,7 +39,8 @@ def changing_routes(app: Flask) -> list[tuple[str, str]]:
         if NOBODY_OF_THE_STAFF_S.match(rule.rule) or re.sub("^/api/v1", "/api", rule.rule) in ONLY_LOOKING:
             continue
         for method in (rule.methods or set()) & CHANGING:
-            found.add((method, re.sub(r"<[^>]+>", "1", rule.rule)))
+            path = re.sub(r"<any\((\w+)[^>]*>", r"\1", rule.rule)  # the first of what it may be
+            found.add((method, re.sub(r"<[^>]+>", "1", path)))
     return sorted(found)
 
 

@@ -48,6 +48,8 @@ class Ask:
 
 SHOPIFY = shopify_headers(b"{}", "customers/update", Hmac_Sha256=None)
 CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
+UPLOAD = "/contacts/imports/<int(max=9223372036854775807):upload_id>"
+SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
 CAMPAIGN, TEMPLATE = "/api/campaigns/<int:campaign_id>", "/api/templates/<int:template_id>"
 OURS, DRAFT = {"campaign_id": "{our_campaign_id}"}, {"campaign_id": "{our_draft_id}"}
 WRITTEN = {"name": "Ours too", "body": "Hello. Reply STOP to opt out"}
@@ -96,7 +98,7 @@ TABLE = [
     Ask("GET", "/api/openapi.json", 200),
     # The merchant's pages.
     Ask("GET", "/", 200),
-    Ask("GET", "/", 200, query={"before": "{after_campaign_id}"}),
+    Ask("GET", "/going", 200),
     Ask("GET", "/campaigns/<int:campaign_id>", 404),
     Ask("GET", "/campaigns/<int:campaign_id>/events", 404),
     *[
@@ -145,8 +147,30 @@ TABLE = [
     Ask("GET", "/contacts", 200, query={"state": "opted_in", "after": "{before_contact_id}"}),
     Ask("POST", "/contacts", 200, form={"query": PHONE}),
     Ask("POST", "/contacts", 200, form={"query": EMAIL}),
-    *[Ask("GET", f"{CONTACT}{part}", 404) for part in ("", "/proof", "/proof.pdf", "/opt-out")],
+    *[Ask("GET", f"{CONTACT}{part}", 404) for part in ("", "/texts", "/proof", "/proof.pdf", "/opt-out")],
     Ask("POST", f"{CONTACT}/opt-out", 404),
+    Ask("POST", f"{CONTACT}/lists", 404, form={"add": "{segment_id}"}),
+    Ask("GET", "/contacts", 404, query={"segment": "{segment_id}"}),
+    Ask("GET", "/contacts/new", 200),
+    Ask("POST", "/contacts/new", 200, form={"phone": "+306912340000"}),
+    # Files of customers, segments and lists.
+    Ask("GET", "/contacts/imports", 200),
+    Ask("POST", "/contacts/imports", 201, form={"filename": "ours.csv", "size": "10"}),
+    Ask("GET", UPLOAD, 404),
+    Ask("GET", f"{UPLOAD}/refused.csv", 404),
+    Ask("PUT", f"{UPLOAD}/parts/<int(max=1000):number>", 404, arguments={"number": "1"}),
+    *[
+        Ask("POST", f"{UPLOAD}/{deed}", 404)
+        for deed in ("received", "encoding", "columns", "back", "start", "discard")
+    ],
+    Ask("GET", "/segments", 200),
+    Ask("GET", "/segments/new", 200),
+    Ask("POST", "/segments/new", 200),
+    Ask("POST", "/segments/lists", 200, form={"name": "Ours"}),
+    Ask("POST", "/segments/count", 200, form={"field-0": "orders", "operator-0": "at_least", "value-0": "0"}),
+    *[Ask("GET", f"{SEGMENT}{part}", 404) for part in ("", "/delete")],
+    *[Ask("POST", f"{SEGMENT}{part}", 404, form={"query": PHONE}) for part in ("", "/delete", "/members")],
+    Ask("POST", f"{SEGMENT}/members/<int(max=9223372036854775807):contact_id>/remove", 404),
     # The way in. Who holds a session of ours installs nothing for them.
     Ask("GET", "/session/bounce", 400, query={"shopify-reload": "https://theirs.myshopify.com/"}),
     Ask("GET", "/auth", 302, query={"shop": "ours.myshopify.com"}),

@@ -1,4 +1,4 @@
-"""The home page shows figures that are true, the settings change what texts are sent by."""
+"""The settings change what texts are sent by."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from datetime import time
 import pytest
 
 from blossom.audit.models import AuditEntry
-from blossom.dashboard import queries
 from blossom.platform.db import session
 from blossom.shops.models import Shop
 from tests.admin.conftest import Visitor, statements
-from tests.factories.campaigns import add_messages, create_campaign, create_completed, create_sending, make_ready
+from tests.factories.campaigns import add_messages, create_completed, make_ready
 from tests.factories.contacts import create_contact
 
 GOOD = {
@@ -27,61 +26,8 @@ GOOD = {
 }
 
 
-def figures(html: str) -> dict[str, str]:
-    return dict(re.findall(r'data-figure="(\w+)">([^<]*)<', html))
-
-
-def rows(html: str) -> list[list[str]]:
-    """Name, state and figures of each campaign, in order."""
-    table = re.findall(r'<tr id="campaign-\d+-row">(.*?)</tr>', html, re.DOTALL)
-    return [[cell.strip() for cell in re.sub(r"<[^>]*>", "\n", row).split("\n") if cell.strip()] for row in table]
-
-
-class TestHome:
-    def test_counts_what_the_shop_has(self, visitor: Visitor, ours: Shop, theirs: Shop) -> None:
-        make_ready(ours, subscribers=3, credits=1234)
-        create_contact(theirs)
-        create_campaign(ours)
-        html = visitor.document("/").get_data(as_text=True)
-        assert figures(html) == {"contacts": "3", "credits": "1,234", "reserved": "0", "campaigns": "1"}
-
-    def test_lists_campaigns_with_their_states_the_newest_first(self, visitor: Visitor, ours: Shop) -> None:
-        make_ready(ours)
-        create_campaign(ours, name="Draft <b>")
-        add_messages(create_completed(ours, name="Done"), delivered=5, failed=2)
-        create_sending(ours, name="Going")
-        html = visitor.document("/").get_data(as_text=True)
-        assert rows(html) == [
-            ["Going", "Sending", "0", "0"],
-            ["Done", "Completed", "7", "5"],
-            ["Draft &lt;b&gt;", "Draft", "0", "0"],
-        ]
-
-    def test_leads_on_to_older_ones(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(queries, "CAMPAIGNS_SHOWN", 2)
-        for name in ("one", "two", "three"):
-            create_campaign(ours, name=name)
-        html = visitor.document("/").get_data(as_text=True)
-        assert [row[0] for row in rows(html)] == ["three", "two"]
-        (older,) = re.findall(r'href="(/\?before=\d+)"', html)
-        last = visitor.fetch(older).get_data(as_text=True)
-        assert [row[0] for row in rows(last)] == ["one"]
-        assert "before=" not in last
-
-    def test_says_how_to_begin_where_there_is_no_campaign(self, visitor: Visitor) -> None:
-        assert "No campaign yet." in visitor.document("/").get_data(as_text=True)
-
-    @pytest.mark.parametrize("before", ["", "x", "-1", "1.5", "٣", "9" * 40])
-    def test_knows_no_odd_page(self, visitor: Visitor, before: str) -> None:
-        assert visitor.fetch(f"/?before={before}").status_code == 404
-
-    def test_htmx_gets_the_part_alone(self, visitor: Visitor) -> None:
-        html = visitor.fetch("/", headers={"HX-Request-Type": "partial"}).get_data(as_text=True).strip()
-        assert html.startswith('<div class="stack" id="home">')
-
-
 class TestEveryPage:
-    @pytest.mark.parametrize(("page", "most"), [("/", 18), ("/import", 9), ("/settings", 6), ("/settings/consent", 8)])
+    @pytest.mark.parametrize(("page", "most"), [("/import", 9), ("/settings", 6), ("/settings/consent", 8)])
     def test_asks_as_often_for_much_as_for_little(self, visitor: Visitor, ours: Shop, page: str, most: int) -> None:
         def ask() -> int:
             with statements() as seen:

@@ -13,6 +13,7 @@ from sqlalchemy.orm import defer
 from blossom.campaigns.models import LETTERS, MARKS, Campaign
 from blossom.campaigns.queries.listing import get_campaign
 from blossom.campaigns.rules.listing import Choice, Mark, Sort
+from blossom.campaigns.rules.outcomes import Outcome, outcomes
 from blossom.campaigns.rules.states import CampaignState
 from blossom.messaging import queries as messaging
 from blossom.platform.db import session
@@ -20,6 +21,7 @@ from blossom.segments.models import Segment
 from blossom.segments.rules import Audience
 
 ON_A_PAGE = 25
+_COUNTS = ("delivered", "sent", "failed", "skipped", "unconfirmed", "cancelled", "pending", "sending")
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,13 @@ class Row:
     audience: Audience | None
     progress: messaging.Progress | None
     names: dict[int, str]
+
+    @property
+    def parts(self) -> list[Outcome]:
+        """The stretches of its bar; none of one that was never sent."""
+        if self.progress is None:
+            return []
+        return outcomes({name: getattr(self.progress, name) for name in _COUNTS}, self.progress.total)
 
     @property
     def without(self) -> str:
@@ -46,17 +55,18 @@ class Listing:
     after: Mark | None
 
 
-def listing(shop_id: int, choice: Choice) -> Listing:
-    """A page of the list that was chosen."""
+def listing(shop_id: int, choice: Choice, most: int | None = None) -> Listing:
+    """A page of the list that was chosen: `most` rows, or `ON_A_PAGE`."""
+    most = most or ON_A_PAGE
     query = select(Campaign).where(Campaign.shop_id == shop_id, *_narrowed(choice)).options(defer(Campaign.body))
-    found = session.scalars(query.order_by(*_order(choice.sort)).limit(ON_A_PAGE + 1)).all()
-    shown = found[:ON_A_PAGE]
-    return Listing(_rows(shop_id, shown), _mark(shown[-1], choice.sort) if len(found) > len(shown) else None)
+    found = session.scalars(query.order_by(*_order(choice.sort)).limit(most + 1)).all()
+    shown = found[:most]
+    return Listing(rows(shop_id, shown), _mark(shown[-1], choice.sort) if len(found) > len(shown) else None)
 
 
 def row(shop_id: int, campaign_id: int) -> Row:
     """One of them. Raises `NotFound`."""
-    return _rows(shop_id, [get_campaign(shop_id, campaign_id)])[0]
+    return rows(shop_id, [get_campaign(shop_id, campaign_id)])[0]
 
 
 def _narrowed(choice: Choice) -> list[ColumnElement[bool]]:
@@ -113,7 +123,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def _rows(shop_id: int, campaigns: Sequence[Campaign]) -> list[Row]:
+def rows(shop_id: int, campaigns: Sequence[Campaign]) -> list[Row]:
+    """These campaigns, in their order, with what a list shows of them."""
     sent = [campaign.dispatch_id for campaign in campaigns if campaign.dispatch_id is not None]
     progress = messaging.progress_many(shop_id, sent) if sent else {}
     audiences = {each.id: Audience.from_json(each.audience) if each.audience else None for each in campaigns}

@@ -18,7 +18,6 @@ from blossom.campaigns.queries import pages as lists
 from blossom.campaigns.queries.pages import Row
 from blossom.campaigns.rules import listing as rules
 from blossom.campaigns.rules.listing import RowDeed
-from blossom.campaigns.rules.outcomes import Outcome, outcomes
 from blossom.campaigns.rules.states import STATE_WORDS, Action, CampaignState, allowed_from, may
 from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
@@ -156,14 +155,8 @@ def _words(caller: Principal) -> dict[str, Any]:
     return {
         "state_words": STATE_WORDS,
         "deeds": deeds,
-        "parts": _parts,
         "may_write": "campaigns:write" in caller.scopes,
         "may_send": "campaigns:send" in caller.scopes,
         "may_edit": lambda campaign: may(Action.EDIT, campaign.state),
         "is_live": lambda campaign: campaign.state is CampaignState.SENDING,
     }
-
-
-def _parts(progress: messaging.Progress) -> list[Outcome]:
-    counts = ("delivered", "sent", "failed", "skipped", "unconfirmed", "cancelled", "pending", "sending")
-    return outcomes({name: getattr(progress, name) for name in counts}, progress.total)
