@@ -28,3 +28,15 @@ class SegmentInUse(BlossomError):
             status=409,
             actionable=noted("Choose another audience for that campaign, or delete it, first."),
         )
+
+
+class AlreadyContact(BlossomError):
+    """Somebody has this number already; `details["contact_id"]` says who."""
+
+    def __init__(self, contact_id: int) -> None:
+        super().__init__(
+            noted("You have a contact with this number already."),
+            code="already_contact",
+            status=409,
+            details={"contact_id": contact_id},
+        )

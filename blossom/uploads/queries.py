@@ -44,6 +44,12 @@ class Standing:
         return self.report if self.report is not None else self.check
 
     @property
+    def first_lines(self) -> list[list[str]]:
+        """The cells of the file's first lines."""
+        found: list[list[str]] = orjson.loads(self.upload.sample or "[]")
+        return found
+
+    @property
     def has_refused_lines(self) -> bool:
         return bool(self.report and self.report.refused and self.upload.expires_at)
 
@@ -95,12 +101,6 @@ def received(shop_id: int, upload_id: int) -> tuple[int, int]:
     )
     parts, size = session.execute(query).one()
     return parts, size
-
-
-def sample(upload: Upload) -> list[list[str]]:
-    """The cells of the file's first lines."""
-    found: list[list[str]] = orjson.loads(upload.sample or "[]")
-    return found
 
 
 def refused_lines(shop_id: int, import_id: int) -> Iterator[ImportRefusal]:

@@ -131,8 +131,7 @@ def discard(upload_id: int) -> Response:
     service.discard(caller.shop_id, upload_id)
     answer = _list(caller)
     answer.headers["HX-Push-Url"] = url_for("uploads.uploads")
-    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": t("File discarded")}}).decode()
-    return answer
+    return htmx.toast(answer, t("File discarded"))
 
 
 @views.get(f"{_UPLOAD}/refused.csv")
@@ -202,7 +201,7 @@ def _told(found: Standing) -> str:
 
 
 def _columns(found: Standing, chosen: forms.Columns | None) -> Mapping[str, Any]:
-    header, lines = found.upload.header or [], queries.sample(found.upload)
+    header, lines = found.upload.header or [], found.first_lines
     if chosen is not None:
         mapping, consent = chosen.mapping, chosen.consent
     else:

@@ -135,6 +135,10 @@ TABLE = [
     Ask("POST", "/campaigns/<int:campaign_id>/edit", 404, form={**COMPOSED, "do": "test", "phones": "+306912345678"}),
     Ask("POST", "/campaigns/preview", 200, form={**COMPOSED, "include": "{segment_id}", "person_phone": PHONE}),
     Ask("POST", "/campaigns/count", 200, form={**COMPOSED, "include": "{segment_id}"}),
+    # The whole installation's queue is for its operator only.
+    Ask("GET", "/queue", 403),
+    Ask("GET", "/queue/given-up", 403),
+    Ask("POST", "/queue/given-up", 403, form={"id": "1"}),
     Ask("GET", "/wallet", 200),
     Ask("POST", "/wallet/cost", 200, form={"text": "Hello", "people": "5", "country": "GR", "shop_id": "{shop_id}"}),
     Ask("GET", "/settings", 200),

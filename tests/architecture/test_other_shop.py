@@ -35,6 +35,7 @@ from tests.conftest import Services, fresh_app
 from tests.factories.campaigns import add_messages, create_campaign, create_completed, create_sending, make_ready
 from tests.factories.consent import create_subscriber
 from tests.factories.messaging import name_message
+from tests.factories.uploads import create_imported
 from tests.message_templates.saved import create_template
 from tests.personas import make_personas
 from tests.storefront import conftest as storefront
@@ -173,6 +174,7 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "template_id": template.id,
         "after_template": encode_cursor(template.id + 1),
         "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
+        "upload_id": create_imported(theirs, "zyxon.csv", refused=[EMAIL]).id,
         "opt_out": consent.unsubscribe_code(theirs.id, person.phone_hash),
         "text_opt_out": links.codes(theirs.id).code(failed.id, OPT_OUT),
         "link": links.codes(theirs.id).code(failed.id, 1),

@@ -255,6 +255,13 @@ WITHOUT_SHOP_FIRST = {
         "row_of": "reads a row that a query has brought",
         "sum_up": "reads the people of a statement that carries it",
     },
+    "segments": {
+        "is_in": "the segment carries it; who asks names the shop",
+        "met_by": "a condition for a statement that carries it",
+    },
+    "uploads": {
+        "expired": "the clock's: of all shops, told with each",
+    },
     "shops": {
         "by_domain": "how the shop is found",
         "expiring_access": "the clock's: of all shops, told with each",

@@ -295,7 +295,7 @@ class TestContact:
         for _ in range(5):
             opt_out(contact)
             consent.opt_in(ours.id, contact.phone_hash, source=Source.KEYWORD)
-        assert ask() <= short <= 16
+        assert ask() <= short <= 18
 
     @pytest.mark.parametrize("page", ["", "/opt-out", "/proof", "/proof.pdf"])
     def test_of_another_shop_is_not_there(self, visitor: Visitor, theirs: Shop, page: str) -> None:

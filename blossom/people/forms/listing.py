@@ -38,18 +38,21 @@ def read_search(given: Mapping[str, str], default_country: str) -> Search:
 
 @dataclass(frozen=True)
 class Choice:
-    """Which list, and after which row."""
+    """Which list, and after which row. `segment`: of the people of this segment only."""
 
     state: State | None = None
     after: Mark | None = None
+    segment: int | None = None
 
 
 def read_choice(given: Mapping[str, str]) -> Choice | None:
     """The list that an address names; None for an address that names none."""
-    state, after = given.get("state", ""), given.get("after")
+    state, after, segment = given.get("state", ""), given.get("after"), given.get("segment", "")
     if state and state not in set(State):
         return None
     mark = read_mark(after) if after is not None else None
     if after is not None and mark is None:
         return None
-    return Choice(State(state) if state else None, mark)
+    if segment and (not segment.isascii() or not segment.isdigit() or len(segment) > 18):
+        return None
+    return Choice(State(state) if state else None, mark, int(segment) if segment else None)

@@ -4,6 +4,7 @@ from blossom.people.queries.listing import (
     Listing,
     everybody,
     in_state,
+    of_segment,
     with_consent,
     with_email,
     with_phone,
@@ -21,6 +22,7 @@ from blossom.people.queries.segments import (
     members,
     usage,
 )
+from blossom.people.queries.texts import Text, texts_to
 
 __all__ = [
     "MEMBERS_COUNTED",
@@ -28,6 +30,7 @@ __all__ = [
     "Listing",
     "Lists",
     "Person",
+    "Text",
     "Usage",
     "census",
     "everybody",
@@ -36,7 +39,9 @@ __all__ = [
     "lists_of",
     "member_counts",
     "members",
+    "of_segment",
     "person",
+    "texts_to",
     "usage",
     "with_consent",
     "with_email",

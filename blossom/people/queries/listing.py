@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select, text, tuple_
+from sqlalchemy import ColumnElement, exists, func, select, text, tuple_
 
 from blossom.consent.models import Consent
 from blossom.consent.rules import State
@@ -15,6 +15,8 @@ from blossom.contacts.models import Contact
 from blossom.people.rules import Mark
 from blossom.platform import bulk, crypto
 from blossom.platform.db import session
+from blossom.segments import queries as segments
+from blossom.segments.models import Segment
 
 ON_A_PAGE = 50
 WALKED = 5_000
@@ -82,6 +84,31 @@ def _never_subscribed(shop_id: int, after: Mark | None) -> Listing:
         return Listing(rows, Mark(shown[-1]))
     end = session.scalar(_WALKED_TO, values)
     return Listing(rows, Mark(end) if end is not None else None, WALKED if end is not None else 0)
+
+
+def of_segment(shop_id: int, one: Segment, state: State | None = None, after: Mark | None = None) -> Listing:
+    """Contacts who are in the segment (and whose consent is in `state`), the newest first. They may be few among many,
+    so `WALKED` contacts are looked through for one page."""
+    window = select(Contact.id).where(Contact.shop_id == shop_id).order_by(Contact.id.desc()).limit(WALKED)
+    if after is not None:
+        window = window.where(Contact.id < after.contact_id)
+    walked = list(session.scalars(window))
+    query = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(walked), segments.is_in(one))
+    if state is not None:
+        query = query.where(_stands(state))
+    found = session.scalars(query.order_by(Contact.id.desc()).limit(ON_A_PAGE + 1)).all()
+    rows = with_consent(shop_id, found[:ON_A_PAGE])
+    if len(found) > ON_A_PAGE:
+        return Listing(rows, Mark(found[ON_A_PAGE - 1].id))
+    is_full = len(walked) == WALKED
+    return Listing(rows, Mark(walked[-1]) if is_full else None, WALKED if is_full else 0)
+
+
+def _stands(state: State) -> ColumnElement[bool]:
+    standing = exists().where(Consent.shop_id == Contact.shop_id, Consent.phone_hash == Contact.phone_hash)
+    if state is State.NEVER_SUBSCRIBED:
+        return ~standing.where(Consent.state != state.value)
+    return standing.where(Consent.state == state.value)
 
 
 def with_email(shop_id: int, email: str) -> Listing:

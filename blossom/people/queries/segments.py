@@ -12,6 +12,7 @@ from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
 from blossom.consent.models import Consent
 from blossom.consent.rules import State
+from blossom.contacts import queries as contacts
 from blossom.contacts.models import Contact
 from blossom.people.queries.listing import ON_A_PAGE, Listing, Row, with_consent
 from blossom.people.rules import Mark
@@ -45,22 +46,18 @@ class Census:
 def census(shop_id: int, question: Question, *, exactly: bool = False) -> Census:
     """Who meets the question. `exactly`: count them, however long it takes."""
     met = segments.met_by(question)
-    if exactly or not _is_large(shop_id):
+    in_all, counted = contacts.roughly(shop_id)
+    is_large = not counted or in_all > COUNTED
+    if exactly or not is_large:
         people, opted_in = session.execute(_counts(shop_id, met)).one()
         newest = select(Contact).where(Contact.shop_id == shop_id, met).order_by(Contact.id.desc()).limit(SHOWN)
         # A large shop's few may be anywhere: with their number known, the newest are not worth a second search.
-        some = session.scalars(newest).all() if not exactly or not _is_large(shop_id) else _sampled(shop_id, met)[1]
+        some = _sampled(shop_id, met)[1] if is_large else session.scalars(newest).all()
         return Census(people, opted_in, True, with_consent(shop_id, some))
     counts, found = _sampled(shop_id, met)
     looked_at, people, opted_in = counts
-    in_all = _estimated_contacts(shop_id)
     share = in_all / looked_at if looked_at else 0.0
     return Census(about(round(people * share)), about(round(opted_in * share)), False, with_consent(shop_id, found))
-
-
-def _is_large(shop_id: int) -> bool:
-    some = select(Contact.id).where(Contact.shop_id == shop_id).limit(COUNTED + 1).subquery()
-    return (session.scalar(select(func.count()).select_from(some)) or 0) > COUNTED
 
 
 def _counts(shop_id: int, met: ColumnElement[bool]) -> Select[int, int]:
@@ -85,13 +82,6 @@ def _sampled(shop_id: int, met: ColumnElement[bool]) -> tuple[tuple[int, int, in
     people, opted_in = session.execute(_counts(shop_id, and_(among, met))).one()
     newest = select(Contact).where(Contact.shop_id == shop_id, among, met).order_by(Contact.id.desc()).limit(SHOWN)
     return (len(ids), people, opted_in), session.scalars(newest).all()
-
-
-def _estimated_contacts(shop_id: int) -> int:
-    """How many contacts the shop has, as the planner knows from its statistics: it need not look at any."""
-    (plan,) = session.execute(text("EXPLAIN (FORMAT JSON) SELECT 1 FROM contacts WHERE shop_id = :shop"),
-                              {"shop": shop_id}).scalar_one()  # fmt: skip
-    return int(plan["Plan"]["Plan Rows"])
 
 
 _PROBES = text(

@@ -112,8 +112,24 @@ def facts(entry: ProofEntry) -> list[tuple[str, str]]:
         (noted("Done by"), entry.actor and doer(entry.actor)),
     ]
     found = [(name, value) for name, value in known if value]
-    return found + [(_detail(name), _YES if value is True else str(value)) for name, value in entry.details.items()]
+    return found + [(_detail(name), _value(name, value)) for name, value in entry.details.items()]
 
+
+def _value(name: str, value: object) -> str:
+    if name == "collected":
+        return HOW_WORDS.get(str(value), str(value))
+    return _YES if value is True else str(value)
+
+
+HOW_WORDS = {
+    "in_person": noted("in person, in your shop"),
+    "on_paper": noted("on paper"),
+    "by_phone": noted("by phone"),
+    "in_writing": noted("by e-mail or another message"),
+    "on_a_website": noted("on another website of yours"),
+    "at_an_event": noted("at an event"),
+}
+"""How somebody agreed whom a merchant adds by hand; the codes stand in the proof."""
 
 _YES = noted("yes")
 _DETAILS = {
@@ -121,6 +137,7 @@ _DETAILS = {
     "double_opt_in": noted("Double opt-in"),
     "import_id": noted("Number of the import"),
     "line": noted("Line of the file"),
+    "collected": noted("How they agreed"),
 }
 
 

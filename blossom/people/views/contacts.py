@@ -14,11 +14,19 @@ from blossom.consent import service as consent
 from blossom.people import forms, queries, rules, service
 from blossom.people.forms import Choice, Search
 from blossom.people.queries import Listing
+from blossom.people.rules import texts as text_words
 from blossom.people.views.routes import CONTACT, caller_with, views
 from blossom.platform import config, htmx
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
+from blossom.segments import queries as segments
 from blossom.shops import queries as shops
+
+_SEGMENTS = 100
+"""The newest, to choose from."""
+
+_TEXTS = 5
+"""On a contact's page; all of them have a page of their own."""
 
 
 @views.get("/contacts")
@@ -28,7 +36,10 @@ def contacts() -> Response:
     choice = forms.read_choice(request.args)
     if choice is None:
         raise NotFound("page")
-    if choice.state is None:
+    if choice.segment is not None:
+        chosen = segments.segment(caller.shop_id, choice.segment)
+        listing = queries.of_segment(caller.shop_id, chosen, choice.state, choice.after)
+    elif choice.state is None:
         listing = queries.everybody(caller.shop_id, choice.after)
     else:
         listing = queries.in_state(caller.shop_id, choice.state, choice.after)
@@ -53,6 +64,26 @@ def search() -> Response:
 def contact(contact_id: int) -> Response:
     caller = caller_with("contacts:read")
     return _person(caller, contact_id)
+
+
+@views.get(f"{CONTACT}/texts")
+def texts(contact_id: int) -> Response:
+    """What they got, or were to get, from the shop: a page of it."""
+    caller = caller_with("contacts:read")
+    person = queries.person(caller.shop_id, contact_id)
+    before = request.args.get("before", "")
+    if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
+        raise NotFound("page")
+    found, older_than = queries.texts_to(caller.shop_id, person.contact.phone_hash, int(before) if before else None)
+    return htmx.page_or_partial(
+        "people/texts.html",
+        "people/_texts.html",
+        person=person,
+        texts=found,
+        older_than=older_than,
+        text_words=text_words,
+        words=rules,
+    )
 
 
 @views.get(f"{CONTACT}/opt-out")
@@ -104,6 +135,8 @@ def _list(caller: Principal, listing: Listing, choice: Choice, search: Search | 
         choice=choice,
         search=search,
         words=rules,
+        segments=segments.segments(caller.shop_id, limit=_SEGMENTS),
+        may_write="contacts:write" in caller.scopes,
     )
     response.status_code = 422 if search and search.fault else 200
     return response
@@ -116,6 +149,8 @@ def _person(caller: Principal, contact_id: int, **context: Any) -> Response:
         "people/_contact.html",
         person=person,
         words=rules,
+        texts=queries.texts_to(caller.shop_id, person.contact.phone_hash)[0][:_TEXTS],
+        text_words=text_words,
         lists=queries.lists_of(caller.shop_id, contact_id),
         may_write="contacts:write" in caller.scopes,
         may_list="segments:write" in caller.scopes,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import orjson
 from flask import Response, make_response, request, url_for
 
 from blossom.people import forms, queries, rules, service
@@ -103,7 +102,7 @@ def delete_segment(segment_id: int) -> Response:
         return make_response(_question(caller, found), 409)
     answer = _list(caller)
     answer.headers["HX-Push-Url"] = url_for("people.all_segments")
-    return _toast(answer, t("Segment deleted"))
+    return htmx.toast(answer, t("Segment deleted"))
 
 
 @views.post(f"{SEGMENT}/members")
@@ -124,7 +123,7 @@ def add_member(segment_id: int) -> Response:
         return _segment_page(caller, found, search=replace(asked, fault=told))
     ids = [row.contact.id for row in people.rows]
     added = segments_service.add_members(caller.shop_id, segment_id, ids)
-    return _toast(_segment_page(caller, found), t("Added") if added else t("They were on the list already"))
+    return htmx.toast(_segment_page(caller, found), t("Added") if added else t("They were on the list already"))
 
 
 @views.post(f"{SEGMENT}/members/<int(max=9223372036854775807):contact_id>/remove")
@@ -133,7 +132,7 @@ def remove_member(segment_id: int, contact_id: int) -> Response:
     caller = caller_with("segments:write")
     found = _list_named(caller, segment_id)
     segments_service.remove_members(caller.shop_id, segment_id, [contact_id])
-    return _toast(_segment_page(caller, found), t("Taken off the list"))
+    return htmx.toast(_segment_page(caller, found), t("Taken off the list"))
 
 
 @views.post(f"{CONTACT}/lists")
@@ -186,7 +185,7 @@ def _rename(caller: Principal, found: Segment) -> Response:
         except BlossomError as refused:
             draft = replace(draft, faults={"name": refused.message})
         else:
-            return _toast(_segment_page(caller, found), t("List renamed"))
+            return htmx.toast(_segment_page(caller, found), t("List renamed"))
     return _segment_page(caller, found, draft=draft)
 
 
@@ -287,9 +286,4 @@ def _list_named(caller: Principal, segment_id: int) -> Segment:
 
 def _done(answer: Response, segment_id: int, told: str) -> Response:
     answer.headers["HX-Push-Url"] = url_for("people.segment", segment_id=segment_id)
-    return _toast(answer, told)
-
-
-def _toast(answer: Response, told: str) -> Response:
-    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": told}}).decode()
-    return answer
+    return htmx.toast(answer, told)
