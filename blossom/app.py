@@ -29,6 +29,7 @@ from blossom.platform import api, crypto, db, health, logs, pages, queue
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 from blossom.shops import service as shops
 from blossom.storefront import views as storefront_views
 from blossom.uploads import views as uploads_views
@@ -140,11 +141,17 @@ def _render_error(error: BlossomError) -> Any:
 
 
 _HTTP_ERRORS = {
-    404: ("There is nothing at this address.", "Check the address; the API's are listed at /api/openapi.json."),
-    405: ("This address does not take that method.", "Use one of those that the header Allow names."),
+    404: (
+        noted("There is nothing at this address."),
+        noted("Check the address; the API's are listed at /api/openapi.json."),
+    ),
+    405: (noted("This address does not take that method."), noted("Use one of those that the header Allow names.")),
     413: (
-        f"The request is too large: it may have {MAX_BODY_BYTES // 1024 // 1024} MB at most, and less on some routes.",
-        "Send less at once.",
+        noted(
+            "The request is too large: it may have %(most)s MB at most, and less on some routes.",
+            most=MAX_BODY_BYTES // 1024 // 1024,
+        ),
+        noted("Send less at once."),
     ),
 }
 
@@ -165,11 +172,11 @@ def _render_outage(error: OperationalError | NoFreeConnection) -> Any:
     log.warning("request.no_database", error=type(cause).__name__)
     return _render_error(
         BlossomError(
-            "We can't reach our database at the moment.",
+            noted("We can't reach our database at the moment."),
             code="unavailable",
             status=503,
             details={"retry_after_seconds": RETRY_AFTER_SECONDS},
-            actionable="Nothing was changed. Try again in a few seconds.",
+            actionable=noted("Nothing was changed. Try again in a few seconds."),
         )
     )
 
@@ -181,9 +188,9 @@ def _render_fault(error: Exception) -> Any:
     log.exception("request.failed", error=type(error).__name__)
     return _render_error(
         BlossomError(
-            "Something broke on our side.",
+            noted("Something broke on our side."),
             code="internal_error",
             status=500,
-            actionable="Try again; if it stays, tell us the request id.",
+            actionable=noted("Try again; if it stays, tell us the request id."),
         )
     )

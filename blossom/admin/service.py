@@ -12,7 +12,7 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from blossom.admin import rules
 from blossom.platform import clock
-from blossom.platform.access import Principal
+from blossom.platform.access import OPERATOR, SHOP_SCOPES, Principal
 from blossom.platform.config import Config
 from blossom.platform.db import transaction
 from blossom.shopify import oauth, session_tokens, signature
@@ -74,6 +74,8 @@ def enter(settings: Config, token: SessionToken) -> Entry | None:
     member = shops_service.note_staff(shop.id, token.user_id)
     held = shops_service.known_rights(member)
     rights = rules.rights_of(held, settings.shopify_scopes)
+    if shop.domain in settings.operator_shops and rights == SHOP_SCOPES:
+        rights |= {OPERATOR}
     missing = rules.missing_scopes(installation.scopes, settings.shopify_scopes)
     return Entry(
         principal=Principal(shop.id, rights, f"staff:{member.id}"),

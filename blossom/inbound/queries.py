@@ -123,6 +123,25 @@ def waiting_webhooks(after_id: int = 0, limit: int = 100) -> list[WaitingWebhook
     return [WaitingWebhook(*row) for row in rows]
 
 
+COUNTED = 10_000
+"""Webhooks that wait are counted up to here: each is read for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Webhooks that wait for a handler (`COUNTED` at most), and since when the first; those given up."""
+
+    waiting: int
+    oldest_at: datetime | None
+    dead: int
+
+
+def backlog() -> Backlog:
+    """Of all shops."""
+    row = session.execute(_BACKLOG, {"most": COUNTED}).one()
+    return Backlog(row.waiting, row.oldest_at, row.dead)
+
+
 def unhandled(now: datetime, limit: int = 100) -> list[tuple[int, int]]:
     """Texts (shop_id, id) whose answer is owed for longer than a job takes, the oldest first."""
     query = (
@@ -134,6 +153,14 @@ def unhandled(now: datetime, limit: int = 100) -> list[tuple[int, int]]:
     return [(row.shop_id, row.id) for row in session.execute(query)]
 
 
+_BACKLOG = text(
+    """
+    SELECT (SELECT count(*) FROM (SELECT FROM shopify_webhooks WHERE state = 'new' LIMIT :most) AS w) AS waiting,
+        (SELECT min(received_at) FROM (
+            SELECT received_at FROM shopify_webhooks WHERE state = 'new' LIMIT :most) AS w) AS oldest_at,
+        (SELECT count(*) FROM (SELECT FROM shopify_webhooks WHERE state = 'dead' LIMIT :most) AS w) AS dead
+    """
+)
 _SHOP_ID = text("SELECT id FROM shops WHERE domain = :domain")
 
 _ACQUAINTANCES = text(

@@ -19,11 +19,13 @@ SCOPES = {
     "wallet:read": "Read the balance and its history",
     "shop:read": "Read the shop's settings",
     "shop:write": "Change the shop's settings",
-    "operator": "Read figures of the whole installation; for the operator's own keys only",
+    "operator": "Read figures of the whole installation, and replay what was given up; for its operator only",
 }
 """Every right that a key can hold."""
 
-SHOP_SCOPES = frozenset(SCOPES) - {"operator"}
+OPERATOR = "operator"
+
+SHOP_SCOPES = frozenset(SCOPES) - {OPERATOR}
 """What a merchant may give a key of their own."""
 
 

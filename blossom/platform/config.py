@@ -67,6 +67,8 @@ class Config:
     shopify_app_bridge_url: str = "https://cdn.shopify.com/shopifycloud/app-bridge.js"
     shopify_timeout_seconds: float = 10.0  # of one call
 
+    operator_shops: tuple[str, ...] = ()  # whose staff see the whole installation's queue
+
     lane_seconds: float = 10.0  # a lane hands its worker back after this, so that others get a turn
     lanes: int = 2  # sending workers started by `blossom worker`
     lane_threads: int = 2  # batches that each has in hand at once: while one is called for, another is composed
@@ -139,6 +141,7 @@ class _Reader:
             "shopify_admin_url": ("SHOPIFY_ADMIN_URL", _url("http", "https")),
             "shopify_app_bridge_url": ("SHOPIFY_APP_BRIDGE_URL", _url("http", "https")),
             "shopify_timeout_seconds": ("SHOPIFY_TIMEOUT_SECONDS", _seconds),
+            "operator_shops": ("BLOSSOM_OPERATOR_SHOPS", _shops),
             "lane_seconds": ("BLOSSOM_LANE_SECONDS", _seconds),
             "lanes": ("BLOSSOM_LANES", _at_least(1)),
             "lane_threads": ("BLOSSOM_LANE_THREADS", _at_least(1)),
@@ -243,6 +246,13 @@ def _seconds(raw: str) -> float:
 
 def _several(raw: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in raw.split(",") if part.strip())
+
+
+def _shops(raw: str) -> tuple[str, ...]:
+    domains = tuple(domain.lower() for domain in _several(raw))
+    if not all(re.fullmatch(r"[a-z0-9][a-z0-9-]*\.myshopify\.com", domain) for domain in domains):
+        raise ValueError("must be myshopify domains with commas between them, such as our-shop.myshopify.com")
+    return domains
 
 
 def _client_id(raw: str) -> str:

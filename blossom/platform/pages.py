@@ -13,8 +13,9 @@ from jinja2 import pass_context
 from jinja2.runtime import Context
 
 from blossom.platform import config, htmx, languages, localised, passes
-from blossom.platform.access import Principal
+from blossom.platform.access import OPERATOR, Principal
 from blossom.platform.errors import BlossomError, Forbidden
+from blossom.platform.languages import noted
 
 PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz")
 """Where programs call: they get errors as JSON."""
@@ -70,7 +71,7 @@ def init(app: Flask) -> None:
     app.jinja_env.filters.update(
         number=_number, percent=_percent, money=_money, moment=_moment, day=_day, clock_time=_clock_time
     )
-    app.context_processor(lambda: {"frame": g.get("frame")})
+    app.context_processor(lambda: {"frame": g.get("frame"), "operates": _operates()})
 
     @app.after_request
     def _fence_in(response: Response) -> Response:
@@ -110,6 +111,12 @@ def named_locale() -> str | None:
 def stand_in(frame: Frame) -> None:
     """Let the answer to the request at hand stand in `frame`."""
     g.frame = frame
+
+
+def _operates() -> bool:
+    """Whether whoever asks runs the installation, and is shown the way to its queue."""
+    known: Principal | None = g.get("principal")
+    return known is not None and OPERATOR in known.scopes
 
 
 def admit(principal: Principal) -> None:
@@ -187,11 +194,11 @@ def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Resp
 def _in_words(fault: Forbidden) -> BlossomError:
     """The same to somebody of a shop's staff, whom the names of our rights tell nothing."""
     return BlossomError(
-        "Your Shopify account may not do this.",
+        noted("Your Shopify account may not do this."),
         code=fault.code,
         status=fault.status,
         details=fault.details,
-        actionable="Nothing was changed. Ask the store's owner for the right to, then open Blossom again.",
+        actionable=noted("Nothing was changed. Ask the store's owner for the right to, then open Blossom again."),
     )
 
 

@@ -11,12 +11,16 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import redis
 import structlog
 from rq import Queue
+from rq.job import Job
+from rq.registry import FailedJobRegistry, StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import str_to_date
 
 from blossom.platform import logs
 
@@ -176,6 +180,37 @@ def taken_up(name: str) -> None:
     """A worker has begun the job `name`: the next call of it may wait again. Never raises for Redis."""
     with contextlib.suppress(redis.RedisError):
         connection().delete(f"waiting:{name}")
+
+
+@dataclass(frozen=True)
+class QueueDepth:
+    """A queue of jobs as Redis has it. `failed`: jobs of the last day that broke; rows say what they left undone."""
+
+    name: str
+    waiting: int
+    active: int
+    failed: int
+    oldest_at: datetime | None  # when the job that is next was put there
+
+
+def depths() -> list[QueueDepth]:
+    """Each queue, in the order of `QUEUES`, in two trips to Redis. Raises `redis.RedisError`."""
+    over, queues = connection(), [rq_queue(name) for name in QUEUES]
+    asked = over.pipeline(transaction=False)
+    for queue in queues:
+        asked.llen(queue.key)
+        asked.zcard(StartedJobRegistry(queue=queue).key)
+        asked.zcard(FailedJobRegistry(queue=queue).key)
+        asked.lindex(queue.key, 0)
+    answers = asked.execute()
+    found = [answers[begin : begin + 4] for begin in range(0, len(answers), 4)]
+    times = over.pipeline(transaction=False)
+    for *_, first in found:
+        times.hget(Job.key_for(first.decode() if first else ""), "enqueued_at")
+    return [
+        QueueDepth(queue.name, waiting, active, failed, str_to_date(at) if first and at else None)
+        for queue, (waiting, active, failed, first), at in zip(queues, found, times.execute(), strict=True)
+    ]
 
 
 def rq_queue(name: str, over: redis.Redis | None = None) -> Queue:

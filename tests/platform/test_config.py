@@ -54,6 +54,7 @@ READ: list[tuple[str, str, str, Any]] = [
     ("SHOPIFY_ADMIN_URL", "http://admin.shopify.test:9/", "shopify_admin_url", "http://admin.shopify.test:9"),
     ("SHOPIFY_APP_BRIDGE_URL", "http://127.0.0.1:9/a.js", "shopify_app_bridge_url", "http://127.0.0.1:9/a.js"),
     ("SHOPIFY_TIMEOUT_SECONDS", "2", "shopify_timeout_seconds", 2.0),
+    ("BLOSSOM_OPERATOR_SHOPS", "Us.myshopify.com,", "operator_shops", ("us.myshopify.com",)),
     ("BLOSSOM_LANE_SECONDS", "0.5", "lane_seconds", 0.5),
     ("BLOSSOM_LANES", "3", "lanes", 3),
     ("BLOSSOM_LANE_THREADS", "4", "lane_threads", 4),

@@ -1,0 +1,89 @@
+"""`/queue`, for who runs the installation: how much waits, how fast it goes, and the webhooks that were given up."""
+
+from __future__ import annotations
+
+import orjson
+import redis
+from flask import Blueprint, Response, request
+
+from blossom.inbound import queries, service
+from blossom.inbound.rules import replays
+from blossom.messaging import queries as messaging
+from blossom.platform import clock, htmx, pages, queue
+from blossom.platform.access import OPERATOR, Principal
+from blossom.platform.errors import NotFound
+from blossom.platform.languages import t, tn
+from blossom.platform.queue import QueueDepth
+from blossom.shops import queries as shops
+
+views = Blueprint("inbound", __name__)
+
+ON_A_PAGE = 50
+
+
+@views.get("/queue")
+def show_queue() -> Response:
+    """The page, or for htmx its figures, which it asks for every few seconds."""
+    return _figures(_operator())
+
+
+@views.get("/queue/given-up")
+def show_given_up() -> Response:
+    """Webhooks that were given up, the oldest first, a page at a time."""
+    caller = _operator()
+    after = replays.read_id(request.args.get("after", "0"))
+    if after is None:
+        raise NotFound("page")
+    return _given_up(caller, after)
+
+
+@views.post("/queue/given-up")
+def replay() -> Response:
+    """Have those that were ticked handled again, from the first try on."""
+    caller = _operator()
+    replayed = service.replay(replays.read_ids(request.form.getlist("id")))
+    response = _given_up(caller, 0)
+    words = tn("%(num)s is handled again", "%(num)s are handled again", len(replayed))
+    response.headers["HX-Trigger"] = orjson.dumps(
+        {"toast": {"words": words if replayed else t("None of them waits any more")}}
+    ).decode()
+    return response
+
+
+def _operator() -> Principal:
+    caller = pages.caller(request.path.strip("/"))
+    caller.require(OPERATOR)
+    return caller
+
+
+def _figures(caller: Principal) -> Response:
+    return htmx.page_or_partial(
+        "inbound/queue.html",
+        "inbound/_queue.html",
+        shop=shops.get_shop(caller.shop_id),
+        texts=messaging.queue_stats(),
+        jobs=_depths(),
+        backlog=queries.backlog(),
+        counted=queries.COUNTED,
+        now=clock.now(),
+    )
+
+
+def _given_up(caller: Principal, after: int) -> Response:
+    found = queries.waiting_webhooks(after, ON_A_PAGE + 1)
+    return htmx.page_or_partial(
+        "inbound/given_up.html",
+        "inbound/_given_up.html",
+        shop=shops.get_shop(caller.shop_id),
+        webhooks=found[:ON_A_PAGE],
+        after=after,
+        older_than=found[ON_A_PAGE - 1].id if len(found) > ON_A_PAGE else None,
+    )
+
+
+def _depths() -> list[QueueDepth] | None:
+    """None: Redis can't be reached."""
+    try:
+        return queue.depths()
+    except redis.RedisError:
+        return None
