@@ -31,9 +31,17 @@ def operator(visitor: Visitor, shopify: Config, monkeypatch: pytest.MonkeyPatch)
 
 def given_up(shop: Shop, number: int) -> ShopifyWebhook:
     webhook = ShopifyWebhook(
-        webhook_id=f"w-{number}", topic="customers/update", shop_domain=shop.domain, shop_id=shop.id,
-        payload_sealed=b"sealed", received_at=clock.now() - timedelta(days=2), ended_at=clock.now(), state="dead", fault="ValueError", tries=12,
-    )  # fmt: skip
+        webhook_id=f"w-{number}",
+        topic="customers/update",
+        shop_domain=shop.domain,
+        shop_id=shop.id,
+        payload_sealed=b"sealed",
+        received_at=clock.now() - timedelta(days=2),
+        ended_at=clock.now(),
+        state="dead",
+        fault="ValueError",
+        tries=12,
+    )
     session.add(webhook)
     session.flush()
     return webhook
