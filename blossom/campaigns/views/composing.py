@@ -325,6 +325,7 @@ def _segments(shop_id: int, form: ComposeForm) -> tuple[Sequence[Segment], Compo
         except NotFound:
             continue
         there.add(segment_id)
+    known = sorted(known, key=lambda segment: segment.name.casefold())
     if there.issuperset({*form.include, *form.exclude}):
         return known, form, None
     kept = replace(
