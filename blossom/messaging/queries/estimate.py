@@ -244,7 +244,8 @@ def total(
         sums = countries.setdefault(country or "ZZ", [0, 0, 0])
         for place, amount in enumerate((number, parts * number, prices.credits(country, parts) * number)):
             sums[place] += amount
-    found.by_country = [CountryCost(name, *sums) for name, sums in sorted(countries.items(), key=lambda i: (-i[1][0], i[0]))]
+    in_order = sorted(countries.items(), key=lambda country: (-country[1][0], country[0]))
+    found.by_country = [CountryCost(name, *sums) for name, sums in in_order]
     found.segments = sum(cost.segments for cost in found.by_country)
     found.credits = sum(cost.credits for cost in found.by_country)
     return found
