@@ -44,6 +44,19 @@ class Shop(Base):
     uninstalled_at: Mapped[datetime | None]
 
 
+class TrialNumber(Base):
+    """A number of the shop's own, which test sends offer."""
+
+    __tablename__ = "trial_numbers"
+    __table_args__ = (UniqueConstraint("shop_id", "id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
+    phone_sealed: Mapped[bytes] = mapped_column(Sealed("phone"))  # E.164
+
+    phone = SealedText("phone_sealed")
+
+
 class ApiKey(Base):
     """A key of the JSON API. Only its SHA-256 is kept (the key has 256 random bits, so no salt is needed)."""
 

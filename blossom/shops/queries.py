@@ -10,7 +10,7 @@ from blossom.platform import config
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 from blossom.shops import rules
-from blossom.shops.models import ApiKey, Installation, Shop, StaffMember
+from blossom.shops.models import ApiKey, Installation, Shop, StaffMember, TrialNumber
 
 
 def get_shop(shop_id: int) -> Shop:
@@ -35,6 +35,32 @@ def proxy_address(shop_id: int) -> str:
 def api_keys(shop_id: int) -> list[ApiKey]:
     """The shop's API keys, revoked ones too, the newest first."""
     return list(session.scalars(select(ApiKey).where(ApiKey.shop_id == shop_id).order_by(ApiKey.id.desc())))
+
+
+def api_key(shop_id: int, key_id: int) -> ApiKey:
+    """The shop's key, revoked or not. Raises `NotFound`."""
+    key = session.scalars(select(ApiKey).where(ApiKey.shop_id == shop_id, ApiKey.id == key_id)).one_or_none()
+    if key is None:
+        raise NotFound("API key")
+    return key
+
+
+def trial_numbers(shop_id: int) -> list[str]:
+    """The shop's own numbers (E.164), in the order in which they were given."""
+    found = session.scalars(select(TrialNumber).where(TrialNumber.shop_id == shop_id).order_by(TrialNumber.id))
+    return [number.phone for number in found]
+
+
+def staff(shop_id: int, limit: int) -> list[StaffMember]:
+    """Who of the shop's staff was here, the latest first."""
+    return list(
+        session.scalars(
+            select(StaffMember)
+            .where(StaffMember.shop_id == shop_id)
+            .order_by(StaffMember.last_seen_at.desc(), StaffMember.id.desc())
+            .limit(limit)
+        )
+    )
 
 
 def installation(shop_id: int) -> Installation | None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from blossom.platform import clock, crypto
+from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput, NotFound
 from blossom.shops import errors, queries, service
 from blossom.shops.models import Shop
@@ -108,3 +109,15 @@ def test_its_last_use_is_written_once_a_minute(session: Session, personas: Perso
         session.refresh(key)
         seen.append(key.last_used_at)
     assert seen == [NOW, NOW, NOW + timedelta(seconds=61)]
+
+
+def test_trial_numbers_are_kept_sealed_in_the_order_given_and_replaced_together(personas: Personas) -> None:
+    ours, theirs = personas.ours, personas.theirs
+    service.set_trial_numbers(theirs.id, ["+306955555555"])
+    service.set_trial_numbers(ours.id, ["+306912345678", "+12125551000"])
+    assert queries.trial_numbers(ours.id) == ["+306912345678", "+12125551000"]
+    for sealed in session.execute(text("SELECT phone_sealed FROM trial_numbers")).scalars():
+        assert b"5551000" not in sealed
+    service.set_trial_numbers(ours.id, ["+12125551000"])
+    assert queries.trial_numbers(ours.id) == ["+12125551000"]
+    assert queries.trial_numbers(theirs.id) == ["+306955555555"]

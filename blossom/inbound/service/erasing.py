@@ -282,6 +282,7 @@ _OF_A_SHOP = (
     "customer_imports",
     "customer_comparisons",
     "staff_members",
+    "trial_numbers",
     "api_keys",
 )
 """Tables of what is a person's, or in the merchant's words. Each after what points to it."""

@@ -11,6 +11,7 @@ from blossom.shops.service.settings import (
     create_shop,
     note_proxy_path,
     revoke_api_key,
+    set_trial_numbers,
     update_settings,
 )
 from blossom.shops.service.staff import known_rights, note_staff, read_rights, rights_are_old
@@ -37,6 +38,7 @@ __all__ = [
     "require_installed",
     "revoke_api_key",
     "rights_are_old",
+    "set_trial_numbers",
     "uninstall",
     "update_settings",
 ]

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from blossom.platform import clock, crypto
 from blossom.platform.access import SCOPES, Principal
 from blossom.platform.db import session
-from blossom.platform.errors import InvalidInput, NotFound
+from blossom.platform.errors import InvalidInput
 from blossom.shops import errors, queries, rules
-from blossom.shops.models import ApiKey, Shop
+from blossom.shops.models import ApiKey, Shop, TrialNumber
 
 LAST_USED_EVERY = timedelta(minutes=1)
 """`last_used_at` is no log: one write a minute tells enough."""
@@ -69,6 +69,17 @@ def update_settings(shop_id: int, **changes: Any) -> Shop:
     return shop
 
 
+def set_trial_numbers(shop_id: int, phones: Sequence[str]) -> None:
+    """Let these (E.164) be the shop's own numbers, in place of those that were."""
+    shop = queries.get_shop(shop_id)
+    session.execute(delete(TrialNumber).where(TrialNumber.shop_id == shop.id))
+    for phone in phones:
+        number = TrialNumber(shop_id=shop.id)
+        number.phone = phone
+        session.add(number)
+        session.flush()  # one by one: their ids tell the order
+
+
 def note_proxy_path(shop_id: int, path: str) -> None:
     """The app proxy stands there on the shop's site: Shopify has just signed it. Links in texts begin so from now on.
     `path` is one (`storefront.rules.path_prefix`)."""
@@ -111,9 +122,7 @@ def create_api_key(shop_id: int, name: str, scopes: Iterable[str]) -> tuple[ApiK
 
 def revoke_api_key(shop_id: int, key_id: int) -> ApiKey:
     """End a key, now and for good. Revoking it again changes nothing. Raises `NotFound`."""
-    key = session.scalars(select(ApiKey).where(ApiKey.shop_id == shop_id, ApiKey.id == key_id)).one_or_none()
-    if key is None:
-        raise NotFound("API key")
+    key = queries.api_key(shop_id, key_id)
     key.revoked_at = key.revoked_at or clock.now()
     session.flush()
     return key
