@@ -1,14 +1,16 @@
 // Live parts of pages, where event streams fail: held back by a proxy, broken, or asleep with the machine.
 // An open stream is heard every few seconds, be it by an event that says only that it lives. When it has been silent for
-// longer, its page asks for the live part itself, and connects anew. As soon as an event comes through, asking stops; so
+// longer, its page asks for the live part itself, and now and then connects anew. As soon as an event comes through, asking stops; so
 // it does when the part says that nothing more will change. A hidden page neither listens nor asks.
 // The page may be swapped for another without being loaded, so what is live is looked up each time.
 (() => {
   const QUIET_MS = 8000;
   const EVERY_MS = 4000;
+  const AGAIN_MS = 15000;
 
   let heardAt = Date.now(); // the clock on the wall: the other one stands still while a machine sleeps
   let connection = null;
+  let triedAt = Date.now();
   for (const news of ['htmx:sse:after:message', 'htmx:after:history:update']) {
     document.addEventListener(news, () => { heardAt = Date.now(); });
   }
@@ -23,7 +25,12 @@
     if (!live || document.hidden || Date.now() - heardAt <= QUIET_MS) return;
     const target = live.getAttribute('hx-target');
     if (document.querySelector(`${target}[data-settled]`)) return;
-    connection?.reader?.cancel(); // ends the reading of a stream that is dead, and the extension opens another
+    if (connection) {
+      connection.reader?.cancel(); // ends the reading of a stream that is dead, and the extension opens another
+    } else if (Date.now() - triedAt > AGAIN_MS) { // it never came to be one, and then the extension gives up
+      triedAt = Date.now();
+      htmx.ajax('GET', live.getAttribute('hx-sse:connect'), {source: live});
+    }
     htmx.ajax('GET', live.dataset.poll, {source: target, target, swap: 'outerMorph'});
   }, EVERY_MS);
 })();

@@ -106,7 +106,7 @@ class Chart:
     ticks: Sequence[tuple[float, int]]
 
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 220, 56, 10, 190
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 220, 76, 12, 190
 _TICKS = 5
 _GAP = 0.2
 

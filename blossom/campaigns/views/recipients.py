@@ -16,7 +16,7 @@ from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import causes, outcomes
 from blossom.campaigns.rules.states import Action, may
 from blossom.campaigns.views import picture as pictures
-from blossom.campaigns.views import story
+from blossom.campaigns.views import story, words
 from blossom.campaigns.views.routes import views
 from blossom.contacts import queries as contacts
 from blossom.contacts.rules import phones
@@ -72,6 +72,7 @@ def message(campaign_id: int, message_id: int) -> Response:
         shop=shop,
         message=history.message,
         phone=shown_phone(caller, history.message),
+        country=words.country(history.message.country),
         contact=known,
         state_words=outcomes.STATES,
         story=story.tell(history, links.opened_by(caller.shop_id, message_id), shop.timezone),

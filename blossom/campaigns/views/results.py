@@ -16,6 +16,7 @@ from blossom.campaigns.rules.charts import Chart, Series, Step
 from blossom.campaigns.rules.tally import Cause, Country, Tally
 from blossom.campaigns.service import Figures
 from blossom.campaigns.views import picture as pictures
+from blossom.campaigns.views import words
 from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Progress
@@ -96,11 +97,8 @@ class Results:
     @property
     def countries(self) -> list[tuple[str, Country]]:
         """Each country with its name in the reader's language."""
-        names = localised.forms(languages.reader()).territories
         found = self.tally.countries if self.tally else []
-        return [
-            (t("Unknown") if each.country == "ZZ" else names.get(each.country, each.country), each) for each in found
-        ]
+        return [(words.country(each.country), each) for each in found]
 
     @property
     def causes(self) -> list[tuple[causes.Words, Cause]]:
@@ -111,9 +109,9 @@ class Results:
         series = charts.over_time(self.tally.minutes if self.tally else {}, list(events), self.shop.timezone)
         if not series.buckets:
             return None
-        words = {event: t(label) for event, label in events.items()}
+        named = {event: t(label) for event, label in events.items()}
         labels = [_label(bucket.begins, series.minutes, self.shop.timezone) for bucket in series.buckets]
-        return Drawn(series, charts.columns(series, list(events)), words, labels)
+        return Drawn(series, charts.columns(series, list(events)), named, labels)
 
 
 @views.get("/campaigns/<int:campaign_id>/results")
