@@ -58,7 +58,11 @@
   // A menu (`details.menu`) closes by a click beside it, or on what is in it, and by Escape.
   document.addEventListener('click', (event) => {
     for (const menu of document.querySelectorAll('details.menu[open]')) {
-      if (!event.target.closest?.('summary') || !menu.contains(event.target)) menu.open = false;
+      if (menu.contains(event.target)) {
+        if (event.target.closest('summary')) continue;
+        menu.querySelector('summary').focus(); // so that what opens now gives the focus back to something to be seen
+      }
+      menu.open = false;
     }
   });
   document.addEventListener('keydown', (event) => {
