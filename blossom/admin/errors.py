@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 RETRY = "X-Shopify-Retry-Invalid-Session-Request"
 """Tells App Bridge to fetch again, once, with a new session token (facts/shopify.md)."""
@@ -16,10 +17,12 @@ class SessionRefused(BlossomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Shopify's word on who you are is missing or out of date.",
+            noted("Shopify's word on who you are is missing or out of date."),
             code="session_refused",
             status=401,
-            actionable="Nothing was changed. Try again; if that does not help, open Blossom from your Shopify admin.",
+            actionable=noted(
+                "Nothing was changed. Try again; if that does not help, open Blossom from your Shopify admin."
+            ),
             headers={RETRY: "1"},
         )
 
@@ -29,10 +32,10 @@ class InstallNeeded(BlossomError):
 
     def __init__(self, shop: str, url: str) -> None:
         super().__init__(
-            f"Blossom is not installed in {shop}, or its access has ended.",
+            noted("Blossom is not installed in %(shop)s, or its access has ended.", shop=shop),
             code="install_needed",
             status=401,
-            actionable="Open Blossom from your Shopify admin, and grant it access.",
+            actionable=noted("Open Blossom from your Shopify admin, and grant it access."),
             headers={REAUTHORIZE: "1", REAUTHORIZE_URL: url},
         )
 
@@ -42,8 +45,8 @@ class NotFromShopify(BlossomError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"This address is not one that Shopify made: {what}.",
+            noted("This address is not one that Shopify made: %(what)s.", what=what),
             code="not_from_shopify",
             status=400,
-            actionable="Open Blossom from your Shopify admin.",
+            actionable=noted("Open Blossom from your Shopify admin."),
         )

@@ -6,6 +6,29 @@ from collections.abc import Iterable
 from typing import Any
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import joined, noted
+
+_STATES = {
+    "draft": noted("draft"),
+    "scheduled": noted("scheduled"),
+    "sending": noted("sending"),
+    "paused": noted("paused"),
+    "completed": noted("completed"),
+    "failed": noted("failed"),
+    "cancelled": noted("cancelled"),
+}
+_DONE = {
+    "changed": noted("changed"),
+    "deleted": noted("deleted"),
+    "scheduled": noted("scheduled"),
+    "taken off its schedule": noted("taken off its schedule"),
+    "sent": noted("sent"),
+    "paused": noted("paused"),
+    "resumed": noted("resumed"),
+    "cancelled": noted("cancelled"),
+    "retried": noted("retried"),
+}
+"""The words of `rules.states`, for translation."""
 
 
 class InvalidStatus(BlossomError):
@@ -13,11 +36,15 @@ class InvalidStatus(BlossomError):
 
     def __init__(self, done: str, status: str, allowed: Iterable[str]) -> None:
         super().__init__(
-            f"A campaign that is {status} can't be {done}.",
+            noted(
+                "A campaign that is %(status)s can't be %(done)s.",
+                status=_STATES.get(status, status),
+                done=_DONE.get(done, done),
+            ),
             code="invalid_status",
             status=409,
             details={"status": status, "allowed": sorted(allowed)},
-            actionable="Reload the campaign to see how it stands now.",
+            actionable=noted("Reload the campaign to see how it stands now."),
         )
 
 
@@ -26,11 +53,11 @@ class CannotSend(BlossomError):
 
     def __init__(self, reasons: list[dict[str, Any]]) -> None:
         super().__init__(
-            "This campaign can't be sent yet: " + " ".join(str(reason["message"]) for reason in reasons),
+            joined(noted("This campaign can't be sent yet:"), *(reason["message"] for reason in reasons)),
             code="cannot_send",
             status=422,
             details={"reasons": reasons},
-            actionable=" ".join(str(reason["actionable"]) for reason in reasons if reason.get("actionable")) or None,
+            actionable=joined(*(reason["actionable"] for reason in reasons if reason.get("actionable"))) or None,
         )
 
 
@@ -39,7 +66,7 @@ class InvalidSchedule(BlossomError):
 
     def __init__(self, message: str, code: str) -> None:
         super().__init__(
-            message, code=code, status=422, actionable="Choose a time from now on, within a year, in ISO 8601."
+            message, code=code, status=422, actionable=noted("Choose a time from now on, within a year, in ISO 8601.")
         )
 
 
@@ -48,10 +75,10 @@ class NothingSent(BlossomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Nothing of this campaign has been sent.",
+            noted("Nothing of this campaign has been sent."),
             code="nothing_sent",
             status=409,
-            actionable="Send the campaign first.",
+            actionable=noted("Send the campaign first."),
         )
 
 
@@ -60,11 +87,11 @@ class ChangedMeanwhile(BlossomError):
 
     def __init__(self, version: int) -> None:
         super().__init__(
-            "Somebody changed this campaign meanwhile.",
+            noted("Somebody changed this campaign meanwhile."),
             code="changed_meanwhile",
             status=409,
             details={"version": version},
-            actionable="Reload it, and make your change again.",
+            actionable=noted("Reload it, and make your change again."),
         )
 
 
@@ -73,11 +100,11 @@ class TooManyQuestions(BlossomError):
 
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(
-            "The provider is being asked, or sent to, as fast as it allows.",
+            noted("The provider is being asked, or sent to, as fast as it allows."),
             code="too_many_questions",
             status=429,
             details={"retry_after_seconds": retry_after_seconds},
-            actionable="Wait as long as Retry-After says. Receipts come by themselves meanwhile.",
+            actionable=noted("Wait as long as Retry-After says. Receipts come by themselves meanwhile."),
         )
 
 
@@ -86,11 +113,11 @@ class TooManyTests(BlossomError):
 
     def __init__(self, most: int, left: int, retry_after_seconds: int) -> None:
         super().__init__(
-            f"Test texts go to {most} numbers a day; {left} are left.",
+            noted("Test texts go to %(most)s numbers a day; %(left)s are left.", most=most, left=left),
             code="too_many_tests",
             status=429,
             details={"most_a_day": most, "left": left, "retry_after_seconds": retry_after_seconds},
-            actionable="Try it on fewer numbers, or again when Retry-After says.",
+            actionable=noted("Try it on fewer numbers, or again when Retry-After says."),
         )
 
 
@@ -99,8 +126,8 @@ class BeingCounted(BlossomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The figures of this campaign are being counted.",
+            noted("The figures of this campaign are being counted."),
             code="being_counted",
             status=409,
-            actionable="Try again in a few seconds.",
+            actionable=noted("Try again in a few seconds."),
         )

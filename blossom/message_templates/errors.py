@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 
 class TextError(BlossomError):
@@ -29,11 +30,13 @@ class MissingValue(RenderError):
 
     def __init__(self, variable: str) -> None:
         super().__init__(
-            f"This person has no “{variable}”, and the text has no default for it.",
+            noted("This person has no “%(variable)s”, and the text has no default for it.", variable=variable),
             code="missing_value",
             status=422,
             details={"variable": variable},
-            actionable=f'Write {{{{ {variable} | default: "…" }}}} with a word that fits everybody.',
+            actionable=noted(
+                'Write {{ %(variable)s | default: "…" }} with a word that fits everybody.', variable=variable
+            ),
         )
         self.variable = variable
 
@@ -41,21 +44,25 @@ class MissingValue(RenderError):
 class RenderedTooLong(RenderError):
     def __init__(self, length: int, limit: int) -> None:
         super().__init__(
-            f"With this person's values the text has {length:,} characters; {limit:,} are allowed.",
+            noted(
+                "With this person's values the text has %(length)s characters; %(limit)s are allowed.",
+                length=length,
+                limit=limit,
+            ),
             code="text_too_long",
             status=422,
             details={"length": length, "limit": limit},
-            actionable="Shorten the text, or cut long values with | truncate.",
+            actionable=noted("Shorten the text, or cut long values with | truncate."),
         )
 
 
 class RenderedEmpty(RenderError):
     def __init__(self) -> None:
         super().__init__(
-            "With this person's values nothing is left of the text.",
+            noted("With this person's values nothing is left of the text."),
             code="text_empty",
             status=422,
-            actionable="Write something outside of {% if %}, or give it an {% else %}.",
+            actionable=noted("Write something outside of {% if %}, or give it an {% else %}."),
         )
 
 
@@ -65,16 +72,16 @@ class InvalidSender(BlossomError):
             message,
             code="invalid_sender",
             status=422,
-            actionable="Leave out spaces and signs, or use the shop's own sender.",
+            actionable=noted("Leave out spaces and signs, or use the shop's own sender."),
         )
 
 
 class TemplateNameTaken(BlossomError):
     def __init__(self, name: str) -> None:
         super().__init__(
-            f"This shop already has a template called “{name}”.",
+            noted("This shop already has a template called “%(name)s”.", name=name),
             code="template_name_taken",
             status=409,
             details={"name": name},
-            actionable="Choose another name; upper and lower case count as the same.",
+            actionable=noted("Choose another name; upper and lower case count as the same."),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 
 class InvalidDispatchState(BlossomError):
@@ -10,11 +11,11 @@ class InvalidDispatchState(BlossomError):
 
     def __init__(self, action: str, state: str) -> None:
         super().__init__(
-            f"A dispatch that is {state} can't be {action}.",
+            noted("A dispatch that is %(state)s can't be %(action)s.", state=state, action=action),
             code="invalid_status",
             status=409,
             details={"state": state},
-            actionable="Reload to see how it stands now.",
+            actionable=noted("Reload to see how it stands now."),
         )
 
 
@@ -23,11 +24,11 @@ class CallsStillOpen(BlossomError):
 
     def __init__(self, texts: int) -> None:
         super().__init__(
-            f"It can't be sent again yet: {texts} of its texts are being handed over to Mitto.",
+            noted("It can't be sent again yet: %(texts)s of its texts are being handed over to Mitto.", texts=texts),
             code="invalid_status",
             status=409,
             details={"in_flight": texts},
-            actionable="Try again in a minute or two.",
+            actionable=noted("Try again in a minute or two."),
         )
 
 
@@ -40,15 +41,19 @@ class NothingToRetry(BlossomError):
 
     def __init__(self, left_out: dict[str, int]) -> None:
         super().__init__(
-            "There is nothing to send again.",
+            noted("There is nothing to send again."),
             code="nothing_to_retry",
             status=409,
             details={"left_out": left_out},
             actionable=(
-                "Mitto is being asked whether they had the text: try again in a minute, and send to whom is left; or"
-                " don't wait (`evenAskedAbout`), and some may get it twice."
+                noted(
+                    "Mitto is being asked whether they had the text: try again in a minute, and send to whom "
+                    "is left; or don't wait (`evenAskedAbout`), and some may get it twice."
+                )
                 if BEING_ASKED_ABOUT in left_out
-                else "Delivered and opted-out people are never texted again; choose failed messages by their ids."
+                else noted(
+                    "Delivered and opted-out people are never texted again; choose failed messages by their ids."
+                )
             ),
         )
 

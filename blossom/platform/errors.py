@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from blossom.platform.languages import noted
+
 
 class BlossomError(Exception):
     """Something that the caller can be told about.
@@ -44,27 +46,45 @@ class BlossomError(Exception):
         }
 
 
+_THINGS = {
+    "campaign": noted("campaign"),
+    "connection to Shopify": noted("connection to Shopify"),
+    "contact": noted("contact"),
+    "import": noted("import"),
+    "list": noted("list"),
+    "message": noted("message"),
+    "month": noted("month"),
+    "page": noted("page"),
+    "segment": noted("segment"),
+    "shop": noted("shop"),
+    "template": noted("template"),
+}
+"""What pages are about, for translation; the API alone asks for other things."""
+
+
 class NotFound(BlossomError):
     """No such thing in this shop. Another shop's thing gives the same answer, so that nothing leaks."""
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"There is no such {what} in this shop.",
+            noted("There is no such %(what)s in this shop.", what=_THINGS.get(what, what)),
             code="not_found",
             status=404,
-            actionable="Check the id; it may have been deleted, or belong to another shop.",
+            actionable=noted("Check the id; it may have been deleted, or belong to another shop."),
         )
 
 
 class Unauthorized(BlossomError):
     """Nobody we know: no key or token, or a wrong one."""
 
-    def __init__(self, message: str = "This call needs an API key or a session token.") -> None:
+    def __init__(self, message: str = noted("This call needs an API key or a session token.")) -> None:
         super().__init__(
             message,
             code="unauthorized",
             status=401,
-            actionable="Send `Authorization: Bearer` and a key made for this shop, or App Bridge's session token.",
+            actionable=noted(
+                "Send `Authorization: Bearer` and a key made for this shop, or App Bridge's session token."
+            ),
         )
 
 
@@ -73,22 +93,22 @@ class Forbidden(BlossomError):
 
     def __init__(self, needed: str) -> None:
         super().__init__(
-            f"This is not allowed without the right “{needed}”.",
+            noted("This is not allowed without the right “%(needed)s”.", needed=needed),
             code="forbidden",
             status=403,
             details={"needed": needed},
-            actionable="Ask the shop's owner for it, or use a key that has it.",
+            actionable=noted("Ask the shop's owner for it, or use a key that has it."),
         )
 
 
 class InvalidInput(BlossomError):
     """What was sent can't be used. `details["fields"]` maps each field's path to what is wrong with it."""
 
-    def __init__(self, fields: dict[str, str], message: str = "Some of what you sent can't be used.") -> None:
+    def __init__(self, fields: dict[str, str], message: str = noted("Some of what you sent can't be used.")) -> None:
         super().__init__(
             message,
             code="invalid_input",
             status=422,
             details={"fields": fields},
-            actionable="Correct the fields named in details and send it again.",
+            actionable=noted("Correct the fields named in details and send it again."),
         )

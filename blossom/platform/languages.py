@@ -47,7 +47,7 @@ class Noted(str):
 
     @classmethod
     def of(cls, message: str, values: dict[str, object]) -> Noted:
-        words = cls(message % values if values else message)
+        words = cls(message % {name: _counted(value, SOURCE) for name, value in values.items()} if values else message)
         words.message, words.values = message, values
         return words
 
@@ -60,10 +60,10 @@ def noted(message: str, /, **values: object) -> Noted:
     return Noted.of(message, values)
 
 
-def joined(*sentences: str) -> Noted:
+def joined(*sentences: str, by: str = " ") -> Noted:
     """Sentences one after the other, each of them translated on its own."""
     values: dict[str, object] = {f"s{position}": sentence for position, sentence in enumerate(sentences)}
-    return Noted.of(" ".join(f"%({place})s" for place in values), values)
+    return Noted.of(by.join(f"%({place})s" for place in values), values)
 
 
 @cache
@@ -87,9 +87,7 @@ class Translator:
         return _filled(found, values) if values else found
 
     def _local(self, value: object) -> object:
-        if isinstance(value, Noted):
-            return self(value)
-        return localised.number(value, self.locale) if isinstance(value, int) else value
+        return self(value) if isinstance(value, Noted) else _counted(value, self.locale)
 
     def plural(self, singular: str, plural: str, number: int, /, **values: object) -> str:
         """The form that goes with `number`, which stands at `%(num)s` as the locale writes it."""
@@ -98,6 +96,10 @@ class Translator:
         else:
             found = singular if number == 1 else plural
         return _filled(found, {"num": localised.number(number, self.locale), **values})
+
+
+def _counted(value: object, locale: str) -> object:
+    return localised.number(value, locale) if isinstance(value, int) else value
 
 
 def _filled(message: str, values: dict[str, object]) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
 from blossom.platform.errors import InvalidInput
+from blossom.platform.languages import noted
 from blossom.segments import rules
 from blossom.segments.rules import Condition, Match, Question
 
@@ -75,7 +76,7 @@ def read_segment(given: Any) -> tuple[str, Question | None]:
         form = SegmentForm.model_validate(given)
     except ValidationError as error:
         faults = {".".join(map(str, e["loc"])) or "segment": e["msg"] for e in error.errors(include_input=False)}
-        raise InvalidInput(faults, "This segment can't be used as it is.") from None
+        raise InvalidInput(faults, noted("This segment can't be used as it is.")) from None
     return form.name, None if form.rules is None else _question(form.rules)
 
 

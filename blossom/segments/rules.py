@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from blossom.platform.errors import InvalidInput
+from blossom.platform.languages import noted
 
 
 class Kind(StrEnum):
@@ -84,18 +85,20 @@ class Audience:
     def from_json(cls, value: Any) -> Audience:
         """Raises `InvalidInput` that names what is wrong, under "audience"."""
         if not isinstance(value, dict):
-            raise _wrong('must be {"all": true} or {"segments": [ids]}')
+            raise _wrong(noted('must be {"all": true} or {"segments": [ids]}'))
         unknown = set(value) - {"all", "segments", "exclude"}
         if unknown:
-            raise _wrong(f"has fields that mean nothing: {', '.join(sorted(map(str, unknown)))[:100]}")
+            raise _wrong(
+                noted("has fields that mean nothing: %(list)s", list=", ".join(sorted(map(str, unknown)))[:100])
+            )
         everybody = value.get("all", False)
         if not isinstance(everybody, bool):
-            raise _wrong('"all" must be true or false')
+            raise _wrong(noted('"all" must be true or false'))
         segments, exclude = _ids(value, "segments"), _ids(value, "exclude")
         if everybody and segments:
-            raise _wrong('names both "all" and "segments": choose one')
+            raise _wrong(noted('names both "all" and "segments": choose one'))
         if not everybody and not segments:
-            raise _wrong('names nobody: give {"all": true} or at least one segment')
+            raise _wrong(noted('names nobody: give {"all": true} or at least one segment'))
         return cls(everybody, segments, exclude)
 
     def to_json(self) -> dict[str, Any]:
@@ -114,11 +117,13 @@ MOST_SEGMENTS = 100
 def _ids(value: dict[str, Any], name: str) -> tuple[int, ...]:
     ids = value.get(name, [])
     if not isinstance(ids, list) or not all(type(i) is int and 0 < i < 2**63 for i in ids):
-        raise _wrong(f'"{name}" must be a list of segment ids')
+        raise _wrong(noted('"%(name)s" must be a list of segment ids', name=name))
     if len(ids) > MOST_SEGMENTS:
-        raise _wrong(f'"{name}" names more than {MOST_SEGMENTS} segments')
+        raise _wrong(
+            noted('"%(name)s" names more than %(most_segments)s segments', name=name, most_segments=MOST_SEGMENTS)
+        )
     return tuple(dict.fromkeys(ids))
 
 
 def _wrong(what: str) -> InvalidInput:
-    return InvalidInput({"audience": f"The audience {what}."})
+    return InvalidInput({"audience": noted("The audience %(what)s.", what=what)})

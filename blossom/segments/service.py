@@ -12,6 +12,7 @@ from blossom.contacts.models import Contact
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 from blossom.segments import queries
 from blossom.segments.models import Segment, SegmentMember
 from blossom.segments.rules import Kind, Question
@@ -41,10 +42,10 @@ def change_segment(shop_id: int, segment_id: int, name: str, question: Question 
     found = queries.segment(shop_id, segment_id)
     if (question is None) != (found.kind == Kind.STATIC):
         raise BlossomError(
-            "A static list can't become a question, nor a question a list.",
+            noted("A static list can't become a question, nor a question a list."),
             code="segment_kind_fixed",
             status=409,
-            actionable="Make a new segment of the other kind.",
+            actionable=noted("Make a new segment of the other kind."),
         )
     try:
         with session.begin_nested():
@@ -97,18 +98,18 @@ def _static(shop_id: int, segment_id: int) -> Segment:
     found = queries.segment(shop_id, segment_id)
     if found.kind != Kind.STATIC:
         raise BlossomError(
-            "This segment is a question; who is in it follows from its rules.",
+            noted("This segment is a question; who is in it follows from its rules."),
             code="segment_is_no_list",
             status=409,
-            actionable="Change its rules, or make a static list.",
+            actionable=noted("Change its rules, or make a static list."),
         )
     return found
 
 
 def _name_taken() -> BlossomError:
     return BlossomError(
-        "Another segment has this name.",
+        noted("Another segment has this name."),
         code="segment_name_taken",
         status=409,
-        actionable="Choose another name, or change that segment.",
+        actionable=noted("Choose another name, or change that segment."),
     )

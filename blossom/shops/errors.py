@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 
 class DomainTaken(BlossomError):
     def __init__(self, domain: str) -> None:
         super().__init__(
-            f"{domain} is here already.",
+            noted("%(domain)s is here already.", domain=domain),
             code="domain_taken",
             status=409,
             details={"domain": domain},
-            actionable="Open that shop instead of creating it again.",
+            actionable=noted("Open that shop instead of creating it again."),
         )
 
 
@@ -21,8 +22,8 @@ class ShopLeft(BlossomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Blossom is not installed in this shop any more, so nothing is sent.",
+            noted("Blossom is not installed in this shop any more, so nothing is sent."),
             code="shop_left",
             status=409,
-            actionable="Install Blossom again from the Shopify App Store.",
+            actionable=noted("Install Blossom again from the Shopify App Store."),
         )

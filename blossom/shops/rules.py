@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
+from blossom.platform.languages import noted
 from blossom.shopify import domains
 
 _ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
@@ -29,26 +30,28 @@ def sender_fault(sender: str) -> str | None:
     """Why `sender` can't stand as the origin of a text, or None. Source: facts on Mitto, A6 (the stricter reading)."""
     if _ALPHANUMERIC_SENDER.fullmatch(sender) or _NUMERIC_SENDER.fullmatch(sender):
         return None
-    return "must be 3 to 11 letters A–Z and digits with at least one letter, or a number such as +306912345678"
+    return noted("must be 3 to 11 letters A–Z and digits with at least one letter, or a number such as +306912345678")
 
 
 def timezone_fault(name: str) -> str | None:
     """Why `name` is no IANA time zone, or None."""
     if name in zoneinfo.available_timezones():
         return None
-    return "must be a time zone's name, such as Europe/Athens"
+    return noted("must be a time zone's name, such as Europe/Athens")
 
 
 def country_fault(code: str) -> str | None:
     """Why `code` can't be the country by which national phone numbers are read, or None."""
     if code in phonenumbers.SUPPORTED_REGIONS:
         return None
-    return "must be a country's two capital letters, such as GR"
+    return noted("must be a country's two capital letters, such as GR")
 
 
 def domain_fault(domain: str) -> str | None:
     return (
-        None if domains.shop_domain(domain) == domain else "must be the shop's address, such as example.myshopify.com"
+        None
+        if domains.shop_domain(domain) == domain
+        else noted("must be the shop's address, such as example.myshopify.com")
     )
 
 
@@ -57,7 +60,7 @@ def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:
     faults = {}
     for name, value in settings.items():
         check = _CHECKS.get(name)
-        fault = check(value) if check else "is not a setting of a shop"
+        fault = check(value) if check else noted("is not a setting of a shop")
         if fault:
             faults[name] = fault
     return faults
@@ -65,7 +68,7 @@ def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:
 
 def quiet_hours_fault(starts: time, ends: time) -> str | None:
     """Equal times would mean either no hours or all of them; the switch says the first, nobody wants the second."""
-    return "must differ from the beginning of the quiet hours" if starts == ends else None
+    return noted("must differ from the beginning of the quiet hours") if starts == ends else None
 
 
 def site_host(url: str) -> str | None:
@@ -91,21 +94,21 @@ def usual_sender(name: str) -> str:
 def _length_fault(low: int, high: int) -> Callable[[str], str | None]:
     def check(value: str) -> str | None:
         if not low <= len(value.strip()) or len(value) > high or "\0" in value:
-            return f"must have {low} to {high} characters"
+            return noted("must have %(low)s to %(high)s characters", low=low, high=high)
         return None
 
     return check
 
 
 def _cap_fault(value: int | None) -> str | None:
-    return None if value is None or 1 <= value <= 1000 else "must be 1 to 1000, or nothing for no limit"
+    return None if value is None or 1 <= value <= 1000 else noted("must be 1 to 1000, or nothing for no limit")
 
 
 def _keywords_fault(values: list[str]) -> str | None:
     if len(values) > _MAX_STOP_KEYWORDS:
-        return f"may be {_MAX_STOP_KEYWORDS} words at most"
+        return noted("may be %(max_stop_keywords)s words at most", max_stop_keywords=_MAX_STOP_KEYWORDS)
     if any(not 2 <= len(word.strip()) <= 30 or "\0" in word for word in values):
-        return "must be words of 2 to 30 characters"
+        return noted("must be words of 2 to 30 characters")
     return None
 
 

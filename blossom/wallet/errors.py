@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.platform.errors import BlossomError
+from blossom.platform.languages import noted
 
 
 class InsufficientCredit(BlossomError):
@@ -13,11 +14,18 @@ class InsufficientCredit(BlossomError):
         self.available = available
         self.missing = needed - available
         super().__init__(
-            f"This needs {needed} credits and {available} are free: {self.missing} are missing.",
+            noted(
+                "This needs %(needed)s credits and %(available)s are free: %(missing)s are missing.",
+                needed=needed,
+                available=available,
+                missing=self.missing,
+            ),
             code="insufficient_credit",
             status=402,
             details={"needed": needed, "available": available, "missing": self.missing},
-            actionable=f"Buy at least {self.missing} credits, or make the audience or the text smaller.",
+            actionable=noted(
+                "Buy at least %(missing)s credits, or make the audience or the text smaller.", missing=self.missing
+            ),
         )
 
 
@@ -26,9 +34,9 @@ class ReferenceReused(BlossomError):
 
     def __init__(self, reference: str, reserved: int, asked: int) -> None:
         super().__init__(
-            "Credits are held under this reference already, for another amount.",
+            noted("Credits are held under this reference already, for another amount."),
             code="reference_reused",
             status=409,
             details={"reference": reference, "reserved": reserved, "asked": asked},
-            actionable="Release the reservation first, or reserve under a new reference.",
+            actionable=noted("Release the reservation first, or reserve under a new reference."),
         )

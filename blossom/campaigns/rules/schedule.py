@@ -8,6 +8,7 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from blossom.campaigns.errors import InvalidSchedule
+from blossom.platform.languages import noted
 
 FIRST_ZONE_AHEAD = timedelta(hours=14)
 """How long before UTC a wall time comes first on earth (Kiribati, UTC+14)."""
@@ -34,7 +35,7 @@ def at_moment(moment: datetime, shop_zone: str, now: datetime) -> Schedule:
     _check_range(moment, now)
     scheduled_at = moment.astimezone(UTC) if moment.tzinfo else moment_on(moment, shop_zone)
     if scheduled_at <= now:
-        raise InvalidSchedule("This time has passed.", "schedule_in_past")
+        raise InvalidSchedule(noted("This time has passed."), "schedule_in_past")
     return Schedule(ScheduleKind.AT, due_at=scheduled_at, scheduled_at=scheduled_at)
 
 
@@ -45,10 +46,10 @@ def at_local_time(wall: datetime, shop_zone: str, now: datetime) -> Schedule:
     morning, by quiet hours). Due when the wall time comes first anywhere, so that nobody's is missed.
     """
     if wall.tzinfo is not None:
-        raise InvalidSchedule("A local time has no zone or offset.", "invalid_schedule")
+        raise InvalidSchedule(noted("A local time has no zone or offset."), "invalid_schedule")
     _check_range(wall, now)
     if moment_on(wall, shop_zone) <= now:
-        raise InvalidSchedule("This time has passed where the shop is.", "schedule_in_past")
+        raise InvalidSchedule(noted("This time has passed where the shop is."), "schedule_in_past")
     due_at = max(now, wall.replace(tzinfo=UTC) - FIRST_ZONE_AHEAD)
     return Schedule(ScheduleKind.LOCAL, due_at=due_at, local_at=wall)
 
@@ -65,6 +66,6 @@ def moment_on(wall: datetime, zone: str) -> datetime:
 def _check_range(moment: datetime, now: datetime) -> None:
     """Refuse what lies a year ahead, before any sum with zones could leave the calendar."""
     if moment.replace(tzinfo=UTC) > now + FURTHEST_AHEAD:
-        raise InvalidSchedule("A campaign can be planned a year ahead at most.", "schedule_too_far")
+        raise InvalidSchedule(noted("A campaign can be planned a year ahead at most."), "schedule_too_far")
     if moment.replace(tzinfo=UTC) < now - FURTHEST_AHEAD:
-        raise InvalidSchedule("This time has passed.", "schedule_in_past")
+        raise InvalidSchedule(noted("This time has passed."), "schedule_in_past")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from blossom.platform.languages import noted
+
 
 class CampaignState(StrEnum):
     """`SENT` is an old word for completed that rows of earlier versions hold: read as `COMPLETED`, never written."""
@@ -19,13 +21,13 @@ class CampaignState(StrEnum):
 
 
 STATE_WORDS = {
-    CampaignState.DRAFT: "Draft",
-    CampaignState.SCHEDULED: "Scheduled",
-    CampaignState.SENDING: "Sending",
-    CampaignState.PAUSED: "Paused",
-    CampaignState.COMPLETED: "Completed",
-    CampaignState.FAILED: "Failed",
-    CampaignState.CANCELLED: "Cancelled",
+    CampaignState.DRAFT: noted("Draft"),
+    CampaignState.SCHEDULED: noted("Scheduled"),
+    CampaignState.SENDING: noted("Sending"),
+    CampaignState.PAUSED: noted("Paused"),
+    CampaignState.COMPLETED: noted("Completed"),
+    CampaignState.FAILED: noted("Failed"),
+    CampaignState.CANCELLED: noted("Cancelled"),
 }
 """What a merchant reads for each state that a campaign is read with."""
 

@@ -15,6 +15,7 @@ from blossom.messaging.queries import estimate
 from blossom.messaging.rules.caps import Caps
 from blossom.platform import clock
 from blossom.platform.errors import NotFound
+from blossom.platform.languages import noted
 from blossom.segments import queries as segments
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
@@ -24,20 +25,20 @@ from blossom.wallet.errors import InsufficientCredit
 
 NO_AUDIENCE = {
     "code": "no_audience",
-    "message": "Nobody was chosen to get it.",
-    "actionable": "Choose everybody, or one segment at least.",
+    "message": noted("Nobody was chosen to get it."),
+    "actionable": noted("Choose everybody, or one segment at least."),
 }
 
 NO_RECIPIENTS = {
     "code": "no_recipients",
-    "message": "Nobody in this audience has opted in and has a phone number.",
-    "actionable": "Choose another audience, or gather consent first.",
+    "message": noted("Nobody in this audience has opted in and has a phone number."),
+    "actionable": noted("Choose another audience, or gather consent first."),
 }
 
 SEGMENT_GONE = {
     "code": "segment_gone",
-    "message": "A segment of its audience is no more.",
-    "actionable": "Choose the audience again.",
+    "message": noted("A segment of its audience is no more."),
+    "actionable": noted("Choose the audience again."),
 }
 
 

@@ -15,6 +15,7 @@ import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType, ValidationResult
 
 from blossom.contacts.errors import PhoneRefused
+from blossom.platform.languages import noted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,14 @@ NOT_MOBILE = "phone_not_mobile"
 
 _TEXTED = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.VOIP})
 _TYPES = {
-    PhoneNumberType.FIXED_LINE: "a fixed line",
-    PhoneNumberType.TOLL_FREE: "a toll-free number",
-    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
-    PhoneNumberType.SHARED_COST: "a shared-cost number",
-    PhoneNumberType.PERSONAL_NUMBER: "a personal number that forwards elsewhere",
-    PhoneNumberType.PAGER: "a pager",
-    PhoneNumberType.UAN: "a company's access number",
-    PhoneNumberType.VOICEMAIL: "a voicemail",
+    PhoneNumberType.FIXED_LINE: noted("a fixed line"),
+    PhoneNumberType.TOLL_FREE: noted("a toll-free number"),
+    PhoneNumberType.PREMIUM_RATE: noted("a premium-rate number"),
+    PhoneNumberType.SHARED_COST: noted("a shared-cost number"),
+    PhoneNumberType.PERSONAL_NUMBER: noted("a personal number that forwards elsewhere"),
+    PhoneNumberType.PAGER: noted("a pager"),
+    PhoneNumberType.UAN: noted("a company's access number"),
+    PhoneNumberType.VOICEMAIL: noted("a voicemail"),
 }
 _NOTHING = frozenset({"", "-", "--", "—", "–", ".", "/", "n/a", "na", "none", "null", "nil", "+"})
 _QUOTES = "'’‘`´\"“”"
@@ -53,7 +54,7 @@ _FRACTION = re.compile(r"[+]?\d{7,15}[.,]\d{1,2}")
 _LONG_RUNS = re.compile(r"\d(?:[\s().-]*\d){6,}")
 _PLAIN = re.compile(r"[+]?[0-9][0-9 ()-]{0,38}")
 _LINE_BREAK = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
-_GIVE_A_MOBILE = "Give the person's mobile number, with its country code."
+_GIVE_A_MOBILE = noted("Give the person's mobile number, with its country code.")
 _LONGEST = 60  # characters; no number is written longer
 
 
@@ -68,18 +69,22 @@ def normalise_phone(raw: str | None, default_country: str) -> Phone:
         text = _plain(text)
     number = _parse(text, default_country)
     if number.extension:
-        raise _refused(NOT_A_NUMBER, "The number has an extension; a text can't be sent to one.", _GIVE_A_MOBILE)
+        raise _refused(NOT_A_NUMBER, noted("The number has an extension; a text can't be sent to one."), _GIVE_A_MOBILE)
     kind = phonenumbers.number_type(number)
     if kind == PhoneNumberType.UNKNOWN:
         raise _why_not_valid(number)
     country = phonenumbers.region_code_for_number(number)
     if country is None or country == phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY:
         raise _refused(
-            NOT_MOBILE, "This is an international service number that belongs to no country.", _GIVE_A_MOBILE
+            NOT_MOBILE, noted("This is an international service number that belongs to no country."), _GIVE_A_MOBILE
         )
     if kind not in _TEXTED:
         raise _refused(
-            NOT_MOBILE, f"This is {_TYPES.get(kind, 'no mobile')} in {country}: it takes no texts.", _GIVE_A_MOBILE
+            NOT_MOBILE,
+            noted(
+                "This is %(get)s in %(country)s: it takes no texts.", get=_TYPES.get(kind, "no mobile"), country=country
+            ),
+            _GIVE_A_MOBILE,
         )
     return Phone(f"+{number.country_code}{phonenumbers.national_significant_number(number)}", country)
 
@@ -109,28 +114,30 @@ def is_country(code: str) -> bool:
 def _plain(text: str) -> str:
     """Take away what spreadsheets and keyboards add; refuse what is no number. Gives ASCII."""
     if any(unicodedata.category(c) == "No" for c in text):  # ² may be a note's mark, ⑦ a bullet: not this number's
-        raise _refused(NOT_A_NUMBER, "This is not a phone number: it holds raised or circled digits.")
+        raise _refused(NOT_A_NUMBER, noted("This is not a phone number: it holds raised or circled digits."))
     text = unicodedata.normalize("NFKC", _LINE_BREAK.sub("; ", text))
     text = "".join(_ascii_digit(c) for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Mn"))
     text = text.strip(_QUOTES + " =").removeprefix("tel:").removeprefix("Tel:").strip()
     if text.casefold() in _NOTHING:
-        raise _refused(MISSING, "There is no phone number.", _GIVE_A_MOBILE)
+        raise _refused(MISSING, noted("There is no phone number."), _GIVE_A_MOBILE)
     if _SCIENTIFIC.fullmatch(text):
         raise _refused(
             DIGITS_LOST,
-            "A spreadsheet turned the number into scientific notation, and its last digits are lost.",
-            "Export the customers again, and don't open and save the file in a spreadsheet before you import it.",
+            noted("A spreadsheet turned the number into scientific notation, and its last digits are lost."),
+            noted(
+                "Export the customers again, and don't open and save the file in a spreadsheet before you import it."
+            ),
         )
     floating = _FLOAT.fullmatch(text)
     text = floating.group(1) if floating else text
     if _FRACTION.fullmatch(text):
-        raise _refused(NOT_A_NUMBER, "This is not a phone number but one with a fraction.")
+        raise _refused(NOT_A_NUMBER, noted("This is not a phone number but one with a fraction."))
     if len(text) > _LONGEST or any(c.isalpha() for c in text) or not any(c.isdigit() for c in text):
         if len(_LONG_RUNS.findall(text)) > 1:
-            raise _refused(SEVERAL, "The cell holds more than one phone number.", "Keep one of them.")
-        raise _refused(NOT_A_NUMBER, "This is not a phone number.")
+            raise _refused(SEVERAL, noted("The cell holds more than one phone number."), noted("Keep one of them."))
+        raise _refused(NOT_A_NUMBER, noted("This is not a phone number."))
     if any(c in text for c in ",;/|&") and len(_LONG_RUNS.findall(text)) > 1:
-        raise _refused(SEVERAL, "The cell holds more than one phone number.", "Keep one of them.")
+        raise _refused(SEVERAL, noted("The cell holds more than one phone number."), noted("Keep one of them."))
     return text
 
 
@@ -167,24 +174,28 @@ def _parse(text: str, default_country: str) -> PhoneNumber:
 
 def _why_not_parsed(fault: NumberParseException) -> PhoneRefused:
     if fault.error_type == NumberParseException.INVALID_COUNTRY_CODE:
-        return _refused(NOT_VALID, "No country has this country code.")
+        return _refused(NOT_VALID, noted("No country has this country code."))
     if fault.error_type in (NumberParseException.TOO_SHORT_NSN, NumberParseException.TOO_SHORT_AFTER_IDD):
-        return _refused(TOO_SHORT, "The number has too few digits.")
+        return _refused(TOO_SHORT, noted("The number has too few digits."))
     if fault.error_type == NumberParseException.TOO_LONG:
-        return _refused(TOO_LONG, "The number has too many digits.")
-    return _refused(NOT_A_NUMBER, "This is not a phone number.")
+        return _refused(TOO_LONG, noted("The number has too many digits."))
+    return _refused(NOT_A_NUMBER, noted("This is not a phone number."))
 
 
 def _why_not_valid(number: PhoneNumber) -> PhoneRefused:
     reason = phonenumbers.is_possible_number_with_reason(number)
     country = phonenumbers.region_code_for_country_code(number.country_code or 0)
-    where = f"for a number of {country}" if is_country(country) else "for its country code"
+    where = (
+        noted("for a number of %(country)s", country=country) if is_country(country) else noted("for its country code")
+    )
     if reason in (ValidationResult.TOO_SHORT, ValidationResult.IS_POSSIBLE_LOCAL_ONLY):
-        return _refused(TOO_SHORT, f"The number has too few digits {where}.")
+        return _refused(TOO_SHORT, noted("The number has too few digits %(where)s.", where=where))
     if reason == ValidationResult.TOO_LONG:
-        return _refused(TOO_LONG, f"The number has too many digits {where}.")
-    return _refused(NOT_VALID, f"No such number can exist: its digits are in no range {where}.")
+        return _refused(TOO_LONG, noted("The number has too many digits %(where)s.", where=where))
+    return _refused(NOT_VALID, noted("No such number can exist: its digits are in no range %(where)s.", where=where))
 
 
-def _refused(code: str, message: str, actionable: str = "Correct the number, with its country code.") -> PhoneRefused:
+def _refused(
+    code: str, message: str, actionable: str = noted("Correct the number, with its country code.")
+) -> PhoneRefused:
     return PhoneRefused(code, message, actionable=actionable)

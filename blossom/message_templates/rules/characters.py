@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from blossom.message_templates.rules import segments
 from blossom.platform import gsm
+from blossom.platform.languages import noted
 
 _gsm = frozenset(gsm.ALPHABET + gsm.EXTENSION)
 
@@ -33,54 +34,54 @@ def _cures(chars: str, with_: str, why: str) -> dict[str, Replacement]:
 
 
 CURES: dict[str, Replacement] = {
-    **_cures("‘’‚‛′ʼʹ´`", "'", "a typographic single quote; the straight one means the same"),
-    **_cures("“”„‟″«»〝〞", '"', "a typographic double quote; the straight one means the same"),
-    **_cures("‹", "<", "an angled quote"),
-    **_cures("›", ">", "an angled quote"),
-    **_cures("‐‑‒–—―−⁃", "-", "a long dash, a fixed hyphen or a minus sign; the plain hyphen reads the same"),
-    **_cures("…", "...", "three dots in one character"),
-    **_cures("•‣∙", "-", "a bullet"),
-    **_cures("·", ".", "a raised dot"),
-    **_cures("\u037e", ";", "the Greek question mark, which looks the same as a semicolon"),
-    **_cures("\u0387", ".", "the Greek raised dot"),
+    **_cures("‘’‚‛′ʼʹ´`", "'", noted("a typographic single quote; the straight one means the same")),
+    **_cures("“”„‟″«»〝〞", '"', noted("a typographic double quote; the straight one means the same")),
+    **_cures("‹", "<", noted("an angled quote")),
+    **_cures("›", ">", noted("an angled quote")),
+    **_cures("‐‑‒–—―−⁃", "-", noted("a long dash, a fixed hyphen or a minus sign; the plain hyphen reads the same")),
+    **_cures("…", "...", noted("three dots in one character")),
+    **_cures("•‣∙", "-", noted("a bullet")),
+    **_cures("·", ".", noted("a raised dot")),
+    **_cures("\u037e", ";", noted("the Greek question mark, which looks the same as a semicolon")),
+    **_cures("\u0387", ".", noted("the Greek raised dot")),
     **_cures(
         "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000\t",
         " ",
-        "a space of special width, often pasted from a web page",
+        noted("a space of special width, often pasted from a web page"),
     ),
-    **_cures("\u2028\u2029", "\n", "a line break as word processors write it"),
+    **_cures("\u2028\u2029", "\n", noted("a line break as word processors write it")),
     **_cures(
         "\u200b\u2060\ufeff\u00ad\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",
         "",
-        "invisible: a zero-width space, a soft hyphen or a mark of direction",
+        noted("invisible: a zero-width space, a soft hyphen or a mark of direction"),
     ),
-    "ﬀ": Replacement("ff", "two letters drawn as one"),
-    "ﬁ": Replacement("fi", "two letters drawn as one"),
-    "ﬂ": Replacement("fl", "two letters drawn as one"),
-    "ﬃ": Replacement("ffi", "three letters drawn as one"),
-    "ﬄ": Replacement("ffl", "three letters drawn as one"),
-    "œ": Replacement("oe", "two letters drawn as one"),
-    "Œ": Replacement("OE", "two letters drawn as one"),
-    "ĳ": Replacement("ij", "two letters drawn as one"),
-    "Ĳ": Replacement("IJ", "two letters drawn as one"),
-    "™": Replacement("TM", "a trade mark sign"),
-    "©": Replacement("(c)", "a copyright sign"),
-    "®": Replacement("(R)", "a registered sign"),
-    "×": Replacement("x", "a multiplication sign"),
-    "№": Replacement("No.", "a number sign"),
-    "½": Replacement("1/2", "a fraction in one character"),
-    "¼": Replacement("1/4", "a fraction in one character"),
-    "¾": Replacement("3/4", "a fraction in one character"),
+    "ﬀ": Replacement("ff", noted("two letters drawn as one")),
+    "ﬁ": Replacement("fi", noted("two letters drawn as one")),
+    "ﬂ": Replacement("fl", noted("two letters drawn as one")),
+    "ﬃ": Replacement("ffi", noted("three letters drawn as one")),
+    "ﬄ": Replacement("ffl", noted("three letters drawn as one")),
+    "œ": Replacement("oe", noted("two letters drawn as one")),
+    "Œ": Replacement("OE", noted("two letters drawn as one")),
+    "ĳ": Replacement("ij", noted("two letters drawn as one")),
+    "Ĳ": Replacement("IJ", noted("two letters drawn as one")),
+    "™": Replacement("TM", noted("a trade mark sign")),
+    "©": Replacement("(c)", noted("a copyright sign")),
+    "®": Replacement("(R)", noted("a registered sign")),
+    "×": Replacement("x", noted("a multiplication sign")),
+    "№": Replacement("No.", noted("a number sign")),
+    "½": Replacement("1/2", noted("a fraction in one character")),
+    "¼": Replacement("1/4", noted("a fraction in one character")),
+    "¾": Replacement("3/4", noted("a fraction in one character")),
 }
 """Safe replacements: a reader loses nothing. Zero-width joiners and variation selectors are not among them, since
 emoji are made with them (and a text with emoji is UCS-2 whatever else it holds)."""
 
 LETTERS: dict[str, Replacement] = {
     **{
-        char: Replacement(plain, "a letter of its own; the plain one is readable, but not the same")
+        char: Replacement(plain, noted("a letter of its own; the plain one is readable, but not the same"))
         for char, plain in zip("łŁđĐðÐþÞıħĦŋŊőŐűŰ", "lLdDdDtTihHnNöÖüÜ", strict=True)
     },
-    "ẞ": Replacement("SS", "a capital sharp s"),
+    "ẞ": Replacement("SS", noted("a capital sharp s")),
 }
 """Letters that no rule of Unicode takes apart. Ő and ű have their nearest neighbours ö and ü in the alphabet."""
 
@@ -130,12 +131,12 @@ def explain(char: str) -> str:
     if letter := LETTERS.get(char):
         return letter.why
     if _greek_letter.fullmatch(char):
-        return "a Greek letter; as a GSM-7 capital it would cost a third"
+        return noted("a Greek letter; as a GSM-7 capital it would cost a third")
     if ord(char) > 0xFFFF or unicodedata.category(char) == "So":
-        return "an emoji or a symbol"
+        return noted("an emoji or a symbol")
     if _without_accent(char) is not None:
-        return "an accented letter that the GSM alphabet lacks"
-    return f"not in the GSM alphabet ({unicodedata.name(char, f'U+{ord(char):04X}').lower()})"
+        return noted("an accented letter that the GSM alphabet lacks")
+    return noted("not in the GSM alphabet (%(lower)s)", lower=unicodedata.name(char, f"U+{ord(char):04X}").lower())
 
 
 def replace_typographic(text: str, *, accents: bool = False, measure: Callable[[str], int] = segments_as_typed) -> Cure:
@@ -150,7 +151,7 @@ def replace_typographic(text: str, *, accents: bool = False, measure: Callable[[
         if cure is None and accents:
             cure = LETTERS.get(char)
             if cure is None and (bare := _without_accent(char)) is not None:
-                cure = Replacement(bare, "an accented letter that the GSM alphabet lacks")
+                cure = Replacement(bare, noted("an accented letter that the GSM alphabet lacks"))
         if cure is None:
             return char
         used[char, cure.with_, cure.why] += 1
@@ -177,7 +178,7 @@ def leave_out_emoji(text: str, *, measure: Callable[[str], int] = segments_as_ty
         return _emoji.sub(drop, piece)
 
     cured = _outside_markup(text, without)
-    changes = tuple(Change(emoji, "", n, "an emoji or a symbol") for emoji, n in used.items())
+    changes = tuple(Change(emoji, "", n, noted("an emoji or a symbol")) for emoji, n in used.items())
     return Cure(cured, changes, measure(text), measure(cured))
 
 
@@ -198,7 +199,7 @@ def greek_to_gsm_capitals(text: str, *, measure: Callable[[str], int] = segments
         return _greek_letter.sub(word, unicodedata.normalize("NFC", piece))
 
     cured = _outside_markup(text, piece_in_capitals)
-    why = "Greek capitals of the GSM alphabet and Latin letters that look the same"
+    why = noted("Greek capitals of the GSM alphabet and Latin letters that look the same")
     changes = tuple(Change(a, b, n, why) for (a, b), n in used.items())
     return Cure(cured, changes, measure(text), measure(cured))
 

@@ -7,6 +7,7 @@ text has no way out of its own. Where that very line is what costs (Greek, say),
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from blossom.message_templates.rules import opt_out
 from blossom.message_templates.rules.characters import (
@@ -16,6 +17,20 @@ from blossom.message_templates.rules.characters import (
     leave_out_emoji,
     replace_typographic,
 )
+
+
+class CureOffer(NamedTuple):
+    """A cheaper way to write the text. `credits`: what that saves over the whole audience; None: nobody counted it,
+    and the cure's segments are those of one text."""
+
+    name: str
+    cure: Cure
+    credits: int | None
+
+    @property
+    def saved(self) -> int:
+        return self.cure.segments_before - self.cure.segments_after
+
 
 Measure = Callable[[str], int]
 """Segments of a text, as somebody would get it."""

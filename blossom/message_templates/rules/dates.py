@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 
+from blossom.platform.languages import noted
+
 MAX_PATTERN = 40
 
 _months = {
@@ -77,12 +79,18 @@ def default_pattern(language: str) -> str:
 def wrong_with(pattern: str, language: str) -> str | None:
     """What is wrong with a pattern that a merchant wrote, or None."""
     if not pattern.strip() or len(pattern) > MAX_PATTERN:
-        return f"takes a pattern of 1 to {MAX_PATTERN} characters"
+        return noted("takes a pattern of 1 to %(max_pattern)s characters", max_pattern=MAX_PATTERN)
     for directive in _directive.findall(pattern):
         if directive in _names and language not in _months:
-            return f"knows the names of months and days (“{directive}”) in English and Greek only"
+            return noted(
+                "knows the names of months and days (“%(directive)s”) in English and Greek only", directive=directive
+            )
         if directive not in _names and directive not in _numbers:
-            return f"does not know “{directive}”; it knows {' '.join((*_numbers, *_names))}"
+            return noted(
+                "does not know “%(directive)s”; it knows %(list)s",
+                directive=directive,
+                list=" ".join((*_numbers, *_names)),
+            )
     return None
 
 

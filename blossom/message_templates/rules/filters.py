@@ -21,6 +21,7 @@ from blossom.message_templates.rules import dates
 from blossom.message_templates.rules.catalogue import VariableType
 from blossom.message_templates.rules.characters import greek_capitals
 from blossom.message_templates.rules.values import Money
+from blossom.platform.languages import noted
 
 Argument = str | int | float
 SHORTLINK = "shortlink"
@@ -111,29 +112,29 @@ class Filter:
 
 
 def _no_arguments(arguments: Sequence[Argument], language: str) -> str | None:
-    return "takes nothing after it" if arguments else None
+    return noted("takes nothing after it") if arguments else None
 
 
 def _one_text(arguments: Sequence[Argument], language: str) -> str | None:
     if len(arguments) != 1 or not isinstance(arguments[0], str):
-        return "needs one text in quotes"
-    return None if arguments[0].strip() else "needs a text that is not empty"
+        return noted("needs one text in quotes")
+    return None if arguments[0].strip() else noted("needs a text that is not empty")
 
 
 def _length_and_ending(arguments: Sequence[Argument], language: str) -> str | None:
     if not 1 <= len(arguments) <= 2 or type(arguments[0]) is not int or not 1 <= arguments[0] <= 200:
-        return "needs a length from 1 to 200"
+        return noted("needs a length from 1 to 200")
     ending = arguments[1] if len(arguments) == 2 else "..."
     if not isinstance(ending, str):
-        return "needs its ending in quotes"
-    return None if len(ending) < arguments[0] else "needs a length greater than its ending's"
+        return noted("needs its ending in quotes")
+    return None if len(ending) < arguments[0] else noted("needs a length greater than its ending's")
 
 
 def _date_pattern(arguments: Sequence[Argument], language: str) -> str | None:
     if not arguments:
         return None
     if len(arguments) > 1 or not isinstance(arguments[0], str):
-        return "takes one pattern in quotes"
+        return noted("takes one pattern in quotes")
     return dates.wrong_with(arguments[0], language)
 
 

@@ -36,8 +36,9 @@ from liquid.expression import Expression
 from blossom.message_templates.errors import TextError
 from blossom.message_templates.rules.catalogue import Variable, VariableType
 from blossom.message_templates.rules.filters import FILTERS, SHORTLINK, Argument
-from blossom.message_templates.rules.markup import closest, error_at
+from blossom.message_templates.rules.markup import closest, error_at, suggestion
 from blossom.message_templates.rules.short_links import OPT_OUT_LINK, ShortLink, fault_of
+from blossom.platform.languages import noted
 
 _ordering = (LtExpression, GtExpression, LeExpression, GeExpression)
 _comparisons = (EqExpression, NeExpression, ContainsExpression, *_ordering)
@@ -136,8 +137,8 @@ class _Reader:
         if not isinstance(expression, FilteredExpression) or not isinstance(expression.left, Path):
             self._problem(
                 expression.token.start_index,
-                "Only a variable can stand between {{ and }}.",
-                "Write words and numbers into the text itself.",
+                noted("Only a variable can stand between {{ and }}."),
+                noted("Write words and numbers into the text itself."),
             )
             return
         variable = self._variable(expression.left)
@@ -166,16 +167,16 @@ class _Reader:
         if fault := fault_of(written.value):
             self._problem(
                 index,
-                f"The address that “{SHORTLINK}” shortens {fault}.",
-                f'Write it as {{{{ "https://shop.example/sale" | {SHORTLINK} }}}}.',
+                noted("The address that “%(shortlink)s” shortens %(fault)s.", shortlink=SHORTLINK, fault=fault),
+                noted('Write it as {{ "https://shop.example/sale" | %(shortlink)s }}.', shortlink=SHORTLINK),
                 "invalid_link",
             )
         applied = expression.filters or []
         if len(applied) > 1 or self._arguments(applied[0]) != []:
             self._problem(
                 index,
-                f"After an address stands “{SHORTLINK}” alone.",
-                f'Write it as {{{{ "https://shop.example/sale" | {SHORTLINK} }}}}.',
+                noted("After an address stands “%(shortlink)s” alone.", shortlink=SHORTLINK),
+                noted('Write it as {{ "https://shop.example/sale" | %(shortlink)s }}.', shortlink=SHORTLINK),
             )
         self._shorten(node, expression, address=written.value)
 
@@ -204,8 +205,8 @@ class _Reader:
         meant = closest(name, self.variables)
         self._problem(
             index,
-            f"There is no variable “{name}” here.",
-            (f"Did you mean “{meant}”? " if meant else "") + f"There is: {', '.join(self.variables)}.",
+            noted("There is no variable “%(name)s” here.", name=name),
+            suggestion(meant, noted("There is: %(list)s.", list=", ".join(self.variables))),
             "unknown_variable",
         )
         return None
@@ -214,8 +215,8 @@ class _Reader:
         meant = closest(applied.name, FILTERS)
         self._problem(
             applied.token.start_index,
-            f"There is no filter “{applied.name}”.",
-            (f"Did you mean “{meant}”? " if meant else "") + f"There is: {', '.join(FILTERS)}.",
+            noted("There is no filter “%(name)s”.", name=applied.name),
+            suggestion(meant, noted("There is: %(list)s.", list=", ".join(FILTERS))),
             "unknown_filter",
         )
 
@@ -225,28 +226,41 @@ class _Reader:
         for each in applied:
             spec = FILTERS[each.name]
             if type_ not in spec.takes:
-                right = " or ".join(sorted(spec.takes))
+                right = " / ".join(sorted(spec.takes))
                 self._problem(
                     each.token.start_index,
-                    f"“{each.name}” works on {right}; what comes before it is {type_}.",
-                    "Leave it out, or put it where such a value is.",
+                    noted(
+                        "“%(name)s” works on %(right)s; what comes before it is %(type)s.",
+                        name=each.name,
+                        right=right,
+                        type=type_,
+                    ),
+                    noted("Leave it out, or put it where such a value is."),
                 )
                 return
             arguments = self._arguments(each)
-            wrong = "takes texts in quotes and numbers" if arguments is None else spec.check(arguments, self.language)
-            if wrong:
-                self._problem(each.token.start_index, f"“{each.name}” {wrong}.", f"Write it as | {spec.usage}")
+            no_list = noted("takes texts in quotes and numbers")
+            if wrong := no_list if arguments is None else spec.check(arguments, self.language):
+                self._problem(
+                    each.token.start_index,
+                    noted("“%(name)s” %(wrong)s.", name=each.name, wrong=wrong),
+                    noted("Write it as | %(usage)s", usage=spec.usage),
+                )
                 return
             if each.name == SHORTLINK and (short or variable.name == OPT_OUT_LINK):
-                self._problem(each.token.start_index, "This link is short already.", f"Leave out | {SHORTLINK}.")
+                self._problem(
+                    each.token.start_index,
+                    noted("This link is short already."),
+                    noted("Leave out | %(shortlink)s.", shortlink=SHORTLINK),
+                )
                 return
             short = short or each.name == SHORTLINK
             type_ = spec.gives
         if type_ in (VariableType.MONEY, VariableType.DATE):
             self._problem(
                 index,
-                f"“{variable.name}” is {type_}, and needs to be told how to show.",
-                f"Write {{{{ {variable.name} | {type_} }}}}.",
+                noted("“%(name)s” is %(type)s, and needs to be told how to show.", name=variable.name, type=type_),
+                noted("Write {{ %(name)s | %(type)s }}.", name=variable.name, type=type_),
             )
 
     @staticmethod
@@ -290,14 +304,16 @@ class _Reader:
         else:
             self._problem(
                 expression.token.start_index,
-                "A condition asks about a variable.",
-                "Write {% if first_name %} or {% if item_count > 1 %}.",
+                noted("A condition asks about a variable."),
+                noted("Write {% if first_name %} or {% if item_count > 1 %}."),
             )
 
     def _comparison(self, expression: _Comparison) -> None:
         index = expression.left.token.start_index
         if not isinstance(expression.left, Path):
-            self._problem(index, "A comparison begins with a variable.", 'Write {% if order_number == "#1042" %}.')
+            self._problem(
+                index, noted("A comparison begins with a variable."), noted('Write {% if order_number == "#1042" %}.')
+            )
             return
         variable = self._variable(expression.left)
         if variable is None:
@@ -320,9 +336,11 @@ class _Reader:
         if not fits:
             self._problem(
                 index,
-                f"“{variable.name}” is {type_} and can't be compared like this.",
-                "Compare text by == != contains with words in quotes, numbers by == != < > <= >=, money by < > <= >=; "
-                "ask whether a value is there by {% if first_name %}.",
+                noted("“%(name)s” is %(type)s and can't be compared like this.", name=variable.name, type=type_),
+                noted(
+                    "Compare text by == != contains with words in quotes, numbers by == != < > <= >=, money "
+                    "by < > <= >=; ask whether a value is there by {% if first_name %}."
+                ),
             )
 
 

@@ -28,6 +28,7 @@ from blossom.message_templates.rules.catalogue import Trigger, variables
 from blossom.message_templates.rules.grammar import Slot, Use
 from blossom.message_templates.rules.short_links import ShortLink
 from blossom.message_templates.rules.values import Value, clean
+from blossom.platform.languages import noted
 
 MAX_OUTPUT = 1_600
 """Characters of a rendered text: a little more than ten joined parts of GSM-7 hold."""
@@ -186,7 +187,7 @@ def examine(source: str, trigger: Trigger, language: str = "en") -> tuple[Compil
 
 def _parse(source: str, language: str) -> BoundTemplate:
     if not source.strip():
-        raise markup.error_at(source, 0, "The text is empty.", "Write what the shopper should read.")
+        raise markup.error_at(source, 0, noted("The text is empty."), noted("Write what the shopper should read."))
     pieces = markup.scan(source)
     environment = _environment(language)
     try:
@@ -211,13 +212,18 @@ def _syntax_error(source: str, pieces: list[markup.Piece], environment: Environm
                 return markup.error_at(
                     source,
                     piece.start,
-                    "There are typographic quotes between the braces.",
-                    'Use straight ones there: {{ first_name | default: "friend" }}.',
+                    noted("There are typographic quotes between the braces."),
+                    noted('Use straight ones there: {{ first_name | default: "friend" }}.'),
                 )
             return markup.error_at(
                 source,
                 piece.start,
-                f"This can't be read: {fault.message}.",
-                'Write a variable as {{ first_name | default: "friend" }}, a condition as {% if first_name %}.',
+                noted("This can't be read: %(message)s.", message=fault.message),
+                noted('Write a variable as {{ first_name | default: "friend" }}, a condition as {% if first_name %}.'),
             )
-    return markup.error_at(source, 0, f"This can't be read: {error.message}.", "Check the braces and quotes.")
+    return markup.error_at(
+        source,
+        0,
+        noted("This can't be read: %(message)s.", message=error.message),
+        noted("Check the braces and quotes."),
+    )

@@ -19,6 +19,7 @@ from blossom.message_templates.rules.language import CompiledText, examine
 from blossom.message_templates.rules.markup import normalise_newlines
 from blossom.message_templates.rules.segments import Encoding
 from blossom.message_templates.rules.short_links import EXAMPLE_SITE
+from blossom.platform.languages import joined, noted
 
 MAX_SEGMENTS = 10
 """More parts than this are refused: networks drop or cut longer joins."""
@@ -138,8 +139,14 @@ def _missing_values(compiled: CompiledText) -> Iterator[Finding]:
             use.index,
             Level.ERROR,
             "may_be_missing",
-            f"Some people have no “{use.variable}”, and the text does not say what they should read instead.",
-            f'Write {{{{ {use.variable} | default: "…" }}}}, or ask first with {{% if {use.variable} %}}.',
+            noted(
+                "Some people have no “%(variable)s”, and the text does not say what they should read instead.",
+                variable=use.variable,
+            ),
+            noted(
+                'Write {{ %(variable)s | default: "…" }}, or ask first with {%% if %(variable)s %%}.',
+                variable=use.variable,
+            ),
         )
 
 
@@ -147,10 +154,10 @@ def _no_opt_out(line: str) -> Finding:
     return Finding(
         Level.WARNING,
         "no_opt_out",
-        f"The text does not say how to opt out; “{line}” will be added.",
+        noted("The text does not say how to opt out; “%(line)s” will be added.", line=line),
         1,
         1,
-        "Write it into the text yourself if you want other words.",
+        noted("Write it into the text yourself if you want other words."),
     )
 
 
@@ -162,19 +169,23 @@ def _size(compiled: CompiledText, sent: str, site: str) -> Iterator[Finding]:
         yield Finding(
             Level.ERROR,
             "too_long",
-            f"The text takes {size.segments} parts; {MAX_SEGMENTS} can be sent.",
+            noted(
+                "The text takes %(segments)s parts; %(max_segments)s can be sent.",
+                segments=size.segments,
+                max_segments=MAX_SEGMENTS,
+            ),
             1,
             1,
-            "Shorten it, or make it cheaper to encode.",
+            noted("Shorten it, or make it cheaper to encode."),
         )
     elif size.segments > LONG:
         yield Finding(
             Level.WARNING,
             "long",
-            f"The text takes {size.segments} parts, and each is paid for.",
+            noted("The text takes %(segments)s parts, and each is paid for.", segments=size.segments),
             1,
             1,
-            "Few people read more than two parts; say it shorter.",
+            noted("Few people read more than two parts; say it shorter."),
         )
     yield from _dear_characters(
         compiled.source, sent, size, lambda text: example_segments(text, compiled.trigger, compiled.language, site)
@@ -190,8 +201,8 @@ def _dear_characters(
     if not found:
         return
     listed = list(dict.fromkeys(item.char for item in found))
-    shown = ", ".join(f"“{char}” ({explain(char)})" for char in listed[:3])
-    more = f" and {len(listed) - 3} more" if len(listed) > 3 else ""
+    shown = joined(*(noted("“%(char)s” (%(why)s)", char=char, why=explain(char)) for char in listed[:3]), by=", ")
+    more = noted(" and %(number)s more", number=len(listed) - 3) if len(listed) > 3 else ""
 
     fewest = cures.fewest_segments(sent, measure)
     saved = size.segments - fewest
@@ -200,10 +211,14 @@ def _dear_characters(
         found[0].position,
         Level.WARNING if saved > 0 else Level.INFO,
         "not_gsm",
-        f"Not in the GSM alphabet: {shown}{more}. They leave 70 characters a part instead of 160.",
-        f"Written plainly: {fewest} instead of {size.segments} parts."
+        noted(
+            "Not in the GSM alphabet: %(shown)s%(more)s. They leave 70 characters a part instead of 160.",
+            shown=shown,
+            more=more,
+        ),
+        noted("Written plainly: %(fewest)s instead of %(segments)s parts.", fewest=fewest, segments=size.segments)
         if saved > 0
-        else "Here it makes no difference to the number of parts.",
+        else noted("Here it makes no difference to the number of parts."),
     )
 
 
@@ -219,8 +234,14 @@ def _dear_names(compiled: CompiledText, sent: str) -> Iterator[Finding]:
                 use.index,
                 Level.INFO,
                 "greek_value",
-                f"The text is GSM-7, but a “{use.variable}” in Greek letters makes it UCS-2 for that person.",
-                f"Write {{{{ {use.variable} | upper }}}}: Greek capitals are written with letters of the GSM alphabet.",
+                noted(
+                    "The text is GSM-7, but a “%(variable)s” in Greek letters makes it UCS-2 for that person.",
+                    variable=use.variable,
+                ),
+                noted(
+                    "Write {{ %(variable)s | upper }}: Greek capitals are written with letters of the GSM alphabet.",
+                    variable=use.variable,
+                ),
             )
 
 
@@ -237,8 +258,11 @@ def _links(source: str) -> Iterator[Finding]:
                 link.start(),
                 Level.WARNING,
                 "link_without_https",
-                f"The link to {host} does not begin with https://; some phones won't open it, or warn of it.",
-                f"Write https://{host}{link['path'] or ''}",
+                noted(
+                    "The link to %(host)s does not begin with https://; some phones won't open it, or warn of it.",
+                    host=host,
+                ),
+                noted("Write https://%(host)s%(path)s", host=host, path=link["path"] or ""),
             )
         if host.removeprefix("www.") in SHORTENERS:
             yield _at(
@@ -246,8 +270,8 @@ def _links(source: str) -> Iterator[Finding]:
                 link.start(),
                 Level.WARNING,
                 "public_shortener",
-                f"Carriers block many texts with {host} links, since spam uses them.",
-                "Link to your shop's own address.",
+                noted("Carriers block many texts with %(host)s links, since spam uses them.", host=host),
+                noted("Link to your shop's own address."),
             )
 
 
@@ -260,6 +284,6 @@ def _forgotten_braces(source: str, trigger: Trigger) -> Iterator[Finding]:
             match.start(),
             Level.WARNING,
             "looks_like_variable",
-            f"“{match.group()}” looks like a variable and would be sent as it stands.",
-            f"Write {{{{ {match[1].lower()} }}}}.",
+            noted("“%(group)s” looks like a variable and would be sent as it stands.", group=match.group()),
+            noted("Write {{ %(lower)s }}.", lower=match[1].lower()),
         )

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from blossom.message_templates.errors import TextError
+from blossom.platform.languages import joined, noted
 
 MAX_SOURCE = 2_000
 """Characters of a text as written: ten full parts of GSM-7 (1,530) and its Liquid."""
@@ -58,14 +59,23 @@ def closest(word: str, known: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
+def suggestion(meant: str | None, known: str) -> str:
+    """What to do about a name that there is not: what may have been `meant`, and what is `known`."""
+    return joined(noted("Did you mean “%(meant)s”?", meant=meant), known) if meant else known
+
+
 def scan(source: str) -> list[Piece]:
     """The pieces of Liquid in `source`, in order. Raises `TextError` at the first thing that can't be."""
     if len(source) > MAX_SOURCE:
         raise error_at(
             source,
             MAX_SOURCE,
-            f"The text has {len(source):,} characters; {MAX_SOURCE:,} are allowed.",
-            "Shorten it: ten parts hold 1,530 characters at most.",
+            noted(
+                "The text has %(source)s characters; %(max_source)s are allowed.",
+                source=len(source),
+                max_source=MAX_SOURCE,
+            ),
+            noted("Shorten it: ten parts hold 1,530 characters at most."),
             code="text_too_long",
         )
     if wrong := _forbidden.search(source):
@@ -84,19 +94,28 @@ def _pieces(source: str) -> list[Piece]:
             raise error_at(
                 source,
                 start,
-                f"“{mark}” closes nothing.",
-                "Write a variable as {{ first_name }}: two braces on each side.",
+                noted("“%(mark)s” closes nothing.", mark=mark),
+                noted("Write a variable as {{ first_name }}: two braces on each side."),
             )
         closing = next(found, None)
         if closing is None or closing.group() != _closing[mark]:
-            raise error_at(source, start, f"“{mark}” is never closed.", f"Close it with “{_closing[mark]}”.")
+            raise error_at(
+                source,
+                start,
+                noted("“%(mark)s” is never closed.", mark=mark),
+                noted("Close it with “%(closing)s”.", closing=_closing[mark]),
+            )
         pieces.append(_piece(source, start, closing.end(), mark))
     if len(pieces) > MAX_PIECES:
         raise error_at(
             source,
             pieces[MAX_PIECES].start,
-            f"The text has {len(pieces)} variables and conditions; {MAX_PIECES} are allowed.",
-            "Use fewer of them.",
+            noted(
+                "The text has %(pieces)s variables and conditions; %(max_pieces)s are allowed.",
+                pieces=len(pieces),
+                max_pieces=MAX_PIECES,
+            ),
+            noted("Use fewer of them."),
         )
     return pieces
 
@@ -109,11 +128,17 @@ def _piece(source: str, start: int, end: int, mark: str) -> Piece:
         raise error_at(
             source,
             start,
-            f"This piece has {length} characters between its braces; {MAX_PIECE} are allowed.",
-            "Write it shorter, or as several.",
+            noted(
+                "This piece has %(length)s characters between its braces; %(max_piece)s are allowed.",
+                length=length,
+                max_piece=MAX_PIECE,
+            ),
+            noted("Write it shorter, or as several."),
         )
     if not inner.strip(" \n-"):
-        raise error_at(source, start, "There is nothing between the braces.", "Name a variable: {{ first_name }}.")
+        raise error_at(
+            source, start, noted("There is nothing between the braces."), noted("Name a variable: {{ first_name }}.")
+        )
     if mark == "{{":
         return Piece(start, end, "")
     match = _tag_name.match(inner)
@@ -123,8 +148,8 @@ def _piece(source: str, start: int, end: int, mark: str) -> Piece:
         raise error_at(
             source,
             start,
-            f"“{name}” is not something a text can do.",
-            (f"Did you mean “{meant}”? " if meant else "") + "There is: if, elsif, else, endif, unless, endunless.",
+            noted("“%(name)s” is not something a text can do.", name=name),
+            suggestion(meant, noted("There is: if, elsif, else, endif, unless, endunless.")),
             code="unknown_tag",
         )
     return Piece(start, end, name)
@@ -137,38 +162,46 @@ def _check_structure(source: str, pieces: list[Piece]) -> None:
             open_blocks.append((piece, False))
             if len(open_blocks) > MAX_DEPTH:
                 raise error_at(
-                    source, piece.start, f"Conditions stand inside one another more than {MAX_DEPTH} deep.",
-                    "Join them with “and”, or write them one after the other.",
+                    source, piece.start,
+                    noted("Conditions stand inside one another more than %(max_depth)s deep.", max_depth=MAX_DEPTH),
+                    noted("Join them with “and”, or write them one after the other."),
                 )  # fmt: skip
         elif piece.tag:
             if not open_blocks:
                 raise error_at(
-                    source, piece.start, f"“{piece.tag}” stands outside of any condition.",
-                    "Begin with {% if first_name %}.",
+                    source, piece.start, noted("“%(tag)s” stands outside of any condition.", tag=piece.tag),
+                    noted("Begin with {% if first_name %}."),
                 )  # fmt: skip
             block, had_else = open_blocks[-1]
             if piece.tag in ("endif", "endunless"):
                 if piece.tag != f"end{block.tag}":
                     raise error_at(
-                        source, piece.start, f"“{piece.tag}” can't close “{block.tag}”.",
-                        f"Close it with {{% end{block.tag} %}}.",
+                        source, piece.start, noted("“%(tag)s” can't close “%(tag2)s”.", tag=piece.tag, tag2=block.tag),
+                        noted("Close it with {%% end%(tag)s %%}.", tag=block.tag),
                     )  # fmt: skip
                 open_blocks.pop()
             elif had_else:
                 raise error_at(
-                    source, piece.start, f"“{piece.tag}” comes after the condition's “else”.",
-                    "A condition has one else, and it comes last.",
+                    source, piece.start, noted("“%(tag)s” comes after the condition's “else”.", tag=piece.tag),
+                    noted("A condition has one else, and it comes last."),
                 )  # fmt: skip
             elif piece.tag == "else":
                 open_blocks[-1] = (block, True)
         if piece.tag in ("else", "endif", "endunless") and _says_more(source, piece):
             raise error_at(
-                source, piece.start, f"“{piece.tag}” takes no condition.",
-                "Write {% elsif … %} for another condition." if piece.tag == "else" else "Leave the rest out.",
+                source, piece.start, noted("“%(tag)s” takes no condition.", tag=piece.tag),
+                noted("Write {% elsif … %} for another condition.")
+                if piece.tag == "else"
+                else noted("Leave the rest out."),
             )  # fmt: skip
     if open_blocks:
         block, _ = open_blocks[-1]
-        raise error_at(source, block.start, f"“{block.tag}” is never closed.", f"Close it with {{% end{block.tag} %}}.")
+        raise error_at(
+            source,
+            block.start,
+            noted("“%(tag)s” is never closed.", tag=block.tag),
+            noted("Close it with {%% end%(tag)s %%}.", tag=block.tag),
+        )
 
 
 def _says_more(source: str, piece: Piece) -> bool:
@@ -178,11 +211,13 @@ def _says_more(source: str, piece: Piece) -> bool:
 def _control_character(source: str, index: int) -> TextError:
     char = source[index]
     if char == "\t":
-        message, actionable = "There is a tab in the text.", "Write spaces instead."
+        message, actionable = noted("There is a tab in the text."), noted("Write spaces instead.")
     elif "\ud800" <= char <= "\udfff":
-        message = "There is half of a character here (a lone surrogate), from an emoji that was cut apart."
-        actionable = "Delete it and type the emoji again."
+        message = noted("There is half of a character here (a lone surrogate), from an emoji that was cut apart.")
+        actionable = noted("Delete it and type the emoji again.")
     else:
-        message = f"There is a control character (U+{ord(char):04X}) in the text, which no phone can show."
-        actionable = "Delete it; it often comes along when pasting."
+        message = noted(
+            "There is a control character (U+%(ord)s) in the text, which no phone can show.", ord=f"{ord(char):04X}"
+        )
+        actionable = noted("Delete it; it often comes along when pasting.")
     return error_at(source, index, message, actionable, code="control_character")

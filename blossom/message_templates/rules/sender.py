@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from blossom.message_templates.errors import InvalidSender
+from blossom.platform.languages import noted
 from blossom.shops.rules import sender_fault
 
 
@@ -10,5 +11,5 @@ def validate_sender(sender: str) -> str:
     """The sender as it goes to the provider, by the same rule as the shop's own. Raises `InvalidSender`."""
     sender = sender.strip()
     if fault := sender_fault(sender):
-        raise InvalidSender(f"The sender {fault}.")
+        raise InvalidSender(noted("The sender %(fault)s.", fault=fault))
     return sender

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from blossom.platform.languages import noted
+
 CODE_LENGTH = 18
 """Letters and digits of a code, as `links.rules.codes` makes it (a test holds the two together)."""
 
@@ -60,18 +62,18 @@ def opt_out_address_of(site: str, code: str) -> str:
 def fault_of(address: str) -> str | None:
     """Why `address` can't be where a short link leads, or None."""
     if len(address) > LONGEST:
-        return f"is longer than {LONGEST} characters"
+        return noted("is longer than %(longest)s characters", longest=LONGEST)
     if not address.startswith("https://"):
-        return "must begin with https://"
+        return noted("must begin with https://")
     if not _address.fullmatch(address):
-        return "has a character that an address can't hold; copy it from the browser's address bar"
+        return noted("has a character that an address can't hold; copy it from the browser's address bar")
     try:
         parts = urlsplit(address)
         port = parts.port
     except ValueError:  # half an IPv6 address, a port that is no number
-        return "can't be read as an address"
+        return noted("can't be read as an address")
     if "@" in parts.netloc:
-        return "must not hold a name or a password"
+        return noted("must not hold a name or a password")
     if port not in (None, 443) or not _host.fullmatch(parts.hostname or ""):
-        return "must name a site, such as https://shop.example"
+        return noted("must name a site, such as https://shop.example")
     return None
