@@ -1,5 +1,5 @@
 // The compose page: what is typed is saved by itself, survives a lost network, a session that ended and a reload, and is
-// never taken away by an answer. And the small things of an editor: variables, links, cures, going to a fault.
+// never taken away by an answer. The text's own editor is editor.js.
 // The page may come by a swap, so that everything listens on the document and looks its form up.
 (() => {
   const QUIET_MS = 900; // without a key: then it is saved
@@ -11,7 +11,6 @@
   let open; // {form, edits, saved, since, timer, saving, failures, stopped}
   const byItself = () => open.form.dataset.keep === 'by-itself';
   const field = (name) => open.form.elements.namedItem(name);
-  const body = () => document.getElementById('body');
   const isDirty = () => open.edits !== open.saved;
 
   // What the browser keeps, in case nothing else does.
@@ -210,84 +209,16 @@
     if (open && from && !open.form.contains(from) && from.id !== 'look') flush();
   });
 
-  // The editor. `insertText` keeps the browser's own undo.
-  const put = (words, all = false) => {
-    const area = body();
-    area.focus();
-    if (all) area.select();
-    if (!document.execCommand('insertText', false, words)) {
-      area.setRangeText(words, all ? 0 : area.selectionStart, all ? area.value.length : area.selectionEnd, 'end');
-      area.dispatchEvent(new Event('input', {bubbles: true}));
-    }
-  };
-  const place = (line, column) => {
-    const area = body();
-    const lines = area.value.split('\n');
-    const at = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
-    // Columns count characters, the field counts UTF-16 units.
-    const before = [...(lines[line - 1] ?? '')].slice(0, column - 1).join('').length;
-    const rest = area.value.slice(at + before);
-    const piece = /^(\{\{.*?\}\}|\{%.*?%\}|\S+)/s.exec(rest)?.[0] ?? '';
-    area.focus();
-    area.setSelectionRange(at + before, at + before + piece.length);
-  };
-
-  let asked; // the text of the preview that is on its way, and of the one that is shown
-  let shown;
-  let wanted;
-  document.addEventListener('htmx:config:request', (event) => {
-    if (event.detail.ctx?.sourceElement?.id === 'look') asked = body()?.value;
-  });
-  document.addEventListener('htmx:after:swap', (event) => {
-    if (event.detail.ctx?.sourceElement?.id !== 'look') return;
-    shown = asked;
-    const button = wanted && document.querySelector(`[data-cure-name="${wanted}"]`);
-    wanted = undefined;
-    if (button && shown === body().value) put(button.dataset.cure, true);
-  });
-
   document.addEventListener('click', (event) => {
     begin();
-    if (!open) return;
-    const button = event.target.closest?.('[data-insert], [data-cure], [data-line], [data-do], [data-go]');
-    if (!button || !document.getElementById('main').contains(button)) return;
-    const {insert, cure, cureName, line, column, do: deed, go} = button.dataset;
-    if (insert) put(insert);
-    if (cure !== undefined) {
-      if (shown === undefined || shown === body().value) put(cure, true);
-      else { // what it was worked out for has been typed over
-        wanted = cureName;
-        look();
-      }
-    }
-    if (line) {
-      event.preventDefault();
-      place(Number(line), Number(column));
-    } else if (go !== undefined) {
-      event.preventDefault();
-      const target = document.getElementById(button.hash.slice(1));
-      target?.focus();
-      target?.scrollIntoView({block: 'center'});
-    }
-    if (deed === 'link') {
-      const link = document.getElementById('link');
-      const address = link.value.trim();
-      const fits = /^https:\/\/[^\s"'{}<>\\]+$/.test(address);
-      document.getElementById('link-fault').hidden = fits;
-      link.toggleAttribute('aria-invalid', !fits);
-      if (fits) {
-        link.closest('details').open = false;
-        put(`{{ "${address}" | shortlink }}`);
-        link.value = '';
-      } else {
-        link.focus();
-      }
-    } else if (deed === 'bring-back') {
+    const button = event.target.closest?.('[data-do]');
+    if (!open?.form.contains(button)) return;
+    if (button.dataset.do === 'bring-back') {
       bringBack(recall(open.form.dataset.store));
       document.getElementById('restore').hidden = true;
       changed();
       look();
-    } else if (deed === 'throw-away') {
+    } else if (button.dataset.do === 'throw-away') {
       document.getElementById('restore').hidden = true;
       open.saved = open.edits;
       mark();
@@ -295,12 +226,6 @@
       forget(open.form.dataset.store);
       bar(false);
     }
-  });
-  document.addEventListener('change', (event) => {
-    const chosen = event.target.closest?.('[data-do="template"]')?.selectedOptions?.[0];
-    if (!chosen?.dataset.body) return;
-    put(chosen.dataset.body, true);
-    event.target.value = '';
   });
 
   document.addEventListener('DOMContentLoaded', begin);

@@ -20,7 +20,7 @@ from blossom.contacts.rules import normalise_phone
 from blossom.message_templates.errors import RenderError
 from blossom.message_templates.rules import cures, language, opt_out, segments
 from blossom.message_templates.rules.catalogue import Trigger, examples
-from blossom.message_templates.rules.characters import Cure
+from blossom.message_templates.rules.cures import CureOffer
 from blossom.message_templates.rules.language import CompiledText
 from blossom.message_templates.rules.preview import Preview as TextPreview
 from blossom.message_templates.rules.preview import preview as preview_text
@@ -46,19 +46,6 @@ class Person(NamedTuple):
     name: str
     phone: str
     known_by: str = ""
-
-
-class CureOffer(NamedTuple):
-    """A cheaper way to write the text. `credits`: what that saves over the whole audience; None: nobody counted it,
-    and the cure's segments are those of one text."""
-
-    name: str
-    cure: Cure
-    credits: int | None
-
-    @property
-    def saved(self) -> int:
-        return self.cure.segments_before - self.cure.segments_after
 
 
 class Place(NamedTuple):

@@ -28,9 +28,10 @@ from blossom.campaigns.rules.states import Action, CampaignState, Priority, may
 from blossom.campaigns.service import Draft, Save
 from blossom.campaigns.views import words
 from blossom.campaigns.views.routes import views
-from blossom.campaigns.views.words import CURE_WORDS, PRIORITY_WORDS, REASON_WORDS, Variables
+from blossom.campaigns.views.words import PRIORITY_WORDS, REASON_WORDS
 from blossom.message_templates import queries as templates
 from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.wording import CURE_WORDS, snippets
 from blossom.platform import clock, htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError, InvalidInput, NotFound
@@ -275,7 +276,7 @@ def _page(caller: Principal, form: ComposeForm, kept: Kept, tried: Mapping[str, 
         may_send="campaigns:send" in caller.scopes,
         segments=known,
         templates=templates.list_templates(caller.shop_id, trigger=Trigger.CAMPAIGN, limit=TEMPLATES_SHOWN),
-        variables=Variables(),
+        variables=snippets(Trigger.CAMPAIGN),
         priorities=PRIORITY_WORDS,
     )
     response.status_code = kept.status
