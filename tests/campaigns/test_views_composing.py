@@ -20,6 +20,7 @@ from blossom.messaging.models import Dispatch
 from blossom.messaging.service import prepare_dispatch
 from blossom.platform.db import session
 from blossom.segments import service as segments
+from blossom.shops import service as shop_service
 from blossom.shops.models import Shop, StaffMember
 from blossom.wallet import queries as wallet
 from tests.admin.conftest import Visitor, member, ours, shopify, statements, stranger, theirs, token, visitor
@@ -418,6 +419,10 @@ class TestReviewing:
 
 
 class TestTrying:
+    def test_offers_the_shops_own_numbers(self, visitor: Visitor, ours: Shop) -> None:
+        shop_service.set_trial_numbers(ours.id, ["+306912345678", "+306912345679"])
+        assert 'value="+306912345678, +306912345679"' in visitor.document("/campaigns/new").get_data(as_text=True)
+
     def test_saves_and_sends_to_ones_own_number(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)
         form = typed(do="test", phones="+306912345678, 691 234 5679")

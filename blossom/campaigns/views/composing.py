@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import orjson
 from flask import Response, make_response, redirect, render_template, request, url_for
+from werkzeug.datastructures import MultiDict
 
 from blossom.campaigns import queries, service
 from blossom.campaigns.errors import ChangedMeanwhile, InvalidSchedule, InvalidStatus
@@ -74,8 +75,7 @@ class Kept:
 def new_campaign() -> Response:
     """An empty page; `?template=`, `?segment=` fill in a text, or for whom it is."""
     caller = _caller()
-    given = request.args.copy()
-    form = forms.read(given)
+    form = _blank(caller.shop_id)
     if (template_id := _number("template")) is not None:
         template = templates.get_template(caller.shop_id, template_id)
         form = replace(form, name=template.name, body=template.body)
@@ -337,12 +337,16 @@ def _segments(shop_id: int, form: ComposeForm) -> tuple[Sequence[Segment], Compo
     return known, kept, noted("A segment that was chosen is no more. Look at the audience again.")
 
 
+def _blank(shop_id: int) -> ComposeForm:
+    """As it stands before anything is typed, with the shop's own numbers to try a text on."""
+    return replace(forms.read(MultiDict()), phones=", ".join(shops.trial_numbers(shop_id)))
+
+
 def _as_typed(shop: Shop, campaign: Campaign) -> ComposeForm:
     """A stored campaign as the form shows it."""
     audience = Audience.from_json(campaign.audience) if campaign.audience else None
-    blank = forms.read(request.args.copy())
     return replace(
-        blank,
+        _blank(campaign.shop_id),
         name=campaign.name,
         body=campaign.body,
         who="" if audience is None else "everybody" if audience.everybody else "segments",
