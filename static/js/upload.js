@@ -89,5 +89,5 @@
     } finally {
       button.disabled = false;
     }
-  }, {capture: true}); // before htmx, which would take the form for a boosted one
+  });
 })();

@@ -157,5 +157,5 @@ def sample_of(header: Sequence[str], lines: Sequence[Sequence[str]], name: str, 
     if name not in header:
         return ""
     place = header.index(name)
-    cells = [line[place].strip() for line in lines if place < len(line)]
+    cells = dict.fromkeys(line[place].strip() for line in lines if place < len(line))
     return ", ".join([cell for cell in cells if cell][:most])[:120]
