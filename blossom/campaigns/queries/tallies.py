@@ -13,7 +13,7 @@ from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Progress
 from blossom.platform.db import session
 
-COUNTED_AT_ONCE = 2_000
+COUNTED_AT_ONCE = 1_000
 """Messages that a request may read for a page."""
 
 

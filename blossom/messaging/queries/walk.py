@@ -62,6 +62,7 @@ CROSS JOIN LATERAL (
     FROM messages m
     WHERE m.id BETWEEN b.first_id AND b.last_id AND m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
       AND (b.number > :batch OR m.id > :message_id)
+      AND (CAST(:stored AS text[]) IS NULL OR m.state = ANY(CAST(:stored AS text[])))
     OFFSET 0
 ) m
 LEFT JOIN attempts a ON a.id = m.attempt_id
@@ -71,6 +72,9 @@ ORDER BY b.number, m.id LIMIT :limit + 1
 _STATEMENTS = {state: text(_STRETCH.format(in_batch=in_batch)) for state, in_batch in _IN_BATCH.items()}
 
 _SHOWN_AS = {MessageState.PENDING: [MessageState.PENDING.value, MessageState.SENDING.value]}
+
+_PERHAPS = {MessageState.FAILED: [MessageState.PENDING.value], MessageState.CANCELLED: [MessageState.PENDING.value]}
+"""States that rows of closed batches are shown in → the one that they are stored in until a job has closed them too."""
 
 _FAILED = text("SELECT state = 'failed' FROM dispatches WHERE shop_id = :shop_id AND id = :dispatch_id")
 
@@ -87,6 +91,7 @@ def stretch(
         "message_id": after.message_id if after else 0,
         "limit": limit,
         "states": None if state is None else _SHOWN_AS.get(state, [state.value]),
+        "stored": None if state is None else [state.value, *_PERHAPS.get(state, ())],
         "dispatch_failed": failed,
     }
     found = session.execute(_STATEMENTS[state], values).all()
