@@ -4,6 +4,7 @@
 (() => {
   const QUIET_MS = 900; // without a key: then it is saved
   const LONGEST_MS = 5000; // of typing without a pause
+  const TEST_AGAIN_MS = 2500;
   const RETRY_MS = [2000, 4000, 8000, 15000, 30000];
   const NOT_TYPED = ['page', 'turn', 'version', 'do', 'over', 'anew', 'person', 'person_phone'];
   const ASIDE = ['person', 'person_phone', 'phones']; // changes nothing of the draft
@@ -146,10 +147,12 @@
     page.saved = edits;
     if (page === open) mark();
     const address = headers.get('HX-Replace-Url');
-    if (page === open && address && location.pathname !== address) {
+    if (page === open && address && page.form.getAttribute('action') !== address) { // it has just been begun
       history.replaceState(history.state, '', address);
       forget(page.form.dataset.store);
-      page.form.dataset.store = page.form.dataset.store.replace(/:new$/, `:${address.split('/').at(-2)}`);
+      page.form.dataset.store = page.form.dataset.store.replace(/[^:]+$/, address.split('/').at(-2));
+      page.form.setAttribute('action', address);
+      page.form.setAttribute('hx-post', address);
     }
     if (page.edits === edits) {
       forget(page.form.dataset.store);
@@ -178,6 +181,11 @@
     if (event.target !== open?.form) return;
     clearTimeout(open.timer);
     open.pressed = nextTurn();
+    const button = event.submitter;
+    if (button?.value === 'test') { // a test costs: two clicks are one
+      setTimeout(() => { button.disabled = true; });
+      setTimeout(() => { button.disabled = false; }, TEST_AGAIN_MS);
+    }
   }, true);
   document.addEventListener('htmx:after:swap', (event) => {
     begin();

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 from werkzeug.test import TestResponse
 
 from blossom.audit.models import AuditEntry
@@ -18,6 +19,7 @@ from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
 from blossom.messaging.models import Dispatch
 from blossom.messaging.service import prepare_dispatch
+from blossom.platform import queue
 from blossom.platform.db import session
 from blossom.segments import service as segments
 from blossom.shops import service as shop_service
@@ -175,8 +177,12 @@ class TestSaving:
         gone = send(visitor, path, typed(version="1", body="Mine"))
         assert gone.status_code == 404
         assert "deleted meanwhile" in words(gone)
-        assert send(visitor, path, typed(version="1", body="Mine", anew="yes")).status_code == 200
-        assert [each.body for each in campaigns()] == ["Mine"]
+        begun = send(visitor, path, typed(version="1", body="Mine", anew="yes"))
+        (campaign,) = campaigns()
+        assert (begun.headers["HX-Replace-Url"], campaign.body) == (edit(campaign), "Mine")
+        page = re.findall(r'name="page" value="([^"]+)"', begun.get_data(as_text=True))[0]
+        assert send(visitor, edit(campaign), typed(page=page, turn="2", body="Mine too")).status_code == 200
+        assert [each.body for each in campaigns()] == ["Mine too"]
 
     def test_of_what_is_being_sent_is_refused_and_leads_to_it(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)
@@ -363,6 +369,12 @@ class TestThePreview:
     )
     def test_says_what_is_wrong_with_the_hour(self, visitor: Visitor, hour: dict[str, str], fault: str) -> None:
         assert fault in self.live(visitor, when="at", **hour)
+
+    def test_goes_on_without_redis(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        make_ready(ours)
+        monkeypatch.setattr(queue, "_connection", redis.Redis(port=1, socket_connect_timeout=0.1))
+        self.count(visitor)
+        assert self.figures(self.live(visitor))["recipients"] == "2"
 
     def test_reads_no_audience_and_asks_little(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours, subscribers=3)
