@@ -250,7 +250,10 @@ class TestFiles:
         add_messages(campaign, delivered=1)
         assert len(self.rows(visitor, campaign, given=token(sub="77"))) == 2
 
-    def test_report_tells_the_same_figures(self, visitor: Visitor, ready: Shop) -> None:
+    def test_report_tells_the_same_figures(
+        self, visitor: Visitor, ready: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tallies, "COUNTED_AT_ONCE", 2_000)
         campaign = create_completed(ready, name="Θερινές εκπτώσεις")
         messages = add_messages(campaign, delivered=1_204, failed=2)
         messages[-1].error = "invalid_number"
