@@ -342,6 +342,13 @@ class TestThePreview:
         assert "<code>so {{ <mark>frist_name }}</mark></code>" in html
         assert 'data-line="2" data-column="7"' in html
 
+    def test_mends_with_one_click_what_was_clearly_meant(self, visitor: Visitor) -> None:
+        html = self.live(visitor, body="Hi {{ frist_name }}")
+        (mended,) = re.findall(r'data-cure="([^"]*)"', html)
+        assert unescape(mended) == "Hi {{ first_name }}"
+        (mended,) = re.findall(r'data-cure="([^"]*)"', self.live(visitor, body=mended))
+        assert unescape(mended) == 'Hi {{ first_name | default: "there" }}'
+
     def test_shows_when_people_are_awake_and_when_they_get_it(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours, subscribers=0)
         ours.quiet_hours_on = True

@@ -22,6 +22,7 @@ from blossom.message_templates.rules import cures, language, opt_out, segments
 from blossom.message_templates.rules.catalogue import Trigger, examples
 from blossom.message_templates.rules.cures import CureOffer
 from blossom.message_templates.rules.language import CompiledText
+from blossom.message_templates.rules.mending import Mend, mend
 from blossom.message_templates.rules.preview import Preview as TextPreview
 from blossom.message_templates.rules.preview import preview as preview_text
 from blossom.message_templates.rules.values import Value
@@ -63,12 +64,14 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """`census` None: nobody chosen, or not counted yet (`is_counting`). `sums` None: that, or the text is faulty."""
+    """`mends`: of each finding of the text, in order. `census` None: nobody chosen, or not counted yet (`is_counting`).
+    `sums` None: that, or the text is faulty."""
 
     shop: Shop
     text: TextPreview
     person: Person
     people: list[Person]
+    mends: list[Mend | None]
     offers: list[CureOffer]
     census: Census | None
     is_counting: bool
@@ -79,7 +82,7 @@ class Look:
 @dataclass(frozen=True)
 class Asked:
     """What is to be looked at. `person`: whose text to show, of those offered; `somebody`: a contact to offer and show
-    whether they are in the audience or not."""
+    whether they are in the audience or not. `word`: what people without a value may read instead."""
 
     body: str
     audience: Audience | None
@@ -87,6 +90,7 @@ class Asked:
     person: int | None = None
     somebody: int | None = None
     as_example: bool = False
+    word: str = "there"
 
 
 def look(shop: Shop, asked: Asked, now: datetime) -> Look:
@@ -119,6 +123,7 @@ def look(shop: Shop, asked: Asked, now: datetime) -> Look:
         text=text,
         person=person,
         people=[*(each for each, _ in people), _example()],
+        mends=[mend(asked.body, finding, Trigger.CAMPAIGN, asked.word) for finding in text.findings],
         offers=_offers(shop, asked, line, counted, now),
         census=counted,
         is_counting=asked.audience is not None and counted is None,

@@ -291,7 +291,7 @@ def _live(shop: Shop, form: ComposeForm, lost: str | None) -> dict[str, Any]:
     if form.person_phone:
         somebody, person_fault = composing.person_by_phone(shop, form.person_phone)
     as_example = form.as_example and somebody is None
-    asked = Asked(form.body, form.audience, schedule, form.person, somebody, as_example=as_example)
+    asked = Asked(form.body, form.audience, schedule, form.person, somebody, as_example=as_example, word=t("there"))
     look: Look = composing.look(shop, asked, now)
     return {
         "shop": shop,
