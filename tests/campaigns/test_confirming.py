@@ -9,13 +9,15 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import func, select, update
 
+from blossom.campaigns import service
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import confirming as rules
 from blossom.campaigns.rules.states import CampaignState
 from blossom.messaging.models import Dispatch
-from blossom.platform import clock
+from blossom.platform import clock, db
 from blossom.platform.db import session
 from blossom.shops.models import Shop, StaffMember
 from blossom.wallet import service as wallet
@@ -23,7 +25,9 @@ from tests.admin.conftest import Visitor, member, statements, token
 from tests.factories.campaigns import create_campaign, create_completed, create_sending, make_ready
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
+from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
+from tests.inbound.test_concurrency import at_once
 
 NOON = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)  # a Monday, 12:00 in Athens and 05:00 in New York
 
@@ -348,3 +352,25 @@ def test_theirs_is_not_there(visitor: Visitor, theirs: Shop) -> None:
     campaign = create_sending(theirs)
     for method in ("GET", "POST"):
         assert visitor.fetch(f"/campaigns/{campaign.id}/confirm", method=method).status_code == 404
+
+
+def test_of_tabs_that_say_yes_at_the_same_moment_one_sends(committed_app: Flask) -> None:
+    with db.transaction():
+        shop = create_shop()
+        make_ready(shop)
+        shop_id, campaign_id = shop.id, create_campaign(shop).id
+    with db.transaction():
+        question = service.ask_to_confirm(shop_id, campaign_id)
+        assert isinstance(question, service.Question)
+        mark, free = question.mark, question.credits_free
+
+    def click() -> bool:
+        with db.transaction():
+            return service.confirm_campaign(
+                shop_id, campaign_id, deed="send", mark=mark, credits_free=free, typed="", actor="staff:1"
+            ).done
+
+    done = at_once(committed_app, *[click] * 6)
+    with db.transaction():
+        assert dispatches() == 1
+    assert sorted(done) == [False] * 5 + [True]
