@@ -15,10 +15,14 @@ import pytest
 from sqlalchemy import event, text
 
 from blossom.consent.rules import State
+from blossom.contacts import queries as contacts
 from blossom.people.queries import listing as queries
+from blossom.people.queries import segments as counts
 from blossom.people.rules import Mark
 from blossom.platform import db
 from blossom.platform.db import session
+from blossom.segments import service as segments
+from blossom.segments.rules import Condition, Field, Match, Question
 from blossom.shops.models import Shop
 from tests.factories.consent import create_subscriber
 from tests.personas import Personas
@@ -119,6 +123,27 @@ def test_each_list_reads_a_page_and_no_more(crowd: Shop) -> None:
         seen = explain(ask)
         assert seen.read_whole == [], name
         assert seen.most_rows <= queries.ON_A_PAGE + 1, name
+
+
+def test_the_people_of_a_segment_are_looked_for_among_so_many_and_no_more(
+    crowd: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "WALKED", 500)
+    nobody = Question(Match.ALL, (Condition(Field.TAGS, "any", ["nobody"]),))
+    segment = segments.create_segment(crowd.id, "Nobody", nobody)
+    seen = explain(lambda: queries.of_segment(crowd.id, segment, State.OPTED_IN))
+    assert seen.read_whole == []
+    assert seen.most_rows <= 500
+
+
+def test_many_people_are_counted_by_a_sample_and_no_more(crowd: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts, "roughly", lambda _: (PEOPLE, False))
+    greeks = Question(Match.ANY, (Condition(Field.COUNTRY, "in", ["GR"]), Condition(Field.CONSENT_AGE, "at_least", 1)))
+    found: list[counts.Census] = []
+    seen = explain(lambda: found.append(counts.census(crowd.id, greeks)))
+    assert not found[0].is_exact
+    assert seen.read_whole == []
+    assert seen.most_rows <= counts.PROBES * counts.IN_A_PROBE
 
 
 def test_those_who_never_subscribed_are_looked_for_among_so_many_and_no_more(

@@ -89,19 +89,20 @@ def _never_subscribed(shop_id: int, after: Mark | None) -> Listing:
 def of_segment(shop_id: int, one: Segment, state: State | None = None, after: Mark | None = None) -> Listing:
     """Contacts who are in the segment (and whose consent is in `state`), the newest first. They may be few among many,
     so `WALKED` contacts are looked through for one page."""
-    window = select(Contact.id).where(Contact.shop_id == shop_id).order_by(Contact.id.desc()).limit(WALKED)
+    walked = select(Contact.id).where(Contact.shop_id == shop_id).order_by(Contact.id.desc()).limit(WALKED)
     if after is not None:
-        window = window.where(Contact.id < after.contact_id)
-    walked = list(session.scalars(window))
-    query = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(walked), segments.is_in(one))
+        walked = walked.where(Contact.id < after.contact_id)
+    window = walked.subquery("walked")
+    query = select(Contact).join(window, window.c.id == Contact.id).where(segments.is_in(one))
     if state is not None:
         query = query.where(_stands(state))
     found = session.scalars(query.order_by(Contact.id.desc()).limit(ON_A_PAGE + 1)).all()
     rows = with_consent(shop_id, found[:ON_A_PAGE])
     if len(found) > ON_A_PAGE:
         return Listing(rows, Mark(found[ON_A_PAGE - 1].id))
-    is_full = len(walked) == WALKED
-    return Listing(rows, Mark(walked[-1]) if is_full else None, WALKED if is_full else 0)
+    end, number = session.execute(select(func.min(window.c.id), func.count()).select_from(window)).one()
+    is_full = number == WALKED
+    return Listing(rows, Mark(end) if is_full else None, WALKED if is_full else 0)
 
 
 def _stands(state: State) -> ColumnElement[bool]:

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, text
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, column, func, or_, select, text
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
@@ -25,7 +26,7 @@ from blossom.segments.rules import Question
 COUNTED = 5_000
 """Contacts of a shop that are counted one by one; of more than that, a sample of `PROBES` times `IN_A_PROBE` is."""
 
-PROBES, IN_A_PROBE = 100, 40
+PROBES, IN_A_PROBE = 50, 20
 SHOWN = 5
 MEMBERS_COUNTED = 10_000
 
@@ -61,15 +62,10 @@ def census(shop_id: int, question: Question, *, exactly: bool = False) -> Census
 
 
 def _counts(shop_id: int, met: ColumnElement[bool]) -> Select[int, int]:
-    agreed = and_(
-        Consent.shop_id == Contact.shop_id,
-        Consent.phone_hash == Contact.phone_hash,
-        Consent.state == State.OPTED_IN.value,
-    )
     return (
         select(func.count(), func.count(Consent.phone_hash))
         .select_from(Contact)
-        .outerjoin(Consent, agreed)
+        .outerjoin(Consent, _AGREED)
         .where(Contact.shop_id == shop_id, met)
     )
 
@@ -77,22 +73,40 @@ def _counts(shop_id: int, met: ColumnElement[bool]) -> Select[int, int]:
 def _sampled(shop_id: int, met: ColumnElement[bool]) -> tuple[tuple[int, int, int], Sequence[Contact]]:
     """How many were looked at, how many of them meet it, how many of those are opted in; and the newest of them."""
     values = {"shop": shop_id, "probes": PROBES, "each": IN_A_PROBE}
-    ids = list(session.scalars(_PROBES, values))
-    among = Contact.id.in_(ids)
-    people, opted_in = session.execute(_counts(shop_id, and_(among, met))).one()
-    newest = select(Contact).where(Contact.shop_id == shop_id, among, met).order_by(Contact.id.desc()).limit(SHOWN)
-    return (len(ids), people, opted_in), session.scalars(newest).all()
+    picked = _PROBES.bindparams(**values).columns(column("id", BigInteger)).subquery("picked")
+    looked_at = (
+        select(Contact.id, met.label("met"), Consent.phone_hash.is_not(None).label("agreed"))
+        .select_from(picked)
+        .join(Contact, and_(Contact.shop_id == shop_id, Contact.id == picked.c.id))
+        .outerjoin(Consent, _AGREED)
+        .subquery()
+    )
+    ids = func.array_agg(aggregate_order_by(looked_at.c.id, looked_at.c.id.desc())).filter(looked_at.c.met)
+    row = session.execute(
+        select(
+            func.count(),
+            func.count().filter(looked_at.c.met),
+            func.count().filter(looked_at.c.met & looked_at.c.agreed),
+            ids,
+        ).select_from(looked_at)
+    ).one()
+    newest = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_((row[3] or [])[:SHOWN]))
+    return (row[0], row[1], row[2]), session.scalars(newest.order_by(Contact.id.desc())).all()
 
 
+_AGREED = and_(
+    Consent.shop_id == Contact.shop_id,
+    Consent.phone_hash == Contact.phone_hash,
+    Consent.state == State.OPTED_IN.value,
+)
 _PROBES = text(
     """
-    WITH ends AS (
+    SELECT DISTINCT picked.id FROM (
         SELECT (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id LIMIT 1) AS lowest,
                (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id DESC LIMIT 1) AS highest
-    )
-    SELECT DISTINCT picked.id FROM ends, generate_series(0, CAST(:probes AS bigint) - 1) AS n CROSS JOIN LATERAL (
+    ) AS ends, generate_series(0, CAST(:probes AS bigint) - 1) AS n CROSS JOIN LATERAL (
         SELECT id FROM contacts
-        WHERE shop_id = :shop AND id >= ends.lowest + (ends.highest - ends.lowest) * n / :probes
+        WHERE shop_id = :shop AND id >= ends.lowest + (ends.highest - ends.lowest) * n / CAST(:probes AS bigint)
         ORDER BY id LIMIT :each OFFSET 0
     ) AS picked
     """

@@ -10,6 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from blossom.people.rules import wording
+from blossom.platform import languages, localised
 from blossom.platform.languages import Noted, noted
 from blossom.segments.rules import OPERATORS, Condition, Field, Match, Question
 
@@ -108,10 +109,16 @@ def sentences(stored: dict[str, Any], zone: str) -> list[Noted]:
             "%(field)s: %(compared)s %(value)s",
             field=FIELD_WORDS[each.field],
             compared=OPERATOR_WORDS[each.field, each.operator],
-            value=typed(each, zone),
+            value=_told(each, zone),
         )
         for each in Question.from_json(stored).conditions
     ]
+
+
+def _told(condition: Condition, zone: str) -> str:
+    if condition.field is Field.CREATED:
+        return localised.day(datetime.fromisoformat(condition.value), zone, languages.reader())
+    return typed(condition, zone)
 
 
 def about(people: int) -> int:
