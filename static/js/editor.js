@@ -61,7 +61,7 @@
     const {insert, cure, cureName, line, column, do: deed, go} = button.dataset;
     if (insert) put(insert);
     if (cure !== undefined) {
-      if (shown === undefined || shown === body().value) put(cure, true);
+      if ((shown ?? body().defaultValue) === body().value) put(cure, true);
       else { // what it was worked out for has been typed over
         wanted = cureName;
         look();

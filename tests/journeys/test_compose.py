@@ -18,6 +18,7 @@ from tests.factories.campaigns import create_campaign
 from tests.factories.consent import create_subscriber
 from tests.factories.wallet import create_wallet
 from tests.journeys import world as worlds
+from tests.journeys.test_accessible import faults
 from tests.journeys.world import SHOP, World
 
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
@@ -67,6 +68,13 @@ def saved(frame: FrameLocator) -> None:
 
 def unsaved(tab: Page) -> None:
     expect(tab.get_by_text("Unsaved changes")).to_be_visible()
+
+
+def judged(tab: Page, scheme: str) -> list[str]:
+    """What axe finds on the page as it stands."""
+    tab.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    (inner,) = [each for each in tab.frames if each.name == "app-iframe"]
+    return faults(inner, scheme)
 
 
 def test_what_is_typed_is_shown_as_it_arrives_and_saved_by_itself(world: World, browser: Browser) -> None:
@@ -171,13 +179,16 @@ def test_a_fault_is_found_at_its_place_and_the_question_comes_when_all_is_well(w
     assert picked.startswith("frist_name")
     frame.get_by_role("button", name="Review and send").click()
     expect(frame.get_by_text("It is saved, and can't be sent yet:")).to_be_visible()
-    text(frame).fill("Sale! Reply STOP to opt out")
+    assert [fault for scheme in ("light", "dark") for fault in judged(tab, scheme)] == []
+    frame.get_by_role("button", name="Write first_name", exact=True).click()
+    frame.get_by_role("button", name='Write first_name | default: "there"').click()
+    expect(frame.locator("[data-preview]")).to_contain_text("Sale,\nEleni! Reply STOP")
     frame.get_by_role("button", name="Review and send").dblclick()
     dialog = frame.get_by_role("dialog")
     expect(dialog.locator("[data-number=recipients]")).to_have_text("3")
     tab.keyboard.press("Escape")
     expect(dialog).not_to_be_visible()
-    expect(text(frame)).to_have_value("Sale! Reply STOP to opt out")
+    expect(text(frame)).to_have_value('Sale,\n{{ first_name | default: "there" }}! Reply STOP to opt out')
     assert seen.complaints == []
     tab.context.close()
 
