@@ -14,6 +14,7 @@ _FONT = Path(__file__).resolve().parents[2] / "static" / "fonts" / "DejaVuSans.t
 Colour = tuple[int, int, int]
 GREY: Colour = (90, 90, 90)
 BLACK: Colour = (20, 20, 20)
+PALE: Colour = (205, 205, 205)
 
 
 class Page(FPDF):
@@ -65,6 +66,8 @@ class Page(FPDF):
 
     def _row(self, columns: Sequence[float], cells: Sequence[str], colour: Colour) -> None:
         self.use(9, colour)
+        self.set_draw_color(*PALE)
+        self.set_line_width(0.15)
         for place, (width, cell) in enumerate(zip(columns, cells, strict=True)):
             self.cell(width, 6, self.shown(self._cut(cell, width)), border="B", align="R" if place else "L")
         self.ln(6)

@@ -7,7 +7,7 @@ from datetime import datetime
 from blossom.campaigns.views.results import Drawn, Results
 from blossom.platform import clock, languages, localised, paper
 from blossom.platform.languages import t
-from blossom.platform.paper import BLACK, GREY, Colour, Page
+from blossom.platform.paper import BLACK, GREY, PALE, Colour, Page
 
 _COLOURS: dict[str, Colour] = {
     "recipients": (138, 138, 138),
@@ -100,8 +100,8 @@ def _draw(page: Page, drawn: Drawn) -> None:
     if page.will_page_break(chart.height * scale + 12):
         page.add_page()
     left, top = page.l_margin, page.get_y()
-    page.set_draw_color(*GREY)
-    page.set_line_width(0.1)
+    page.set_draw_color(*PALE)
+    page.set_line_width(0.15)
     page.use(7, GREY)
     for y, value in chart.lines:
         page.line(left + chart.left * scale, top + y * scale, left + _WIDTH, top + y * scale)
@@ -114,6 +114,13 @@ def _draw(page: Page, drawn: Drawn) -> None:
         page.set_xy(left + x * scale, top + chart.bottom * scale + 1)
         page.cell(40, 4, drawn.labels[place])
     page.set_xy(left, top + chart.height * scale)
+    for event, label in drawn.events.items():
+        page.set_fill_color(*_COLOURS[event])
+        page.rect(page.get_x(), page.get_y() + 1, 3, 3, style="F")
+        page.set_x(page.get_x() + 4)
+        page.use(8, GREY)
+        page.cell(page.get_string_width(page.shown(label)) + 6, 5, page.shown(label))
+    page.ln(5)
     told = [t("Each column is %(time)s.", time=drawn.lasts)]
     told += [
         t("%(event)s later: %(number)s.", event=drawn.events[event], number=_number(number))
