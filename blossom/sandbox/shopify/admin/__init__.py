@@ -105,7 +105,7 @@ def _signed_query(state: State, shop: Shop, stale: _Stale) -> str:
         "embedded": "1",
         "host": base64.urlsafe_b64encode(host.encode()).decode().rstrip("="),
         "id_token": _token(state, shop, stale),
-        "locale": shop.locale,
+        "locale": request.args.get("locale", shop.locale),  # the language of whoever is signed in
         "session": signing.random_id(),
         "shop": shop.domain,
         "timestamp": str(int(state.now().timestamp())),

@@ -1,0 +1,145 @@
+"""A shop with something on every page, and the addresses of all of them: for axe, for languages, for pictures."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from playwright.sync_api import Browser
+
+from blossom.campaigns import service as campaigns
+from blossom.campaigns.models import Campaign
+from blossom.contacts.models import Contact
+from blossom.messaging import service as messaging
+from blossom.mitto import payloads
+from blossom.platform import clock
+from blossom.platform.db import transaction
+from blossom.segments import service as segments
+from blossom.segments.rules import Audience, Condition, Field, Match, Question
+from blossom.shops.models import Shop
+from tests.factories.campaigns import create_campaign
+from tests.factories.consent import create_subscriber, opt_out
+from tests.factories.contacts import create_contact
+from tests.factories.uploads import create_imported
+from tests.factories.wallet import create_wallet
+from tests.journeys.town import Town
+
+DOMAIN = "blue-coffee.myshopify.com"
+NAMES = (
+    ("Eleni", "Papadopoulou"),
+    ("Nikos", "Georgiou"),
+    ("Maria", "Ioannou"),
+    ("Kostas", "Dimitriou"),
+    ("Sofia", "Vlachou"),
+    ("Giorgos", "Nikolaidis"),
+    ("Anna", "Schmidt"),
+    ("Dimitra", "Pappa"),
+)
+TEXT = (
+    "{{ first_name | default: 'Hello' }}, 20% off all coffee until Sunday. Show this text at the till. "
+    "Reply STOP to opt out"
+)
+LINKED = (
+    "{{ first_name | default: 'Hello' }}, autumn coffees at 20% off: "
+    "{{ 'https://blue-coffee.example/sale' | shortlink }}"
+)
+ENDINGS = {2: "Expired", 5: "Undelivered", 11: "Expired"}
+"""What becomes of the texts at these places; all others arrive."""
+
+
+def furnish(town: Town, browser: Browser) -> dict[str, str]:
+    """Open the shop and fill it. The path of each page, by what it shows."""
+    town.open_shop(DOMAIN)
+    town.install(browser, DOMAIN)[0].context.close()
+    with town.inside(), transaction():
+        shop = town.shop(DOMAIN)
+        create_wallet(shop.id, 5_000)
+        shop.contact_line = "hello@blue-coffee.example"
+        people = [
+            create_subscriber(
+                shop, first_name=first, last_name=last, orders_count=place % 5, tags=["vip"] * (place % 3)
+            )
+            for place in range(5)
+            for first, last in NAMES
+        ]
+        opt_out(create_subscriber(shop, first_name="Petros", last_name="Makris"))
+        create_contact(shop, first_name=None)
+        asked = Question(Match.ALL, (Condition(Field.COUNTRY, "in", ["GR"]), Condition(Field.ORDERS, "at_most", 20)))
+        segment = segments.create_segment(shop.id, "Regulars in Greece", asked)
+        friends = segments.create_segment(shop.id, "Friends of the shop")
+        segments.add_members(shop.id, friends.id, [person.id for person in people[:4]])
+        upload = create_imported(shop, "customers.csv", ["12", "not a number"])
+        done = _enqueue(shop, "Autumn sale", LINKED)
+    town.work()
+    _let_arrive(town)
+    with town.inside(), transaction():
+        shop = town.shop(DOMAIN)
+        draft = create_campaign(shop, name="Winter sale", body=TEXT)
+        planned = create_campaign(shop, name="Black Friday", body=TEXT)
+        campaigns.schedule_campaign(shop.id, planned.id, at=clock.now() + timedelta(days=6), local=False, actor="test")
+        empty = create_campaign(shop, name="Spring", audience=None)
+        going = _enqueue(shop, "New roasts")
+    town.prepare()
+    town.send_a_little()
+    return _pages(people[0], draft, planned, empty, going, done) | {
+        "segment": f"/segments/{segment.id}",
+        "delete a segment": f"/segments/{segment.id}/delete",
+        "list of people": f"/segments/{friends.id}",
+        "an import": f"/contacts/imports/{upload.id}",
+    }
+
+
+def _enqueue(shop: Shop, name: str, body: str = TEXT) -> Campaign:
+    made = create_campaign(shop, name=name, body=body, audience=Audience(everybody=True))
+    campaigns.enqueue_campaign(shop.id, made.id, actor="test")
+    return made
+
+
+def _let_arrive(town: Town) -> None:
+    with town.inside():
+        said = [
+            payloads.Receipt(text["messageId"], ENDINGS.get(place, "Delivered"))
+            for place, text in enumerate(town.mitto.log())
+        ]
+        with transaction():
+            messaging.store_receipts(said)
+        with transaction():
+            messaging.apply_receipts()
+    town.work()
+
+
+def _pages(
+    person: Contact, draft: Campaign, planned: Campaign, empty: Campaign, going: Campaign, done: Campaign
+) -> dict[str, str]:
+    return {
+        "home": "/",
+        "campaigns": "/campaigns",
+        "no campaign found": "/campaigns?q=nothing",
+        "compose": f"/campaigns/{draft.id}/edit",
+        "compose a new one": "/campaigns/new",
+        "confirm": f"/campaigns/{draft.id}/confirm",
+        "confirm what can't go": f"/campaigns/{empty.id}/confirm",
+        "draft": f"/campaigns/{draft.id}",
+        "planned": f"/campaigns/{planned.id}",
+        "watching": f"/campaigns/{going.id}",
+        "pause": f"/campaigns/{going.id}/pause",
+        "cancel": f"/campaigns/{going.id}/cancel",
+        "sent": f"/campaigns/{done.id}",
+        "retry": f"/campaigns/{done.id}/retry-failed",
+        "recipients": f"/campaigns/{done.id}/recipients",
+        "results": f"/campaigns/{done.id}/results",
+        "contacts": "/contacts",
+        "nobody": "/contacts?state=pending",
+        "contact": f"/contacts/{person.id}",
+        "new contact": "/contacts/new",
+        "opt out": f"/contacts/{person.id}/opt-out",
+        "proof": f"/contacts/{person.id}/proof",
+        "texts of a contact": f"/contacts/{person.id}/texts",
+        "imports": "/contacts/imports",
+        "segments": "/segments",
+        "new segment": "/segments/new",
+        "wallet": "/wallet",
+        "settings": "/settings",
+        "settings of consent": "/settings/consent",
+        "customers from Shopify": "/import",
+        "nothing there": "/campaigns/999999999",
+    }
