@@ -22,7 +22,7 @@ def forms(locale: str) -> Locale:
     return Locale.parse(_FORMS.get(locale, locale.replace("-", "_")))
 
 
-def number(value: float | Decimal, locale: str) -> str:
+def number(value: float, locale: str) -> str:
     """`12,345`, with three decimals at most."""
     return numbers.format_decimal(value, locale=forms(locale))
 
@@ -33,9 +33,9 @@ def percent(value: float, locale: str) -> str:
     return str(pattern.apply(value / 100, forms(locale)))
 
 
-def money(amount: Decimal, currency: str, locale: str) -> str:
-    """`€12.50`; `currency` in its three letters."""
-    return numbers.format_currency(amount, currency, locale=forms(locale))
+def money(minor: int, locale: str) -> str:
+    """`1,234.50`: a sum in the shop's currency, of which we know no name; `minor` counts its hundredths."""
+    return numbers.format_decimal(Decimal(minor) / 100, "#,##0.00", locale=forms(locale))
 
 
 def day(at: datetime, zone: str, locale: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, g, make_response, render_template, request
@@ -142,7 +141,7 @@ def caller(page: str) -> Principal:
 
 
 @pass_context
-def _number(_: Context, value: float | Decimal) -> str:
+def _number(_: Context, value: float) -> str:
     return localised.number(value, languages.reader())
 
 
@@ -152,8 +151,8 @@ def _percent(_: Context, value: float) -> str:
 
 
 @pass_context
-def _money(_: Context, amount: Decimal, currency: str) -> str:
-    return localised.money(amount, currency, languages.reader())
+def _money(_: Context, minor: int) -> str:
+    return localised.money(minor, languages.reader())
 
 
 @pass_context

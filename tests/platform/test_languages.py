@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -178,7 +177,7 @@ class TestForms:
             (lambda locale: localised.percent(12, locale), "12%", "12%"),
             (lambda locale: localised.percent(100.0, locale), "100%", "100%"),
             (lambda locale: localised.percent(0.0, locale), "0%", "0%"),
-            (lambda locale: localised.money(Decimal("1234.50"), "EUR", locale), "€1,234.50", "1.234,50\xa0€"),
+            (lambda locale: localised.money(123_450, locale), "1,234.50", "1.234,50"),
             (lambda locale: localised.day(TestForms.AT, "Europe/Athens", locale), "20 Nov 2026", "20 Νοε 2026"),
             (
                 lambda locale: localised.moment(TestForms.AT, "Europe/Athens", locale),
