@@ -121,6 +121,23 @@ class TooManyTests(BlossomError):
         )
 
 
+class NothingToSendAgain(BlossomError):
+    """What a page says where messaging's `NothingToRetry` speaks of calls of the API. `being_asked_about`: Mitto is
+    being asked whether they had the text."""
+
+    def __init__(self, *, being_asked_about: bool) -> None:
+        super().__init__(
+            noted("There is nothing to send again."),
+            code="nothing_to_retry",
+            status=409,
+            actionable=(
+                noted("Mitto is being asked whether they had the text: try again in a minute, or choose not to wait.")
+                if being_asked_about
+                else noted("Whoever got it, or has opted out, is never texted again.")
+            ),
+        )
+
+
 class BeingCounted(BlossomError):
     """The campaign's figures are being counted for the first time."""
 

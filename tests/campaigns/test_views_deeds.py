@@ -297,3 +297,15 @@ def test_the_page_asks_the_database_as_often_for_many_as_for_few(visitor: Visito
         counts.append(len(seen))
     assert counts[0] == counts[1]
     assert counts[0] <= 14
+
+
+def test_what_can_not_be_sent_again_is_said_in_words_of_the_page(visitor: Visitor, ready: Shop) -> None:
+    campaign = create_completed(ready)
+    (message,) = add_messages(campaign, failed=1)
+    message.error = "invalid_number"
+    response = visitor.fetch(f"/campaigns/{campaign.id}/retry-failed", method="POST", headers=PARTIAL)
+    assert response.status_code == 409
+    told = words(response.get_data(as_text=True))
+    assert "There is nothing to send again." in told
+    assert "evenAskedAbout" not in told
+    assert session.get_one(Message, message.id, populate_existing=True).state == "failed"

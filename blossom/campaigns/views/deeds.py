@@ -7,18 +7,20 @@ own, or for htmx as a question on the campaign's page; POST does it, and shows t
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Response, request, url_for
 
 from blossom.campaigns import errors
 from blossom.campaigns import service as campaigns
+from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import Action, allowed_from, may
 from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import watching
 from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
+from blossom.messaging.errors import BEING_ASKED_ABOUT, NothingToRetry
 from blossom.messaging.service import RetryOutcome
 from blossom.platform import config, htmx
 from blossom.platform.access import Principal
@@ -83,8 +85,11 @@ def ask_retry_failed(campaign_id: int) -> Response:
 @views.post("/campaigns/<int:campaign_id>/retry-failed")
 def retry_failed(campaign_id: int) -> Response:
     caller, chosen = _sender(), _chosen(request.form.getlist("message"))
-    _, outcome = campaigns.retry_failed(caller.shop_id, campaign_id, chosen or None, actor=caller.actor)
-    return _retried(caller, campaign_id, outcome)
+    return _retried(
+        caller,
+        campaign_id,
+        lambda: campaigns.retry_failed(caller.shop_id, campaign_id, chosen or None, actor=caller.actor),
+    )
 
 
 @views.get("/campaigns/<int:campaign_id>/retry-unconfirmed")
@@ -94,11 +99,12 @@ def ask_retry_unconfirmed(campaign_id: int) -> Response:
 
 @views.post("/campaigns/<int:campaign_id>/retry-unconfirmed")
 def retry_unconfirmed(campaign_id: int) -> Response:
-    caller = _sender()
-    _, outcome = campaigns.retry_unconfirmed(
-        caller.shop_id, campaign_id, even_asked_about="even_asked_about" in request.form, actor=caller.actor
+    caller, even = _sender(), "even_asked_about" in request.form
+    return _retried(
+        caller,
+        campaign_id,
+        lambda: campaigns.retry_unconfirmed(caller.shop_id, campaign_id, even_asked_about=even, actor=caller.actor),
     )
-    return _retried(caller, campaign_id, outcome)
 
 
 @views.post("/campaigns/<int:campaign_id>/refresh")
@@ -157,7 +163,11 @@ _LEFT_OUT = {
 }
 
 
-def _retried(caller: Principal, campaign_id: int, outcome: RetryOutcome) -> Response:
+def _retried(caller: Principal, campaign_id: int, retry: Callable[[], tuple[Campaign, RetryOutcome]]) -> Response:
+    try:
+        _, outcome = retry()
+    except NothingToRetry as nothing:
+        raise errors.NothingToSendAgain(being_asked_about=BEING_ASKED_ABOUT in nothing.details["left_out"]) from nothing
     told = [tn("%(num)s text is sent again.", "%(num)s texts are sent again.", outcome.retried)]
     if outcome.credits:
         told.append(tn("%(num)s credit is held for it.", "%(num)s credits are held for it.", outcome.credits))

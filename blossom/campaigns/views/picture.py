@@ -109,6 +109,8 @@ class Picture:
         if not (self.viewer.may_send and self.viewer.linked):
             return False
         state, progress = self.campaign.state, self.progress
+        if action == "edit":
+            return may(Action.EDIT, state)
         if action in ("pause", "resume"):
             return may(Action[action.upper()], state) and progress is not None
         if action == "cancel":

@@ -147,8 +147,7 @@ def _send_again(
         session.execute(_AGAIN, {"ids": ids, "state": state.value})
         for batch in _in_batches(ids, config.current().mitto_batch_size):
             recording.move_to_new_batch(dispatch.id, chosen[0].batch_number, batch, due_at=now)
-        for number in sorted({row.batch_number for row in chosen}):
-            recording.recount(dispatch.id, number, now=now, close=False)
+        recording.recount_many(dispatch.id, {row.batch_number for row in chosen})
         dispatches.release_credits(dispatch)
         reservation = wallet.reserve(  # the wallet last, as receipts take it
             dispatch.shop_id,
