@@ -114,6 +114,7 @@ class TestTheQuestion:
         html = ask(visitor, create_campaign(ours))
         assert "5 are missing" in words(html)
         assert numbers(html)["after"] == "-5"
+        assert 'class="button" href="/wallet"' in html
         assert form(html) == {}
 
     def test_tells_the_local_times_and_who_is_asleep(self, visitor: Visitor, ours: Shop) -> None:

@@ -115,7 +115,7 @@ def confirm_campaign(
     if not shown or question.reasons or question.credits_free < credits_free:
         return Outcome(campaign, asked_again=question)
     if question.is_large and rules.typed_number(typed) != question.recipients:
-        fault = noted("must be %(number)s, as many as get it", number=question.recipients)
+        fault = noted("The number must be %(number)s, as many as get it.", number=question.recipients)
         return Outcome(campaign, asked_again=question, fault=fault)
     if question.deed is not Deed.SCHEDULE:
         return Outcome(enqueue_campaign(shop_id, campaign_id, judged=True, actor=actor), done=True)
