@@ -24,6 +24,7 @@ from blossom.home import views as home_views
 from blossom.inbound import api as inbound_api
 from blossom.inbound import views as inbound_views
 from blossom.message_templates import api as templates_api
+from blossom.message_templates import views as templates_views
 from blossom.people import views as people_views
 from blossom.platform import api, crypto, db, health, logs, pages, queue
 from blossom.platform import config as config_module
@@ -47,6 +48,7 @@ VIEWS: tuple[Blueprint, ...] = (
     people_views.views,
     uploads_views.views,
     campaigns_views.views,
+    templates_views.views,
     credits_views.views,
     inbound_views.views,
 )

@@ -1,18 +1,22 @@
-"""The JSON shapes of templates and previews. Whether a text can be sent is for `rules.language` to say."""
+"""The JSON shapes of templates and previews, and the form of a template's page. Whether a text can be sent is for
+`rules.language` to say."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-from blossom.message_templates.rules.catalogue import Trigger, VariableType
+from blossom.message_templates.rules.catalogue import Trigger, VariableType, variables
 from blossom.message_templates.rules.linter import Level
-from blossom.message_templates.rules.markup import MAX_SOURCE
+from blossom.message_templates.rules.markup import MAX_SOURCE, normalise_newlines
 from blossom.message_templates.rules.naming import NAME_LENGTH
 from blossom.message_templates.rules.segments import Encoding
 from blossom.platform.api import Answer, Input, PageQuery, Query, one_visible_line
+from blossom.platform.languages import noted
 
 TemplateName = Annotated[
     str,
@@ -162,4 +166,65 @@ class PreviewAnswer(Answer):
     findings: list[FindingAnswer]
     cures: dict[str, CureAnswer] = Field(
         description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` is Greek in GSM-7."
+    )
+
+
+_GIVEN_BY_THE_SHOP = ("shop_name", "sender")
+_LONGEST_VALUE = 100
+
+
+def askable(trigger: Trigger) -> list[str]:
+    """The variables that a preview takes values for: words that differ from person to person."""
+    return [
+        variable.name
+        for variable in variables(trigger).values()
+        if variable.type is VariableType.TEXT and variable.name not in (*_GIVEN_BY_THE_SHOP, "full_name")
+    ]
+
+
+@dataclass(frozen=True)
+class TemplateForm:
+    """What was typed on a template's page, as it was typed.
+
+    `nameless`: shown for somebody who lacks all that may be missing. `values`: what else is shown in place of the
+    examples, by variable. `seen`: which state of the template was changed (`updated_at`). `faults`: by field.
+    """
+
+    name: str = ""
+    body: str = ""
+    language: str = "en"
+    nameless: bool = False
+    values: Mapping[str, str] = field(default_factory=dict)
+    seen: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_template(given: Mapping[str, str], trigger: Trigger, locales: Collection[str]) -> TemplateForm:
+    """Read the form. Whether the text can be sent is not judged here."""
+    name, body = " ".join(given.get("name", "").split()), normalise_newlines(given.get("body", "")).replace("\0", "")
+    faults: dict[str, str] = {}
+    if not name:
+        faults["name"] = noted("must be given")
+    elif len(name) > NAME_LENGTH:
+        faults["name"] = noted("may have %(most)s characters", most=NAME_LENGTH)
+    else:
+        try:
+            one_visible_line(name)
+        except ValueError:
+            faults["name"] = noted("must be one line that can be read")
+    if not body.strip():
+        faults["body"] = noted("must have a word at least")
+    elif len(body) > 2 * MAX_SOURCE:
+        faults["body"] = noted("may have %(most)s characters", most=MAX_SOURCE)
+        body = body[: 2 * MAX_SOURCE]
+    language = given.get("language", "")
+    values = {name: given.get(f"value-{name}", "").strip()[:_LONGEST_VALUE] for name in askable(trigger)}
+    return TemplateForm(
+        name=name.replace("\0", ""),
+        body=body,
+        language=language if language in locales else "en",
+        nameless=given.get("person") == "nameless",
+        values={name: value for name, value in values.items() if value},
+        seen=given.get("seen", ""),
+        faults=faults,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from blossom.message_templates.models import MessageTemplate
+from blossom.message_templates.rules import naming
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
@@ -21,12 +22,20 @@ def get_template(shop_id: int, template_id: int) -> MessageTemplate:
 
 
 def list_templates(
-    shop_id: int, *, trigger: Trigger | None = None, before: int | None = None, offset: int = 0, limit: int = 20
+    shop_id: int,
+    *,
+    trigger: Trigger | None = None,
+    words: str = "",
+    before: int | None = None,
+    offset: int = 0,
+    limit: int = 20,
 ) -> list[MessageTemplate]:
-    """The shop's templates, the newest first; `before` an id, or from an `offset`."""
+    """The shop's templates, the newest first; `before` an id, or from an `offset`. `words`: what their names hold."""
     query = select(MessageTemplate).where(MessageTemplate.shop_id == shop_id)
     if trigger is not None:
         query = query.where(MessageTemplate.trigger == trigger)
+    if words:
+        query = query.where(MessageTemplate.name_key.contains(naming.name_key(words), autoescape=True))
     if before is not None:
         query = query.where(MessageTemplate.id < before)
     return list(session.scalars(query.order_by(MessageTemplate.id.desc()).offset(offset).limit(limit)))

@@ -48,6 +48,7 @@ class Ask:
 
 SHOPIFY = shopify_headers(b"{}", "customers/update", Hmac_Sha256=None)
 CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
+SAVED = "/templates/<int(max=9223372036854775807):template_id>"
 UPLOAD = "/contacts/imports/<int(max=9223372036854775807):upload_id>"
 SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
 CAMPAIGN, TEMPLATE = "/api/campaigns/<int:campaign_id>", "/api/templates/<int:template_id>"
@@ -139,6 +140,15 @@ TABLE = [
     Ask("GET", "/queue", 403),
     Ask("GET", "/queue/given-up", 403),
     Ask("POST", "/queue/given-up", 403, form={"id": "1"}),
+    Ask("GET", "/templates", 200),
+    Ask("GET", "/templates", 200, query={"q": "z", "before": "{after_template_id}"}),
+    Ask("GET", "/templates/new", 200),
+    Ask("POST", "/templates/new", 422, form={**WRITTEN, "name": "Summer sale"}),  # a name that one of ours has
+    Ask("POST", "/templates/preview", 200, form={**WRITTEN, "body": "{{ shop_name }} {{ sender }}. Reply STOP"}),
+    Ask("GET", SAVED, 404),
+    Ask("POST", SAVED, 404, form=WRITTEN),
+    *[Ask(method, f"{SAVED}/delete", 404) for method in ("GET", "POST")],
+    Ask("POST", f"{SAVED}/duplicate", 404),
     Ask("GET", "/wallet", 200),
     Ask("POST", "/wallet/cost", 200, form={"text": "Hello", "people": "5", "country": "GR", "shop_id": "{shop_id}"}),
     Ask("GET", "/settings", 200),

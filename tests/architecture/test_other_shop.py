@@ -48,8 +48,8 @@ SAID = ("theirs.myshopify.com", PHONE, EMAIL)
 
 NEW_PHONE = "+306907777777"
 
-NOT_NOW = ("/resume", "/retry-failed", "/retry-unconfirmed")
-"""Questions that their campaign, which is being sent, gives no cause for."""
+NOT_NOW = {"/resume": 409, "/retry-failed": 409, "/retry-unconfirmed": 409, "/edit": 303}
+"""What their campaign, which is being sent, gives no cause for, and the answer to it."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +173,7 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "before_contact_id": person.id - 1,
         "template_id": template.id,
         "after_template": encode_cursor(template.id + 1),
+        "after_template_id": template.id + 1,
         "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
         "upload_id": create_imported(theirs, "zyxon.csv", refused=[EMAIL]).id,
         "opt_out": consent.unsubscribe_code(theirs.id, person.phone_hash),
@@ -271,10 +272,10 @@ def test_theirs_find_what_is_theirs(world: World) -> None:
     found = [ask for ask in TABLE if (ask.method, ask.status) == ("GET", 404) and ask.is_merchants]
     for ask in found:
         answer = world.ask(ask, session)
-        if ask.route.endswith(NOT_NOW):
-            assert answer.status_code == 409, ask.route
+        status = next((status for end, status in NOT_NOW.items() if ask.route.endswith(end)), 200)
+        assert answer.status_code == status, ask.route
+        if status != 200:
             continue
-        assert answer.status_code == 200, ask.route
         if not ask.route.endswith((*FIGURES, "/events", ".pdf")):
             assert any(mark in told(answer) for mark in MARKS), ask.route
         answer.close()  # a stream of events would go on for a minute
