@@ -93,6 +93,8 @@ def choose_columns(upload_id: int) -> Response:
     known = queries.upload(caller.shop_id, upload_id)
     chosen = forms.read_columns(request.form, known.header or [])
     everybody = chosen.consent == forms.EVERYBODY
+    if chosen.consent == forms.COLUMN and "sms_consent" not in chosen.mapping:
+        return _page(caller, upload_id, chosen=chosen, fault=noted("Say which column tells who has agreed."))
     try:
         service.choose_columns(caller.shop_id, upload_id, chosen.mapping, everybody_agreed=everybody)
     except InvalidInput:
@@ -205,7 +207,9 @@ def _columns(found: Standing, chosen: forms.Columns | None) -> Mapping[str, Any]
     if chosen is not None:
         mapping, consent = chosen.mapping, chosen.consent
     else:
-        mapping = found.upload.mapping if found.upload.mapping is not None else mappings.propose_mapping(header)
+        known = found.upload.mapping  # read by other letters, its names may be others
+        is_known = known is not None and set(known.values()) <= set(header)
+        mapping = known if known is not None and is_known else mappings.propose_mapping(header)
         by_word = forms.EVERYBODY if found.upload.everybody_agreed else forms.NOBODY
         consent = forms.COLUMN if "sms_consent" in mapping else by_word
     return {"header": header, "lines": lines, "columns": wording.columns(mapping), "consent": consent}

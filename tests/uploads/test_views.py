@@ -183,12 +183,33 @@ class TestCounting:
         assert re.search(r'<select id="column-phone"[^>]*aria-invalid="true"', html)
         assert re.search(r'id="consent-everybody"[^>]* checked', html)
 
+    def test_by_a_column_that_is_not_named_says_so(self, visitor: Visitor) -> None:
+        address, _ = send(visitor, (HEADER + f"{ANNA},Anna,yes\n").encode())
+        answer = post(visitor, f"{address}/columns", phone="Phone", consent="column")
+        assert answer.status_code == 422
+        html = answer.get_data(as_text=True)
+        assert "Say which column tells who has agreed." in words(html)
+        assert re.search(r'<select id="column-sms_consent"[^>]* aria-invalid="true"', html)
+        assert not re.search(r'<select id="column-phone"[^>]* aria-invalid="true"', html)
+
     def test_finds_what_is_wrong_further_down_and_leads_back(self, visitor: Visitor) -> None:
         rows = "".join(f"+3069{number:08d},Anna,yes\n" for number in range(20))
         address = counted(visitor, rows + '+306999999999,"Anna,yes\n')
         html = shown(visitor, address)
         assert "A quotation mark that opens on line 22 is never closed." in words(html)
         assert "Which column is what?" in words(html)
+
+    def test_asks_for_the_letters_that_it_meets_further_down(self, visitor: Visitor) -> None:
+        rows = "".join(f"+3069{number:08d},Anna,yes\n" for number in range(200_000)) + f"{ANNA},Ελένη,yes\n"
+        address, _ = send(visitor, (HEADER + rows).encode("windows-1253"))
+        post(visitor, f"{address}/columns", **LISTED)
+        service.run_due()
+        html = shown(visitor, address)
+        assert "Line 200,002 has letters that can" in words(html)
+        assert '<details class="card" open>' in html
+        html = post(visitor, f"{address}/encoding", encoding="windows-1253").get_data(as_text=True)
+        assert re.search(r'<select id="column-phone".*?<option selected>Phone', html, re.DOTALL)
+        assert "Line 200,002" not in words(html)
 
     def test_shows_how_far_it_is_while_it_counts(self, visitor: Visitor) -> None:
         address, _ = send(visitor, (HEADER + f"{ANNA},Anna,yes\n").encode())
