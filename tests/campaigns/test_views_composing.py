@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 from uuid import uuid4
@@ -19,7 +19,7 @@ from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
 from blossom.messaging.models import Dispatch
 from blossom.messaging.service import prepare_dispatch
-from blossom.platform import queue
+from blossom.platform import clock, queue
 from blossom.platform.db import session
 from blossom.segments import service as segments
 from blossom.shops import service as shop_service
@@ -229,7 +229,8 @@ class TestWhatIsPlanned:
 
     def test_keeps_an_hour_that_nobody_touched(self, visitor: Visitor, planned: Campaign) -> None:
         due = planned.due_at
-        answer = send(visitor, edit(planned), self.form(planned, body=f"{TEXT}!"))
+        with clock.frozen_at(datetime(2027, 3, 1, 10, 1, tzinfo=UTC)):  # it is due, and about to be taken
+            answer = send(visitor, edit(planned), self.form(planned, body=f"{TEXT}!"))
         assert (answer.status_code, planned.state, planned.due_at) == (200, CampaignState.SCHEDULED, due)
         assert "it goes out as planned" in answer.headers["HX-Trigger"]
 
