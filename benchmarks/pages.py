@@ -1,0 +1,230 @@
+"""What each page of the merchant's costs with a million contacts and ten million texts, beside a shop of hundreds.
+
+`python -m benchmarks.pages --json`: a table, and the last line is one JSON object. Every page and partial of
+`page_table.PAGES` is asked of two databases in turn, so that both see the same minute of the machine: server time from
+the request's first line of Python to its last byte, and the number of queries. Goals: p50 with the large data at most
+1.5 of that with the small, p95 below 50 ms, as many queries. Pages that read a whole audience by their nature are shown
+beside the others. `--data FOLDER` keeps the databases for the next run (10 GB).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import multiprocessing
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import orjson
+import psycopg
+from flask_migrate import upgrade
+from sqlalchemy import event
+
+from benchmarks import page_data
+from benchmarks.ground import MASTER_KEY
+from benchmarks.page_data import LARGE, SMALL, Size
+from benchmarks.page_table import ENVIRONMENT, PAGES, Page, Request, request
+from blossom.app import create_app
+from blossom.platform import db
+from blossom.platform.config import Config
+from blossom.platform.embedded import EmbeddedServices
+
+GOAL_RATIO, GOAL_MS, GOAL_BYTES = 1.5, 50.0, 120_000
+WARMED = 3
+"""Rounds before the first that counts; of these the very first is `first_ms`."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    status: int
+    seconds: float
+    queries: int
+    body: bytes
+
+
+def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma: no cover -- a process of its own
+    """A database of that size, made or found in `folder`, and an app on it that answers what comes through `pipe`."""
+    made = folder / "made.json"
+    if not made.exists():
+        shutil.rmtree(folder, ignore_errors=True)  # what was begun and not ended
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o711)
+    with EmbeddedServices.start(folder, durable=False) as services:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "BLOSSOM_ENV": "development",
+            "DATABASE_URL": str(services.database_url),
+            "REDIS_URL": str(services.redis_url),
+            "BLOSSOM_MASTER_KEYS": f"1:{MASTER_KEY}",
+            "LOG_LEVEL": "WARNING",
+            **ENVIRONMENT,
+        }
+        app = create_app(Config.from_environment(environment))
+        with app.app_context():
+            if not made.exists():
+                upgrade(directory="migrations")
+                plain = str(services.database_url).replace("postgresql+psycopg://", "postgresql://")
+                with psycopg.connect(plain, autocommit=True) as connection:
+                    made.write_bytes(orjson.dumps(page_data.fill(connection, size)))
+            engine = db.engine()
+        seen = [0]
+
+        def count(*_: Any) -> None:
+            seen[0] += 1
+
+        event.listen(engine, "before_cursor_execute", count)
+        pipe.send((orjson.loads(made.read_bytes()), environment))
+        client = app.test_client()
+        while True:
+            asked: Request | None = pipe.recv()
+            if asked is None:
+                return
+            seen[0] = 0
+            began = time.perf_counter()
+            answer = asked.send(client)
+            body = answer.get_data()
+            pipe.send(Answered(answer.status_code, time.perf_counter() - began, seen[0], body))
+
+
+class Installation:
+    """The app on a database of its own, in a process of its own. `things`: what is in it, for `page_table.request`."""
+
+    def __init__(self, folder: Path, size: Size) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_installation, args=(theirs, folder, size))
+        self._process.start()
+        theirs.close()
+        self.things, self.environment = self._pipe.recv()
+
+    def ask(self, asked: Request) -> Answered:
+        self._pipe.send(asked)
+        answered: Answered = self._pipe.recv()
+        return answered
+
+    def end(self) -> None:
+        self._pipe.send(None)
+        self._process.join()
+
+
+@contextmanager
+def installations(folder: Path | None, sizes: dict[str, Size]) -> Iterator[dict[str, Installation]]:
+    """One for each size, made one after the other; what was made in a folder of our own is gone afterwards."""
+    own = folder is None
+    place = Path(tempfile.mkdtemp(prefix="blossom-pages-")) if folder is None else folder
+    place.mkdir(parents=True, exist_ok=True)
+    place.chmod(0o711)
+    with ExitStack() as stack:
+        if own:
+            stack.callback(shutil.rmtree, place)
+        made = {}
+        for name, size in sizes.items():
+            began = time.monotonic()
+            made[name] = Installation(place / name, size)
+            stack.callback(made[name].end)
+            print(f"{name}: {size.contacts:,} contacts, {size.messages:,} texts, {time.monotonic() - began:.0f} s")
+        yield made
+
+
+def measure(made: dict[str, Installation], page: Page, *, as_document: bool, rounds: int) -> dict[str, Any]:
+    """Both sizes in turn, round by round."""
+    times: dict[str, list[float]] = {name: [] for name in made}
+    queries: dict[str, int] = {}
+    for _ in range(WARMED + rounds):
+        for name, installation in made.items():
+            answered = installation.ask(request(page, installation.things, as_document=as_document))
+            if answered.status >= 300:
+                raise RuntimeError(f"{page.name}, {name}: {answered.status} {answered.body[:600].decode()}")
+            times[name].append(1000 * answered.seconds)
+            queries[name] = answered.queries
+    counted = {name: sorted(each[WARMED:]) for name, each in times.items()}
+    large, small = counted["large"], counted["small"]
+    return {
+        "page": page.name + ("" if as_document else " (partial)"),
+        "p50_ms": round(_at(large, 0.5), 2),
+        "p95_ms": round(_at(large, 0.95), 2),
+        "small_p50_ms": round(_at(small, 0.5), 2),
+        "small_p95_ms": round(_at(small, 0.95), 2),
+        "ratio": round(_at(large, 0.5) / _at(small, 0.5), 2),
+        "first_ms": round(times["large"][0], 1),
+        "queries": queries["large"],
+        "small_queries": queries["small"],
+        "reads_audience": page.reads_audience,
+    }
+
+
+def _at(ordered: list[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def misses(row: dict[str, Any]) -> list[str]:
+    """What a page is over its goals with."""
+    if row["reads_audience"]:
+        return []
+    found = []
+    if row["ratio"] > GOAL_RATIO:
+        found.append("ratio")
+    if row["p95_ms"] >= GOAL_MS:
+        found.append("p95")
+    if row["queries"] > row["small_queries"]:
+        found.append("queries")
+    return found
+
+
+_OURS = re.compile(r'<(?:script|link)[^>]+(?:src|href)="(/static/[^"]+\.(?:js|css)[^"]*)"')
+
+
+def weigh(installation: Installation, page: Page) -> dict[str, Any]:
+    """The first visit's bytes of ours: the page, its scripts and styles, each as gzip makes it (`ops`: the proxy's)."""
+    document = installation.ask(request(page, installation.things, as_document=True)).body
+    parts = {page.name: len(gzip.compress(document, 6))}
+    for path in sorted(set(_OURS.findall(document.decode()))):
+        answer = installation.ask(Request("GET", path, {}, {}, None))
+        parts[path] = len(gzip.compress(answer.body, 6))
+    return {"page": page.name, "bytes": sum(parts.values()), "parts": parts}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--data", type=Path, help="Where the databases are, or are kept.")
+    parser.add_argument("--part", type=int, default=1, help="The large data divided by this.")
+    parser.add_argument("--only", default="", help="Pages whose name has this regular expression.")
+    parser.add_argument("--json", action="store_true", help="Only the JSON object, as the last line.")
+    options = parser.parse_args()
+    large = replace(
+        LARGE,
+        contacts=LARGE.contacts // options.part,
+        campaigns=LARGE.campaigns // options.part,
+        crowd=LARGE.crowd // options.part,
+        others=LARGE.others // options.part,
+    )
+    chosen = [page for page in PAGES if re.search(options.only, page.name)]
+    with installations(options.data, {"small": SMALL, "large": large}) as made:
+        rows = [
+            measure(made, page, as_document=as_document, rounds=options.rounds)
+            for page in chosen
+            for as_document in page.ways
+        ]
+        weight = [weigh(made["large"], page) for page in PAGES if page.path in ("/", "/campaigns", "/campaigns/new")]
+    if not options.json:
+        for row in rows:
+            figures = f"{row['p50_ms']:8.1f} {row['p95_ms']:8.1f} {row['small_p50_ms']:8.1f} {row['ratio']:6.2f}"
+            counted = f"{row['first_ms']:9.1f} {row['queries']:4} {row['small_queries']:4}"
+            print(f"{row['page']:64} {figures} {counted}  {' '.join(misses(row))}")
+        for each in weight:
+            print(f"{each['page']:64} {each['bytes']:8,} bytes")
+    print(orjson.dumps({"pages": rows, "weight": weight}).decode())
+
+
+if __name__ == "__main__":
+    main()
