@@ -183,6 +183,9 @@ class TestWhatIsOnItsWay:
         assert 'hx-trigger="every 3s"' in part
         end_dispatch(going, DispatchState.COMPLETED)
         service.settle(ours.id, going.dispatch_id or 0)
+        part = page(visitor, "/going")
+        assert 'hx-trigger="every 20s"' in part, "what is planned begins by itself"
+        service.cancel_campaign(ours.id, planned.id, actor="test")
         assert "hx-trigger" not in page(visitor, "/going")
 
     def test_takes_no_place_where_nothing_is(self, visitor: Visitor) -> None:
