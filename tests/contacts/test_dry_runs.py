@@ -15,10 +15,10 @@ from blossom.consent import service as consent
 from blossom.consent.rules import Source
 from blossom.contacts import queries
 from blossom.contacts import service as contacts
-from blossom.contacts.errors import ImportTaken
+from blossom.contacts.errors import ImportTaken, Interrupted
 from blossom.contacts.models import ImportRefusal
 from blossom.contacts.rules import Attestation, ImportReport
-from blossom.contacts.service import Following
+from blossom.contacts.service import Following, OnProgress
 from blossom.platform import crypto, db
 from blossom.platform.db import transaction
 from tests.personas import Personas
@@ -64,7 +64,11 @@ def test_counts_what_the_import_then_does(personas: Personas, seed: int) -> None
     rows = some_rows(chance, 30)
 
     before = everything()
-    foreseen = run(shop_id, rows, Following(dry_run=True), chunk_rows=4)
+    begun: list[int] = []
+    with pytest.raises(Interrupted):  # killed in the middle, and gone on with
+        run(shop_id, rows, Following(dry_run=True, on_begin=begun.append), chunk_rows=4, progress=stop_after(chance))
+    foreseen = run(shop_id, rows, Following(dry_run=True, going_on=begun[0]), chunk_rows=4)
+    assert foreseen.import_id == begun[0]
     assert everything() == before
     done = run(shop_id, rows, Following(), chunk_rows=4)
 
@@ -73,6 +77,18 @@ def test_counts_what_the_import_then_does(personas: Personas, seed: int) -> None
     told = {name: number for name, number in foreseen.tallies.items() if not name.startswith("stand_")}
     for name in {*told, *done.tallies} - {"consent_already"}:  # of a number that is met again, it may be one less
         assert told.get(name, 0) == done.tallies.get(name, 0), name
+
+
+def stop_after(chance: random.Random) -> OnProgress:
+    """End the run after some of its chunks."""
+    left = [chance.randrange(1, 7)]
+
+    def stop(_read: int, _total: int) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Interrupted
+
+    return stop
 
 
 def everything() -> list[Any]:

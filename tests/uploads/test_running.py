@@ -97,7 +97,7 @@ class TestKilled:
             assert contacts.count(shop_id) == ROWS
             assert session.query(ContactImport).filter(~ContactImport.dry_run).count() == 1
 
-    def test_in_a_count_begins_it_anew_and_counts_nothing_twice(
+    def test_in_a_count_is_gone_on_with_and_counts_nothing_twice(
         self, shop_id: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upload_id = upload_to(shop_id, State.CHECKING)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text
 
 from blossom.contacts.models import ImportKey
 from blossom.contacts.rules.imports import Refused
 from blossom.contacts.rules.people import Listed, Reading
 from blossom.platform import bulk, crypto
+from blossom.platform.crypto import HASH_BYTES
 from blossom.platform.db import session
 
 
@@ -33,6 +34,46 @@ def without_doubles(
             why = f"The number stands on line {first} already; that line was imported, this one was not."
             doubled.append(Refused(one.line, header, "phone_doubled", why))
     return _without_doubled_ids(shop_id, import_id, kept), doubled
+
+
+@dataclass
+class Foreseen:
+    """What a dry run remembers of the lines before, by hashes of phones: `given_up`, numbers that their contacts would
+    have changed for others by then; `unsubscribed`, those of which the file has said so. `new`: yet to be kept."""
+
+    given_up: set[bytes] = field(default_factory=set)
+    unsubscribed: set[bytes] = field(default_factory=set)
+    new: set[bytes] = field(default_factory=set)
+
+    def give_up(self, phone_hashes: Collection[bytes]) -> None:
+        self.new |= {each + _GIVEN_UP for each in phone_hashes}
+        self.given_up.update(phone_hashes)
+
+    def unsubscribe(self, phone_hashes: Collection[bytes]) -> None:
+        self.new |= {each + _UNSUBSCRIBED for each in phone_hashes}
+        self.unsubscribed.update(phone_hashes)
+
+
+_GIVEN_UP, _UNSUBSCRIBED = b"g", b"u"
+
+
+def foreseen(shop_id: int, import_id: int) -> Foreseen:
+    """What a dry run that goes on has to know."""
+    rows = session.scalars(
+        select(ImportKey.key).where(
+            ImportKey.shop_id == shop_id, ImportKey.import_id == import_id, func.length(ImportKey.key) > HASH_BYTES
+        )
+    )
+    known = Foreseen()
+    for key in map(bytes, rows):
+        (known.given_up if key.endswith(_GIVEN_UP) else known.unsubscribed).add(key[:HASH_BYTES])
+    return known
+
+
+def remember(shop_id: int, import_id: int, known: Foreseen) -> None:
+    """Keep what is new, beside the phones and ids that were met."""
+    _claim(shop_id, import_id, [(key, 0) for key in sorted(known.new)])
+    known.new.clear()
 
 
 def forget(shop_id: int, import_id: int) -> None:

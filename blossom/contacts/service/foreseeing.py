@@ -11,15 +11,15 @@ from blossom.platform import crypto
 
 
 def foresee_people(
-    shop_id: int, people: Sequence[Person], given: Collection[str], given_up: set[bytes]
-) -> list[Outcome]:
+    shop_id: int, people: Sequence[Person], given: Collection[str], given_up: Collection[bytes]
+) -> tuple[list[Outcome], set[bytes]]:
     """What `saving.save_people` would come to for each of them, in the same order, if the people before had been saved.
 
-    `given_up` (hashes of phones): numbers that contacts would have changed for others by then; those of this call are
-    added. No phone and no customer id may stand twice, in this call or over several.
+    `given_up` (hashes of phones): numbers that contacts would have changed for others by then; those that these people
+    would make them change come back. No phone and no customer id may stand twice, in this call or over several.
     """
     if not people:
-        return []
+        return [], set()
     given = frozenset(given) | {"phone"}
     cipher = crypto.for_shop(shop_id)
     hashes = [cipher.lookup(person.phone.e164) for person in people]
@@ -30,15 +30,15 @@ def foresee_people(
         for before, place in saving.known_under_another_number(shop_id, people, hashes)
         if hashes[place] not in known or hashes[place] in given_up
     ]
-    given_up |= {before for before, _ in moving if before is not None}
+    given_up_now = {before for before, _ in moving if before is not None}
     keep_their_contact = {place for _, place in moving}
     outcomes = []
     for place, (person, phone_hash) in enumerate(zip(people, hashes, strict=True)):
         if place in keep_their_contact:
             outcomes.append(Outcome.UPDATED)
-        elif phone_hash not in known or phone_hash in given_up:
+        elif phone_hash not in known or phone_hash in given_up or phone_hash in given_up_now:
             outcomes.append(Outcome.CREATED)
         else:
             same = known[phone_hash] == saving.fingerprint(cipher, person, fields)
             outcomes.append(Outcome.UNCHANGED if same else Outcome.UPDATED)
-    return outcomes
+    return outcomes, given_up_now

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import BinaryIO, cast
 
@@ -32,6 +32,7 @@ from blossom.contacts.rules.imports import (
 from blossom.contacts.rules.mapping import choose_columns
 from blossom.contacts.rules.people import Listed, Reading, read_person
 from blossom.contacts.service import doubles
+from blossom.contacts.service.doubles import Foreseen
 from blossom.contacts.service.foreseeing import foresee_people
 from blossom.contacts.service.saving import FIELDS, Outcome, save_people
 from blossom.platform import clock, crypto
@@ -65,10 +66,7 @@ class Following:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run of an import: a new one, or one that goes on after `rows_read`.
-
-    A dry run remembers, by their hashes, numbers that their contacts would have changed for others by then
-    (`given_up`), and those of which the file has said that they unsubscribed."""
+    """One run of an import: a new one, or one that goes on after `rows_read`. `foreseen`: of a dry run."""
 
     shop_id: int
     import_id: int
@@ -77,8 +75,7 @@ class _Run:
     reading: Reading
     dry_run: bool
     keep_refused: bool
-    given_up: set[bytes] = field(default_factory=set)
-    unsubscribed: set[bytes] = field(default_factory=set)
+    foreseen: Foreseen
 
 
 def import_csv(
@@ -102,8 +99,7 @@ def import_csv(
     A file that can't be read raises `UnreadableFile` before anything is imported; a wrong `mapping` (our field →
     header) raises `InvalidInput`. A line that can't be used is refused and reported, and never stops the import.
     After a kill or a fault, the same file given again with the same mapping goes on after the last chunk that was
-    committed; `ImportTaken` means that another worker is doing so at this moment. A dry run (`following`) that was cut
-    off is to be begun anew.
+    committed; `ImportTaken` means that another worker is doing so at this moment.
     """
     started = time.monotonic()
     with _seekable(stream) as file:
@@ -205,7 +201,7 @@ def _begun_before(
         ContactImport.file_digest == surveyed.digest,
         ContactImport.state != ImportState.COMPLETED,
         ContactImport.mapping == mapping,
-        ~ContactImport.dry_run,
+        ContactImport.dry_run == (following is not None and following.dry_run),
     )
     if following is not None:
         query = query.where(ContactImport.id == (following.going_on or 0))
@@ -221,7 +217,8 @@ def _places(shop_id: int) -> tuple[str, str]:
 
 
 def _run_of(row: ContactImport, reading: Reading, attestation: Attestation | None, following: Following) -> _Run:
-    return _Run(row.shop_id, row.id, row.rows_read, attestation, reading, row.dry_run, following.keep_refused)
+    known = doubles.foreseen(row.shop_id, row.id) if row.dry_run and row.rows_read else Foreseen()
+    return _Run(row.shop_id, row.id, row.rows_read, attestation, reading, row.dry_run, following.keep_refused, known)
 
 
 def _import_rows(
@@ -284,6 +281,8 @@ def _store(run: _Run, expected: int, chunk: _Chunk, on_chunk: OnChunk | None) ->
     _write_refusals(
         run, refused[: max(0, queries.FIRST_REFUSED - row.refused)] if run.dry_run else refused, chunk.cells
     )
+    if run.dry_run:
+        doubles.remember(run.shop_id, run.import_id, run.foreseen)
     row.rows_read += chunk.rows
     row.created += outcomes[Outcome.CREATED]
     row.updated += outcomes[Outcome.UPDATED]
@@ -304,11 +303,12 @@ def _save(run: _Run, kept: Sequence[Listed]) -> tuple[list[Imported], Counter[Ou
 
 def _foresee(run: _Run, kept: Sequence[Listed]) -> tuple[list[Imported], Counter[Outcome]]:
     people = [one.person for one in kept]
-    outcomes = foresee_people(run.shop_id, people, _fields_given(run.reading.columns), run.given_up)
+    outcomes, given_up = foresee_people(run.shop_id, people, _fields_given(run.reading.columns), run.foreseen.given_up)
+    run.foreseen.give_up(given_up)
     cipher = crypto.for_shop(run.shop_id)
     hashes = [cipher.lookup(one.person.phone.e164) for one in kept]
     listed = list(zip(kept, hashes, strict=True))
-    run.unsubscribed.update(each for one, each in listed if one.consent is ListedConsent.UNSUBSCRIBED)
+    run.foreseen.unsubscribe({each for one, each in listed if one.consent is ListedConsent.UNSUBSCRIBED})
     return [Imported(one.line, None, each, one.consent, one.own_number) for one, each in listed], Counter(outcomes)
 
 
@@ -334,10 +334,11 @@ def _doubled_opt_outs(run: _Run, listed: list[Listed], kept: list[Listed]) -> li
     for one in left_out:
         phone_hash = cipher.lookup(one.person.phone.e164)
         contact = None if run.dry_run else queries.contact_by_phone_hash(run.shop_id, phone_hash)
-        if contact is not None or (run.dry_run and phone_hash not in run.unsubscribed):
+        if contact is not None or (run.dry_run and phone_hash not in run.foreseen.unsubscribed):
             contact_id = contact.id if contact is not None else None
             found.append(Imported(one.line, contact_id, phone_hash, ListedConsent.UNSUBSCRIBED, one.own_number))
-            run.unsubscribed.add(phone_hash)
+            if run.dry_run:
+                run.foreseen.unsubscribe({phone_hash})
     return found
 
 

@@ -13,7 +13,6 @@ from sqlalchemy import delete, text, update
 
 from blossom.consent import service as consent
 from blossom.contacts import queries as imports
-from blossom.contacts import service as contacts
 from blossom.contacts.errors import ImportTaken, Interrupted
 from blossom.contacts.rules import Attestation, ImportState
 from blossom.contacts.service import Following
@@ -89,7 +88,7 @@ class _Turn:
                 following=Following(
                     dry_run=self._is_check,
                     keep_refused=not self._is_check,
-                    going_on=None if self._is_check else run.import_id,
+                    going_on=run.check_id if self._is_check else run.import_id,
                     on_begin=self._begun,
                 ),
             )
@@ -114,16 +113,13 @@ class _Turn:
         return Attestation(run.attested_by, run.attested_wording, of_everybody=run.everybody_agreed)
 
     def _begun(self, import_id: int) -> None:
-        """In the transaction that makes the import: a dry run that was cut off is forgotten, and begun anew."""
+        """In the transaction that makes the import, or the dry run."""
         self._set(**{"check_id" if self._is_check else "import_id": import_id})
-        if self._is_check and self._run.check_id is not None:
-            contacts.drop_import(self._run.shop_id, self._run.check_id)
 
     def _go_on(self, _read: int, _total: int) -> None:
         self._write(in_hand_until=clock.now() + rules.IN_HAND, tries=0)
         self._tries = 0
-        # A dry run would be begun anew, so it is let end, but by a worker that has to.
-        if stopping.requested() or (not self._is_check and time.monotonic() > self._ends_at):
+        if stopping.requested() or time.monotonic() > self._ends_at:
             raise Interrupted
 
     def _end(self) -> None:
