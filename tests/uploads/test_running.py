@@ -130,6 +130,8 @@ class TestKilled:
         assert (done.state, done.counted.created) == (
             State.CHECKED if state is State.CHECKING else State.COMPLETED, ROWS,
         )  # fmt: skip
+        with transaction():
+            assert session.query(ContactImport).count() == (1 if state is State.CHECKING else 2)
 
     def test_and_woken_again_gives_way_to_who_has_it_now(self, shop_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
         upload_id = upload_to(shop_id, State.IMPORTING)
@@ -215,6 +217,7 @@ class TestFaults:
 
         monkeypatch.setattr(running._Turn, "_begun", begun)
         service.run_due()
+        assert standing(shop_id, upload_id).state is State.CHECKING, "it is not his to say any more"
         with transaction():
             service.discard(shop_id, upload_id)
             assert (session.query(Upload).count(), session.query(UploadPart).count()) == (0, 0)

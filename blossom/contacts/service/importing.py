@@ -169,6 +169,7 @@ def _begin(
 ) -> ContactImport:
     lock_for_transaction("contacts.import", shop_id)
     found = _begun_before(shop_id, surveyed, mapping, following)
+    is_new = found is None
     if found is None:
         found = ContactImport(
             shop_id=shop_id,
@@ -187,7 +188,7 @@ def _begin(
         found.attested_by, found.attested_wording = attestation.actor, attestation.wording
         found.attested_at = clock.now()
     session.flush()
-    if following is not None and following.going_on is None and following.on_begin is not None:
+    if is_new and following is not None and following.on_begin is not None:
         following.on_begin(found.id)
     return found
 
