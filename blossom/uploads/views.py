@@ -93,7 +93,7 @@ def choose_columns(upload_id: int) -> Response:
     known = queries.upload(caller.shop_id, upload_id)
     chosen = forms.read_columns(request.form, known.header or [])
     everybody = chosen.consent == forms.EVERYBODY
-    if chosen.consent == forms.COLUMN and "sms_consent" not in chosen.mapping:
+    if known.header is not None and chosen.consent == forms.COLUMN and "sms_consent" not in chosen.mapping:
         return _page(caller, upload_id, chosen=chosen, fault=noted("Say which column tells who has agreed."))
     try:
         service.choose_columns(caller.shop_id, upload_id, chosen.mapping, everybody_agreed=everybody)

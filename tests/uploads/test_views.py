@@ -293,6 +293,43 @@ class TestImporting:
         assert visitor.fetch(left).status_code == 404
 
 
+class TestStopped:
+    @pytest.fixture
+    def stopped(self, visitor: Visitor) -> str:
+        """An import that a fault of ours has stopped."""
+        address = counted(visitor, f"{ANNA},Anna,yes\n210 1234567,,\n")
+        upload = db.session.query(Upload).one()
+        upload.state, upload.fault = "failed", "OSError"
+        return address
+
+    def test_says_so_and_goes_on_when_asked(self, visitor: Visitor, stopped: str, shop_id: int) -> None:
+        html = shown(visitor, stopped)
+        assert "Something broke on our side while we read the file." in words(html)
+        post(visitor, f"{stopped}/start")
+        service.run_due()
+        assert contacts.count(shop_id) == 1
+
+    def test_and_left_alone_lets_go_of_the_file_and_says_so(self, visitor: Visitor, stopped: str) -> None:
+        visitor.fetch(stopped)
+        with clock.frozen_at(clock.now() + rules.FILE_KEPT + timedelta(minutes=1)):
+            assert service.forget_expired() == 1
+        assert db.session.query(UploadPart).count() == 0
+        html = shown(visitor, stopped)
+        assert "The file has been deleted by now." in words(html)
+        assert post(visitor, f"{stopped}/start").status_code == 409
+
+    def test_while_it_comes_in_says_so(self, visitor: Visitor) -> None:
+        address = announce(visitor, 10).get_json()["address"]
+        assert "Not all of this file has arrived" in words(shown(visitor, address))
+
+    @pytest.mark.parametrize("deed", ["encoding", "columns", "back", "start"])
+    def test_out_of_step_is_told_and_changes_nothing(self, visitor: Visitor, deed: str) -> None:
+        address = announce(visitor, 10).get_json()["address"]
+        answer = post(visitor, f"{address}/{deed}", **LISTED)
+        assert answer.status_code == 409
+        assert "This file is further on by now." in words(answer.get_data(as_text=True))
+
+
 class TestWhoMay:
     def test_who_may_only_look_at_contacts_is_refused(self, visitor: Visitor, ours: Shop) -> None:
         address, _ = send(visitor, (HEADER + f"{ANNA},Anna,yes\n").encode())
