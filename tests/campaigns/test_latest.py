@@ -15,6 +15,7 @@ from blossom.campaigns.views.picture import Picture, Viewer
 from blossom.platform import passes
 from blossom.shops.models import Shop
 from tests.factories.campaigns import add_messages, create_sending, make_ready
+from tests.faults.processes import until
 from tests.personas import Personas
 
 
@@ -54,6 +55,36 @@ def test_what_fails_is_told_to_who_asked_and_not_kept() -> None:
     with pytest.raises(LookupError):
         shown.get("a", 60.0, fail)
     assert shown.get("a", 60.0, lambda: "fine") == "fine"
+
+
+class Door:
+    """A lock that knows how many have come."""
+
+    def __init__(self) -> None:
+        self.come, self._lock = 0, threading.Lock()
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.come += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_who_waited_for_what_fails_does_not_try_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: Latest[int] = Latest()
+    door, tried = Door(), []
+    monkeypatch.setattr(shown, "_lock", door)
+
+    def fail() -> int:
+        tried.append(1)
+        until(lambda: door.come == 5, "all five wait")
+        raise LookupError
+
+    with ThreadPoolExecutor(5) as threads:
+        asked = [threads.submit(shown.get, "page", 60.0, fail) for _ in range(5)]
+        assert all(isinstance(each.exception(100), LookupError) for each in asked)
+    assert len(tried) == 1
 
 
 def test_what_nobody_looks_at_any_more_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,8 @@ class _Slot(Generic[T]):
     lock: threading.Lock = field(default_factory=threading.Lock)
     made_at: float = float("-inf")
     value: T | None = None
+    failed_at: float = float("-inf")
+    failure: Exception | None = None
 
 
 class Latest(Generic[T]):
@@ -29,8 +31,9 @@ class Latest(Generic[T]):
         self._slots: dict[Hashable, _Slot[T]] = {}
 
     def get(self, key: Hashable, oldest: float, make: Callable[[], T]) -> T:
-        """The value of `key`, made anew by `make` if it is older than `oldest` seconds. What `make` raises is raised
-        to this caller alone."""
+        """The value of `key`, made anew by `make` if it is older than `oldest` seconds. What `make` raises is raised to
+        those as well who waited for it, and not kept: with a database that is away they would wait in line, each for
+        a time-out of its own."""
         now = time.monotonic()
         with self._lock:
             for stale in [each for each, slot in self._slots.items() if now - slot.made_at > _FORGOTTEN_AFTER]:
@@ -38,6 +41,12 @@ class Latest(Generic[T]):
                     del self._slots[stale]
             slot = self._slots.setdefault(key, _Slot())
         with slot.lock:
+            if slot.failure is not None and slot.failed_at > now:
+                raise slot.failure
             if slot.value is None or time.monotonic() - slot.made_at >= oldest:
-                slot.value, slot.made_at = make(), time.monotonic()
+                try:
+                    slot.value, slot.made_at, slot.failure = make(), time.monotonic(), None
+                except Exception as failure:
+                    slot.failure, slot.failed_at = failure, time.monotonic()
+                    raise
             return slot.value
