@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
 from uuid import uuid4
@@ -227,11 +227,15 @@ class TestWhatIsPlanned:
         assert (answer.status_code, planned.body) == (422, TEXT)
         assert "The planned campaign stays as it was" in words(answer)
 
-    def test_keeps_an_hour_that_nobody_touched(self, visitor: Visitor, planned: Campaign) -> None:
-        due = planned.due_at
-        with clock.frozen_at(datetime(2027, 3, 1, 10, 1, tzinfo=UTC)):  # it is due, and about to be taken
-            answer = send(visitor, edit(planned), self.form(planned, body=f"{TEXT}!"))
-        assert (answer.status_code, planned.state, planned.due_at) == (200, CampaignState.SCHEDULED, due)
+    def test_keeps_an_hour_that_nobody_touched(self, visitor: Visitor, ours: Shop, planned: Campaign) -> None:
+        soon = clock.now().replace(second=0, microsecond=0) + timedelta(minutes=2)
+        service.schedule_campaign(ours.id, planned.id, soon, actor="test")
+        hour = service.plan_of(ours, planned)
+        with clock.frozen_at(soon + timedelta(seconds=30)):  # it is due, and about to be taken
+            form = self.form(planned, body=f"{TEXT}!", day=hour.day, time=hour.time)
+            answer = send(visitor, edit(planned), form)
+        assert (answer.status_code, planned.state, planned.due_at) == (200, CampaignState.SCHEDULED, soon)
+        assert planned.body == f"{TEXT}!"
         assert "it goes out as planned" in answer.headers["HX-Trigger"]
 
     def test_goes_out_at_another_hour(self, visitor: Visitor, planned: Campaign) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
-
-from werkzeug.datastructures import MultiDict
 
 from blossom.campaigns.rules.plans import LONGEST_TYPED, Plan, When
 from blossom.campaigns.rules.states import Priority
@@ -68,8 +66,9 @@ class ComposeForm:
         return [phone for each in _BETWEEN_PHONES.split(self.phones) if (phone := each.strip())]
 
 
-def read(given: MultiDict[str, str]) -> ComposeForm:
-    """Read the form."""
+def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
+    """Read the form: the values of each field."""
+    given = {name: values[0] for name, values in fields.items() if values}
     name, body = given.get("name", ""), normalise_newlines(given.get("body", "")).replace("\0", "")
     faults: dict[str, str] = {}
     name = " ".join(name.split())
@@ -87,8 +86,8 @@ def read(given: MultiDict[str, str]) -> ComposeForm:
         name=name,
         body=body,
         who=given.get("who", "") if given.get("who") in ("everybody", "segments") else "",
-        include=_ids(given, "include"),
-        exclude=_ids(given, "exclude"),
+        include=_ids(fields.get("include", ())),
+        exclude=_ids(fields.get("exclude", ())),
         priority=_one_of(Priority, given.get("priority"), Priority.NORMAL),
         plan=Plan(
             _one_of(When, given.get("when"), When.NOW),
@@ -107,8 +106,8 @@ def read(given: MultiDict[str, str]) -> ComposeForm:
     )
 
 
-def _ids(given: MultiDict[str, str], name: str) -> tuple[int, ...]:
-    found = (int(value) for value in given.getlist(name) if _ID.fullmatch(value))
+def _ids(values: Sequence[str]) -> tuple[int, ...]:
+    found = (int(value) for value in values if _ID.fullmatch(value))
     return tuple(dict.fromkeys(found))[:MOST_SEGMENTS]
 
 

@@ -93,10 +93,11 @@ class Asked:
     word: str = "there"
 
 
-def look(shop: Shop, asked: Asked, now: datetime) -> Look:
+def look(shop_id: int, asked: Asked, now: datetime) -> Look:
     """Look at a text in the making. Raises `NotFound` for a segment that is not there."""
+    shop = shops.get_shop(shop_id)
     hour = asked.schedule.scheduled_at if asked.schedule else None
-    counted = counting.known_census(shop, asked.audience, hour or now) if asked.audience else None
+    counted = counting.known_census(shop_id, asked.audience, hour or now) if asked.audience else None
     line = shop.opt_out_text or opt_out.default_line("en")
     compiled, _ = language.examine(
         opt_out.with_opt_out(asked.body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN
@@ -132,13 +133,13 @@ def look(shop: Shop, asked: Asked, now: datetime) -> Look:
     )
 
 
-def person_by_phone(shop: Shop, typed: str) -> tuple[int | None, str | None]:
+def person_by_phone(shop_id: int, typed: str) -> tuple[int | None, str | None]:
     """The contact with that number; or why there is none."""
     try:
-        phone = normalise_phone(typed, shop.default_country)
+        phone = normalise_phone(typed, shops.get_shop(shop_id).default_country)
     except PhoneRefused as refused:
         return None, refused.message
-    found = contacts.contact_by_phone(shop.id, phone.e164)
+    found = contacts.contact_by_phone(shop_id, phone.e164)
     return (found.id, None) if found else (None, noted("Nobody of your contacts has this number."))
 
 

@@ -20,7 +20,7 @@ from blossom.platform import queue
 from blossom.platform.db import session
 from blossom.segments.models import Segment
 from blossom.segments.rules import Audience
-from blossom.shops.models import Shop
+from blossom.shops import queries as shops
 
 log = structlog.get_logger()
 
@@ -30,41 +30,44 @@ _meanwhile: dict[str, Census] = {}
 """The last count of this process, while Redis is away."""
 
 
-def known_census(shop: Shop, audience: Audience, planned: datetime) -> Census | None:
+def known_census(shop_id: int, audience: Audience, planned: datetime) -> Census | None:
     """The census taken within the last minutes, if there is one."""
+    key = _key(shop_id, audience, planned)
     try:
-        kept = queue.connection().get(_key(shop, audience, planned))
+        kept = queue.connection().get(key)
     except redis.RedisError as error:
         log.warning("campaigns.census_cache_unavailable", error=type(error).__name__)
-        return _meanwhile.get(_key(shop, audience, planned))
+        return _meanwhile.get(key)
     return Census.from_json(orjson.loads(kept)) if kept else None
 
 
-def take_census(shop: Shop, audience: Audience, planned: datetime, now: datetime) -> Census:
+def take_census(shop_id: int, audience: Audience, planned: datetime, now: datetime) -> Census:
     """Count the audience anew, and keep the count. Raises `NotFound` for a segment that is not there."""
+    shop, key = shops.get_shop(shop_id), _key(shop_id, audience, planned)
     caps = Caps(shop.daily_cap, shop.weekly_cap)
-    taken = census.take(shop.id, audience, caps, now=now, planned=max(now, planned))
+    taken = census.take(shop_id, audience, caps, now=now, planned=max(now, planned))
     try:
-        queue.connection().set(_key(shop, audience, planned), orjson.dumps(taken.to_json()), ex=KEPT_SECONDS)
+        queue.connection().set(key, orjson.dumps(taken.to_json()), ex=KEPT_SECONDS)
     except redis.RedisError as error:
         log.warning("campaigns.census_cache_unavailable", error=type(error).__name__)
         _meanwhile.clear()
-        _meanwhile[_key(shop, audience, planned)] = taken
+        _meanwhile[key] = taken
     return taken
 
 
-def _key(shop: Shop, audience: Audience, planned: datetime) -> str:
+def _key(shop_id: int, audience: Audience, planned: datetime) -> str:
     """By everything that the answer depends on, but for the people themselves. Of the hour, which caps depend on, the
     hour is enough."""
+    shop = shops.get_shop(shop_id)
     said = orjson.dumps(
         (
             audience.to_json(),
-            _changed(shop.id, audience) if audience.named else [],
+            _changed(shop_id, audience) if audience.named else [],
             (shop.daily_cap, shop.weekly_cap),
             f"{planned:%Y-%m-%dT%H}",
         )
     )
-    return f"census:{shop.id}:{hashlib.sha256(said).hexdigest()[:32]}"
+    return f"census:{shop_id}:{hashlib.sha256(said).hexdigest()[:32]}"
 
 
 def _changed(shop_id: int, audience: Audience) -> list[tuple[int, datetime]]:

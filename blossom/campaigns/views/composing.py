@@ -15,7 +15,6 @@ from uuid import uuid4
 
 import orjson
 from flask import Response, make_response, redirect, render_template, request, url_for
-from werkzeug.datastructures import MultiDict
 
 from blossom.campaigns import queries, service
 from blossom.campaigns.errors import ChangedMeanwhile, InvalidSchedule, InvalidStatus
@@ -109,7 +108,7 @@ def save_campaign(campaign_id: int) -> Response:
 def preview_campaign() -> Response:
     """All parts of the page that follow from what is typed."""
     caller = _caller()
-    shop, form = shops.get_shop(caller.shop_id), forms.read(request.form)
+    shop, form = shops.get_shop(caller.shop_id), forms.read(request.form.to_dict(flat=False))
     known, form, lost = _segments(caller.shop_id, form)
     return _render("campaigns/_live.html", _live(shop, form, lost), segments=known)
 
@@ -119,11 +118,11 @@ def count_audience() -> Response:
     """Count whom the form names, unless somebody just has (`again`: even so), and let the page look once more."""
     caller = _caller()
     shop, now = shops.get_shop(caller.shop_id), clock.now()
-    _, form, _ = _segments(caller.shop_id, forms.read(request.form))
+    _, form, _ = _segments(caller.shop_id, forms.read(request.form.to_dict(flat=False)))
     schedule, _ = _schedule(form, shop, now)
     planned = (schedule.scheduled_at if schedule else None) or now
-    if form.audience and (request.form.get("again") or not counting.known_census(shop, form.audience, planned)):
-        counting.take_census(shop, form.audience, planned, now)
+    if form.audience and (request.form.get("again") or not counting.known_census(shop.id, form.audience, planned)):
+        counting.take_census(shop.id, form.audience, planned, now)
     response = make_response("")
     response.headers["HX-Trigger"] = "counted"
     response.headers["HX-Reswap"] = "none"
@@ -142,7 +141,7 @@ def _keep(caller: Principal, campaign_id: int | None) -> Response:
     shop, deed = shops.get_shop(caller.shop_id), request.form.get("do", "")
     if deed in ("test", "review"):
         caller.require("campaigns:send")
-    _, form, lost = _segments(caller.shop_id, forms.read(request.form))
+    _, form, lost = _segments(caller.shop_id, forms.read(request.form.to_dict(flat=False)))
     if form.page is None:
         raise InvalidInput({"page": "is missing: load the page again"})
     if request.form.get("anew"):  # what was deleted elsewhere goes on as another draft
@@ -289,10 +288,10 @@ def _live(shop: Shop, form: ComposeForm, lost: str | None) -> dict[str, Any]:
     schedule, plan_fault = _schedule(form, shop, now)
     somebody, person_fault = None, None
     if form.person_phone:
-        somebody, person_fault = composing.person_by_phone(shop, form.person_phone)
+        somebody, person_fault = composing.person_by_phone(shop.id, form.person_phone)
     as_example = form.as_example and somebody is None
     asked = Asked(form.body, form.audience, schedule, form.person, somebody, as_example=as_example, word=t("there"))
-    look: Look = composing.look(shop, asked, now)
+    look: Look = composing.look(shop.id, asked, now)
     return {
         "shop": shop,
         "form": form,
@@ -339,7 +338,7 @@ def _segments(shop_id: int, form: ComposeForm) -> tuple[Sequence[Segment], Compo
 
 def _blank(shop_id: int) -> ComposeForm:
     """As it stands before anything is typed, with the shop's own numbers to try a text on."""
-    return replace(forms.read(MultiDict()), phones=", ".join(shops.trial_numbers(shop_id)))
+    return replace(forms.read({}), phones=", ".join(shops.trial_numbers(shop_id)))
 
 
 def _as_typed(shop: Shop, campaign: Campaign) -> ComposeForm:
