@@ -1,6 +1,6 @@
 """The shop's own numbers, on which texts are tried.
 
-Revision: 0035
+Revision: 0030
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0035"
-down_revision = "0033"
+revision = "0030"
+down_revision = "0029"
 
 
 def upgrade() -> None:
