@@ -85,11 +85,6 @@ class Choice:
     sort: Sort = Sort.NEWEST
     after: Mark | None = None
 
-    @property
-    def is_all(self) -> bool:
-        """Whether nothing narrows it."""
-        return not self.words and self.state is None
-
 
 def address(choice: Choice, **changes: Any) -> str:
     """Where the list that was chosen stands, or with `changes` another; never on a later page unless they say so."""

@@ -65,7 +65,7 @@ def home(shop_id: int) -> Home:
     todo = steps(taken)
     return Home(
         shop=shop,
-        people=people(shop_id),
+        people=contacts.roughly(shop_id),
         credits=balance,
         alerts=alerts(_facts(shop, summed, balance, has_sent=taken.campaign)),
         going=going(shop_id),
@@ -75,11 +75,6 @@ def home(shop_id: int) -> Home:
         steps=() if all(step.is_done for step in todo) else todo,
         arrival=dashboard.arrival(shop_id),
     )
-
-
-def people(shop_id: int) -> tuple[int, bool]:
-    """How many contacts there are; and whether they were counted, as a few thousand are."""
-    return contacts.roughly(shop_id)
 
 
 def going(shop_id: int) -> list[Row]:
