@@ -9,6 +9,8 @@ from playwright.sync_api import Browser
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign
 from blossom.contacts.models import Contact
+from blossom.message_templates import service as templates
+from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
 from blossom.platform import clock
@@ -21,9 +23,10 @@ from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.uploads import create_imported
 from tests.factories.wallet import create_wallet
+from tests.journeys import town as towns
 from tests.journeys.town import Town
 
-DOMAIN = "blue-coffee.myshopify.com"
+DOMAIN = towns.OPERATOR
 NAMES = (
     ("Eleni", "Papadopoulou"),
     ("Nikos", "Georgiou"),
@@ -67,6 +70,9 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         segment = segments.create_segment(shop.id, "Regulars in Greece", asked)
         friends = segments.create_segment(shop.id, "Friends of the shop")
         segments.add_members(shop.id, friends.id, [person.id for person in people[:4]])
+        weekly = templates.create_template(
+            shop.id, name="Weekly offer", body=TEXT, trigger=Trigger.CAMPAIGN, language="en", actor="test"
+        )
         upload = create_imported(shop, "customers.csv", ["12", "not a number"])
         done = _enqueue(shop, "Autumn sale", LINKED)
     town.work()
@@ -84,6 +90,8 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         "segment": f"/segments/{segment.id}",
         "delete a segment": f"/segments/{segment.id}/delete",
         "list of people": f"/segments/{friends.id}",
+        "template": f"/templates/{weekly.id}",
+        "delete a template": f"/templates/{weekly.id}/delete",
         "an import": f"/contacts/imports/{upload.id}",
     }
 
@@ -137,7 +145,11 @@ def _pages(
         "imports": "/contacts/imports",
         "segments": "/segments",
         "new segment": "/segments/new",
+        "templates": "/templates",
+        "new template": "/templates/new",
         "wallet": "/wallet",
+        "queue": "/queue",
+        "webhooks given up": "/queue/given-up",
         "settings": "/settings",
         "settings of consent": "/settings/consent",
         "customers from Shopify": "/import",

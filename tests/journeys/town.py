@@ -33,6 +33,8 @@ from tests.journeys.world import API_KEY, SCOPES, SECRET, World
 assert worker.REGISTERED, "names every job"
 
 ACCOUNT = "00000000-0000-0000-0000-000000000001"
+OPERATOR = "blue-coffee.myshopify.com"
+"""The shop whose staff see the whole installation's queue."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ class Town:
 def start(services: Services, template: str) -> Iterator[Town]:
     with Mitto.start(api_keys=["test-key"]) as mitto:
         given = {"MITTO_API_URL": mitto.url, "MITTO_API_KEY": "test-key", "MITTO_TRAFFIC_ACCOUNT_ID": ACCOUNT}
-        given["MITTO_WEBHOOK_TOKEN"] = "town-token"
+        given["MITTO_WEBHOOK_TOKEN"], given["BLOSSOM_OPERATOR_SHOPS"] = "town-token", OPERATOR
         before = config.current()
         with worlds.start(services, template, **given) as world:
             port = world.url.rpartition(":")[2]
