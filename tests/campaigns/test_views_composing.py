@@ -82,6 +82,20 @@ class TestThePage:
             assert shown in html
         assert "&#39;there&#39;" in html
 
+    def test_asks_as_little_with_much_as_with_little(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        campaign = create_campaign(ours)
+        visitor.fetch(edit(campaign))
+        with statements() as few:
+            visitor.fetch(edit(campaign))
+        for number in range(5):
+            segments.create_segment(ours.id, f"List {number}")
+            create_campaign(ours, name=f"Other {number}")
+            create_subscriber(ours)
+        with statements() as many:
+            visitor.fetch(edit(campaign))
+        assert len(many) == len(few) <= 15
+
 
 class TestSaving:
     def test_a_page_begins_one_draft_however_often_it_hears_no_answer(self, visitor: Visitor) -> None:
