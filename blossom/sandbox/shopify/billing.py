@@ -100,8 +100,8 @@ def _become(state: State, shop: Shop, charge: Charge, status: str) -> None:
         "name": charge.name,
         "status": status,
         "admin_graphql_api_shop_id": f"gid://shopify/Shop/{shop.id}",
-        "created_at": payloads.time(charge.created_at),
-        "updated_at": payloads.time(state.now()),
+        "created_at": payloads.time(charge.created_at, shop.timezone),
+        "updated_at": payloads.time(state.now(), shop.timezone),
     }
     if charge.interval:
         document["currency"] = charge.currency

@@ -26,7 +26,7 @@ def begin_checkout(state: State, shop: Shop, given: Document, token: str | None 
     unknown = sorted(set(given) - set(_FIELDS))
     if unknown:
         raise ValueError(f"a checkout has no {', '.join(unknown)}")
-    now = payloads.time(state.now())
+    now = payloads.time(state.now(), shop.timezone)
     before = shop.checkouts.get(token or "")
     if token is not None and (before is None or before["completed_at"] is not None):
         raise ValueError(f"{shop.domain} has no open checkout {token}")
@@ -74,7 +74,7 @@ def place(state: State, shop: Shop, token: str, *, paid: bool = True) -> Documen
     checkout = shop.checkouts.get(token)
     if checkout is None or checkout["completed_at"] is not None:
         raise ValueError(f"{shop.domain} has no open checkout {token}")
-    now = payloads.time(state.now())
+    now = payloads.time(state.now(), shop.timezone)
     person = _shopper(state, shop, checkout)
     number = _FIRST_NUMBER + len(shop.orders)
     id = state.next_id()
@@ -122,7 +122,7 @@ def pay(state: State, shop: Shop, order: Document) -> Document:
     """The money has come. ValueError if it had before, or nobody waits for it any more."""
     if order["financial_status"] != "pending":
         raise ValueError(f"{order['name']} is {order['financial_status']}")
-    _change(state, order, financial_status="paid")
+    _change(state, shop, order, financial_status="paid")
     _tell(state, shop, "orders/paid", order)
     return order
 
@@ -132,7 +132,7 @@ def fulfil(state: State, shop: Shop, order: Document, given: Document) -> Docume
 
     ValueError if it was sent before, or is cancelled."""
     _require_open(order)
-    now = payloads.time(state.now())
+    now = payloads.time(state.now(), shop.timezone)
     number, url = given.get("tracking_number"), given.get("tracking_url")
     fulfillment = {
         "id": state.next_id(),
@@ -150,7 +150,7 @@ def fulfil(state: State, shop: Shop, order: Document, given: Document) -> Docume
         "tracking_urls": [url] if url else [],
         "line_items": order["line_items"],
     }
-    _change(state, order, fulfillment_status="fulfilled", fulfillments=[fulfillment])
+    _change(state, shop, order, fulfillment_status="fulfilled", fulfillments=[fulfillment])
     _tell(state, shop, "fulfillments/create", fulfillment)
     _tell(state, shop, "orders/fulfilled", order)
     return fulfillment
@@ -161,7 +161,7 @@ def ship(state: State, shop: Shop, order: Document, shipment_status: str) -> Doc
     if not order["fulfillments"]:
         raise ValueError(f"{order['name']} has not been sent")
     fulfillment: Document = order["fulfillments"][0]
-    _change(state, fulfillment, shipment_status=shipment_status)
+    _change(state, shop, fulfillment, shipment_status=shipment_status)
     _tell(state, shop, "fulfillments/update", fulfillment)
     return fulfillment
 
@@ -170,7 +170,8 @@ def cancel(state: State, shop: Shop, order: Document) -> Document:
     """It is not wanted any more. What was paid stays paid until it is refunded. ValueError once it was sent."""
     _require_open(order)
     status = "voided" if order["financial_status"] == "pending" else order["financial_status"]
-    _change(state, order, cancelled_at=payloads.time(state.now()), cancel_reason="customer", financial_status=status)
+    now = payloads.time(state.now(), shop.timezone)
+    _change(state, shop, order, cancelled_at=now, cancel_reason="customer", financial_status=status)
     _tell(state, shop, "orders/cancelled", order)
     return order
 
@@ -184,7 +185,7 @@ def refund(state: State, shop: Shop, order: Document, amount: int) -> Document:
     document = {
         "id": state.next_id(),
         "order_id": order["id"],
-        "created_at": payloads.time(state.now()),
+        "created_at": payloads.time(state.now(), shop.timezone),
         "note": None,
         "refund_line_items": [],
         "transactions": [
@@ -199,7 +200,7 @@ def refund(state: State, shop: Shop, order: Document, amount: int) -> Document:
         ],
     }
     order["refunds"].append(document)
-    _change(state, order, financial_status="refunded" if amount == left else "partially_refunded")
+    _change(state, shop, order, financial_status="refunded" if amount == left else "partially_refunded")
     _tell(state, shop, "refunds/create", document)
     return document
 
@@ -265,8 +266,8 @@ def _require_open(order: Document) -> None:
         raise ValueError(f"{order['name']} is {'sent' if order['fulfillments'] else 'cancelled'} already")
 
 
-def _change(state: State, document: Document, **fields: Any) -> None:
-    document.update(fields, updated_at=payloads.time(state.now()))
+def _change(state: State, shop: Shop, document: Document, **fields: Any) -> None:
+    document.update(fields, updated_at=payloads.time(state.now(), shop.timezone))
 
 
 def _tell(state: State, shop: Shop, topic: str, document: Document) -> None:
@@ -292,4 +293,5 @@ def _seen(document: Document, approved: frozenset[str]) -> Document:
             return {name: None if name in hidden else seen(each) for name, each in value.items()}
         return [seen(each) for each in value] if isinstance(value, list) else value
 
-    return {name: None if name in hidden else seen(value) for name, value in document.items()}
+    redacted: Document = seen(document)
+    return redacted

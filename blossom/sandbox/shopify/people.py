@@ -167,9 +167,11 @@ def _consent(person: Customer, given: dict[str, Any], now: datetime) -> None:
 
 
 def _tell(state: State, shop: Shop, topic: str, person: Customer) -> None:
-    state.deliveries.emit(shop, topic, payloads.customer(person, shop.currency, state.app.protected_data))
+    state.deliveries.emit(
+        shop, topic, payloads.customer(person, shop.currency, shop.timezone, state.app.protected_data)
+    )
 
 
 def _tell_consent(state: State, shop: Shop, person: Customer) -> None:
     topic = "customers_marketing_consent/update"
-    state.deliveries.emit(shop, topic, payloads.consent(person, state.app.protected_data))
+    state.deliveries.emit(shop, topic, payloads.consent(person, shop.timezone, state.app.protected_data))
