@@ -276,7 +276,7 @@ def test_an_audience_that_is_just_being_fixed_is_waited_for(committed_app: Flask
 
 
 def crowd(shop: Shop, people: int = 3_000) -> None:
-    """People with consent who wrote and got a text each, with statistics: on empty tables the planner takes any index."""
+    """People with consent who wrote and got a text each, with statistics: an empty table is read by any index."""
     create_subscriber(shop)
     session.execute(
         text("""
