@@ -119,11 +119,6 @@ class BulkOperations:
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
         return operation
 
-    def cancel(self, operation: BulkOperation) -> None:
-        """Stop it, if it has not ended."""
-        if operation.status not in ENDED:
-            operation.status = "CANCELING"
-
     def url(self, operation: BulkOperation) -> str | None:
         """Where its whole file is, once and as long as it is."""
         return self._address(operation) if operation.status == "COMPLETED" and operation.objects else None
@@ -177,8 +172,8 @@ class BulkOperations:
             if operation.id not in self.all:
                 operation.path.unlink(missing_ok=True)
                 return
-            operation.status = {"RUNNING": "COMPLETED" if fail is None else "FAILED"}.get(operation.status, "CANCELED")
-            operation.error_code = fail if operation.status == "FAILED" else None
+            operation.status = "COMPLETED" if fail is None else "FAILED"
+            operation.error_code = fail
             operation.size = operation.path.stat().st_size
             operation.completed_at = self._state.now()
             self._state.deliveries.emit(shop, "bulk_operations/finish", _finished(operation, shop.timezone))
