@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
 from blossom.platform.languages import noted
@@ -74,6 +74,26 @@ BY_THE_PERSON = frozenset({Source.CHECKOUT, Source.STOREFRONT, Source.KEYWORD})
 
 FROM_A_LIST = frozenset({Source.IMPORT, Source.SHOPIFY})
 """Sources that repeat what another list says."""
+
+IN_BULK = FROM_A_LIST | {Source.API}
+"""Sources that may bring a hundred thousand phones at once."""
+
+
+class Urgency(IntEnum):
+    """In which order Shopify is told of a shop's changes, the first first."""
+
+    STOP = 0  # an opt-out by the person, or one that staff noted for them
+    PERSON = 1  # whatever else these did
+    LISTED_STOP = 2  # an opt-out that a list or another system brought
+    LISTED = 3  # the rest
+
+
+def urgency(state: State, *, listed: bool) -> Urgency:
+    """How urgent it is to tell Shopify that a phone is in `state` now. `listed`: it came with many (`IN_BULK`), or a
+    look through many turned it up."""
+    if state is State.OPTED_OUT:
+        return Urgency.LISTED_STOP if listed else Urgency.STOP
+    return Urgency.LISTED if listed else Urgency.PERSON
 
 
 @dataclass(frozen=True)
