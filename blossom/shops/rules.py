@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
+from blossom.platform.keywords import Keyword, classify_keyword, fold
 from blossom.shopify import domains
 
 _ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
@@ -106,6 +107,11 @@ def _keywords_fault(values: list[str]) -> str | None:
         return f"may be {_MAX_STOP_KEYWORDS} words at most"
     if any(not 2 <= len(word.strip()) <= 30 or "\0" in word for word in values):
         return "must be words of 2 to 30 characters"
+    for word in values:
+        if not fold(word):
+            return "must be words with letters or digits"
+        if (meant := classify_keyword(word)) in (Keyword.START, Keyword.HELP):
+            return f"may not have “{word.strip()}”, which means {meant.name} already"
     return None
 
 
