@@ -111,10 +111,11 @@ def test_what_is_not_there_or_can_not_be(installation: Config, arguments: list[s
 
 
 def test_credits_of_a_used_reference_and_another_amount_are_refused(installation: Config) -> None:
-    given = ["--reference", "order 7"]
+    shop, given = "credited.myshopify.com", ["--reference", "order 7"]
+    assert blossom(installation, "shop", "create", shop, "--name", "S", "--sender", "Shop").status == 0
     for _ in range(2):  # the second time it counts for nothing, as it says
-        assert blossom(installation, "shop", "credit", OURS, "10", *given).returncode == 0
-    said = told(blossom(installation, "shop", "credit", OURS, "20", *given))
+        assert blossom(installation, "shop", "credit", shop, "10", *given).status == 0
+    said = told(blossom(installation, "shop", "credit", shop, "20", *given))
     assert "With the reference order 7 the shop was given 10 credits before, not 20. Nothing was added." in said
 
 
