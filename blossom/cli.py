@@ -23,7 +23,7 @@ from blossom.consent import service as consent
 from blossom.contacts.rules import Attestation
 from blossom.customers import queries as customer_queries
 from blossom.customers import service as customers
-from blossom.customers.rules import Progress
+from blossom.customers.rules import ImportState, Progress
 from blossom.inbound import queries as inbound_queries
 from blossom.inbound import service as inbound
 from blossom.inbound.service import exporting
@@ -37,6 +37,9 @@ from blossom.shops.models import Shop
 from blossom.surroundings import application, data_folder, environment, new_master_key_text
 from blossom.wallet import queries as wallet_queries
 from blossom.wallet import service as wallet
+
+ID = click.IntRange(1, 2**63 - 1)
+"""Of a row."""
 
 
 @click.group()
@@ -167,7 +170,13 @@ def credit_shop(domain: str, amount: int, reference: str) -> None:
     """Give a shop credits; prints its balance as JSON."""
     with application(), db.transaction():
         shop_id = _shop(domain).id
-        wallet.top_up(shop_id, amount, reference=reference)
+        given = wallet.top_up(shop_id, amount, reference=reference)
+        if given.amount != amount:
+            raise BlossomError(
+                f"With the reference {reference} the shop was given {given.amount} credits before, not {amount}.",
+                code="reference_reused",
+                actionable="Nothing was added. Give what is new a reference of its own.",
+            )
         _print({"balance": wallet_queries.balance(shop_id).balance})
 
 
@@ -211,7 +220,10 @@ def sync_customers(domain: str, wait: bool) -> None:
     with application():
         with db.transaction():
             shop_id = _shop(domain).id
-        _print(dataclasses.asdict(_import_of(shop_id) if wait else customers.import_now(shop_id)))
+        progress = _import_of(shop_id) if wait else customers.import_now(shop_id)
+        _print(dataclasses.asdict(progress))
+        if progress.state is ImportState.FAILED:
+            raise SystemExit(1)
 
 
 def _import_of(shop_id: int) -> Progress:
@@ -226,7 +238,7 @@ def _import_of(shop_id: int) -> Progress:
 
 @shop.command("link")
 @click.argument("domain")
-@click.argument("campaign_id", type=click.IntRange(min=1))
+@click.argument("campaign_id", type=ID)
 def link_campaign(domain: str, campaign_id: int) -> None:
     """Make a link that opens one campaign's page for a day, outside production; prints it as JSON."""
     with application(), db.transaction():
@@ -244,7 +256,7 @@ def list_data_requests(domain: str) -> None:
 
 @shop.command("data-request")
 @click.argument("domain")
-@click.argument("export_id", type=click.IntRange(min=1))
+@click.argument("export_id", type=ID)
 def fetch_data_request(domain: str, export_id: int) -> None:
     """Print all that was held on a customer who asked, as JSON, to hand on to them. That it was fetched is noted."""
     with application(), db.transaction():
@@ -290,7 +302,9 @@ def webhooks() -> None:
 
 
 @webhooks.command("dead")
-@click.option("--after", "after_id", default=0, help="The last id of the page before.")
+@click.option(
+    "--after", "after_id", type=click.IntRange(0, 2**63 - 1), default=0, help="The last id of the page before."
+)
 def list_webhooks(after_id: int) -> None:
     """List webhooks that were given up, the oldest first, as JSON."""
     with application(), db.transaction():
@@ -299,7 +313,7 @@ def list_webhooks(after_id: int) -> None:
 
 
 @webhooks.command("replay")
-@click.argument("ids", type=click.IntRange(min=1), nargs=-1)
+@click.argument("ids", type=ID, nargs=-1)
 def replay_webhooks(ids: tuple[int, ...]) -> None:
     """Have given-up webhooks handled again: those of IDS, or the oldest hundred. Prints which, as JSON."""
     with application(), db.transaction():

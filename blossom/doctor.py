@@ -86,6 +86,11 @@ def _identity(settings: Config, document: Mapping[str, Any]) -> Iterator[Finding
         "the app is embedded", document.get("embedded") is True, "Set embedded = true: Blossom lives in the admin."
     )
     yield _told(
+        "Shopify itself installs the app",
+        _table(document, "access_scopes").get("use_legacy_install_flow") is not True,
+        "Set access_scopes.use_legacy_install_flow = false, or merchants are not asked for the scopes of the file.",
+    )
+    yield _told(
         "settings of production",
         settings.environment == "production",
         "Set BLOSSOM_ENV=production, which also demands whatever else such an installation needs.",

@@ -18,7 +18,7 @@ JOBS = (
     Periodic("inbound.handle_webhooks", timedelta(seconds=10)),
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="shopify"),
     # Shops that have just come, exports that Shopify has ended.
-    Periodic("customers.run_imports", timedelta(seconds=10), queue="slow"),
+    Periodic("customers.run_imports", timedelta(seconds=10), queue="sync"),
     # Files that merchants sent, whose job was lost, or that are to be tried again.
     Periodic("uploads.run", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
@@ -30,10 +30,10 @@ JOBS = (
     # Minutes: comparing counts with rows, asking the provider.
     Periodic("messaging.reconcile", timedelta(minutes=3), queue="slow"),
     Periodic("messaging.refresh_unanswered", timedelta(minutes=5), queue="questions"),
-    Periodic("shops.describe_new", timedelta(minutes=5), queue="slow"),
+    Periodic("shops.describe_new", timedelta(minutes=5), queue="sync"),
     # Each shop in its own night.
-    Periodic("customers.compare", timedelta(minutes=10), queue="slow"),
-    Periodic("shops.renew_expiring", timedelta(days=1), queue="slow"),
+    Periodic("customers.compare", timedelta(minutes=10), queue="sync"),
+    Periodic("shops.renew_expiring", timedelta(days=1), queue="sync"),
     Periodic("uploads.forget", timedelta(minutes=10), queue="slow"),
     Periodic("inbound.prune_webhooks", timedelta(hours=1), queue="slow"),
 )

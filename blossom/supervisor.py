@@ -4,7 +4,7 @@
 within the time that a host gives, and what is left then is killed.
 
 Workers are forks of the supervisor, which has imported and set up what they need: so nearly all of their memory is one
-and the same, and nine of them need about as much as three that were started anew (docs/deploy.md). The supervisor
+and the same, and ten of them need about as much as three that were started anew (docs/deploy.md). The supervisor
 opens no connection and starts no thread, since neither may be taken along.
 """
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
 
 from blossom.platform.access import SHOP_SCOPES
+from blossom.shopify import access_scopes
 
 BOUNCED = "bounced"
 """Query parameter of a page that the bounce page came back to: when it was sent there, in seconds since 1970."""
@@ -92,9 +93,7 @@ def in_admin(shop: str, admin_url: str, api_key: str, path: str = "/") -> str:
 
 def missing_scopes(granted: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """The scopes that the app wants and the shop has not granted; to write includes to read."""
-    held = set(granted)
-    held |= {f"read_{scope.removeprefix('write_')}" for scope in held if scope.startswith("write_")}
-    return sorted(set(wanted) - held)
+    return sorted(set(wanted) - set(access_scopes.spelled_out(granted)))
 
 
 def rights_of(staff_scopes: Collection[str] | None, app_scopes: Collection[str]) -> frozenset[str]:

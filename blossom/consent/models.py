@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    SmallInteger,
     Text,
     UniqueConstraint,
     false,
@@ -147,14 +148,20 @@ class OptInRequest(Base):
 class ConsentPush(Base):
     """What Shopify is to be told of a phone's consent, or was: the last state counts, so there is a row for a phone.
 
-    `revision` counts the changes; a push settles the one that it began with. `next_try_at` NULL: nothing is owed.
+    `revision` counts the changes; a push settles the one that it began with. `next_try_at` NULL: nothing is owed. Its
+    index is for going from shop to shop, and in a shop from what is urgent to what is not.
     """
 
     __tablename__ = "consent_pushes"
     __table_args__ = (
         UniqueConstraint("shop_id", "id"),
         UniqueConstraint("shop_id", "phone_hash"),
-        Index("ix_consent_pushes_owed", "next_try_at", postgresql_where=text("next_try_at IS NOT NULL")),
+        Index(
+            "ix_consent_pushes_by_shop",
+            *("shop_id", "urgency", "next_try_at"),
+            postgresql_where=text("next_try_at IS NOT NULL"),
+        ),
+        CheckConstraint(f"urgency BETWEEN {min(rules.Urgency)} AND {max(rules.Urgency)}", "urgency"),
         CheckConstraint("next_try_at IS NOT NULL OR settled_at IS NOT NULL", "settled"),
     )
 
@@ -163,6 +170,7 @@ class ConsentPush(Base):
     phone_hash: Mapped[bytes]
     revision: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
     tries: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))  # for this revision
+    urgency: Mapped[int] = mapped_column(SmallInteger, server_default=text("1"))  # `rules.Urgency`, of this revision
     owed_since: Mapped[datetime]
     next_try_at: Mapped[datetime | None]
     in_hand_until: Mapped[datetime | None]

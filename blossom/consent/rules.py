@@ -1,16 +1,17 @@
-"""The states of consent, what may change them, the keywords of a text, and who may be texted. Pure."""
+"""The states of consent, what may change them, and who may be texted. Pure."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any
 
+from blossom.platform.keywords import COURTESY, classify_keyword, fold
+from blossom.platform.keywords import Keyword as Keyword
 from blossom.platform.languages import noted
 
 
@@ -62,18 +63,31 @@ class Purpose(StrEnum):
     TRANSACTIONAL = "transactional"
 
 
-class Keyword(StrEnum):
-    STOP = "stop"
-    START = "start"
-    HELP = "help"
-    JOIN = "join"  # a shop's own word, by which it takes new subscribers
-
-
 BY_THE_PERSON = frozenset({Source.CHECKOUT, Source.STOREFRONT, Source.KEYWORD})
 """Sources in which the person acts. A list, a member of staff, another system or Shopify's copy can't undo a STOP."""
 
 FROM_A_LIST = frozenset({Source.IMPORT, Source.SHOPIFY})
 """Sources that repeat what another list says."""
+
+IN_BULK = FROM_A_LIST | {Source.API}
+"""Sources that may bring a hundred thousand phones at once."""
+
+
+class Urgency(IntEnum):
+    """In which order Shopify is told of a shop's changes, the first first."""
+
+    STOP = 0  # an opt-out by the person, or one that staff noted for them
+    PERSON = 1  # whatever else these did
+    LISTED_STOP = 2  # an opt-out that a list or another system brought
+    LISTED = 3  # the rest
+
+
+def urgency(state: State, *, listed: bool) -> Urgency:
+    """How urgent it is to tell Shopify that a phone is in `state` now. `listed`: it came with many (`IN_BULK`), or a
+    look through many turned it up."""
+    if state is State.OPTED_OUT:
+        return Urgency.LISTED_STOP if listed else Urgency.STOP
+    return Urgency.LISTED if listed else Urgency.PERSON
 
 
 @dataclass(frozen=True)
@@ -250,7 +264,7 @@ def _join_keywords_fault(words: Sequence[str], stop_keywords: Sequence[str]) -> 
         return f"may be {MOST_JOIN_KEYWORDS} words at most"
     for word in words:
         folded = fold(word)
-        if not 2 <= len(word.strip()) <= 30 or "\0" in word or set(folded.split()) <= _COURTESY:
+        if not 2 <= len(word.strip()) <= 30 or "\0" in word or set(folded.split()) <= COURTESY:
             return "must be words of 2 to 30 characters that nobody says by chance"
         if (meant := classify_keyword(word, stop_keywords)) is not None:
             return f"may not have “{word.strip()}”, which means {meant.name} already"
@@ -297,69 +311,3 @@ class Proof:
     marketing_allowed: bool
     transactional_allowed: bool
     entries: Sequence[ProofEntry]
-
-
-STOP_WORDS = frozenset(
-    {"stop", "unsubscribe", "stopall", "cancel", "end", "quit", "revoke", "opt out", "optout", "στοπ", "διαγραφη"}
-)
-START_WORDS = frozenset({"start", "unstop", "εναρξη"})
-HELP_WORDS = frozenset({"help", "info"})
-
-_INVISIBLE = frozenset({"Cf", "Cc", "Mn", "Me"})
-_NOT_A_WORD = re.compile(r"[\W_]+")
-_COURTESY = frozenset({"please", "pls", "plz", "thanks", "thank", "you", "παρακαλω"})
-
-
-def fold(text: str) -> str:
-    """A text as keywords are compared: no case, accents, invisible characters or punctuation, single spaces.
-
-    Full-width letters and ligatures become plain ones (NFKC); the final sigma becomes a sigma. In a word with a Greek
-    letter, Latin ones that look Greek are: the alphabet of texts has Σ and Π, but no Τ and no Ο of its own, so that a
-    phone sends ΣΤΟΠ with a Latin T and O.
-    """
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text))
-    shown = "".join(
-        " " if c.isspace() else c for c in decomposed if c.isspace() or unicodedata.category(c) not in _INVISIBLE
-    )
-    words = _NOT_A_WORD.sub(" ", shown.casefold().replace("ς", "σ")).split()
-    return " ".join(word.translate(_LOOK_GREEK) if _GREEK.search(word) else word for word in words)
-
-
-_GREEK = re.compile("[α-ω]")
-_LOOK_GREEK = str.maketrans("abezhikmnoptxy", "αβεζηικμνορτχυ")
-
-
-def classify_keyword(text: str, extra_stop: Iterable[str] = (), join: Iterable[str] = ()) -> Keyword | None:
-    """Which keyword a person's text is, if it is nothing but that keyword.
-
-    The whole text must be one keyword, said once or several times ("STOP STOP"), with or without words of courtesy
-    ("stop please", "please STOP"). "Please stop by our shop" is a sentence, so it is none: it is kept for the merchant.
-    Built-in words are judged before the shop's own `extra_stop`, so that a shop can't turn START or HELP into a STOP;
-    its `join` words come last, so that none of them can keep anybody from ending its texts.
-    """
-    folded = fold(text)
-    if not folded or len(folded) > _LONGEST:
-        return None
-    for candidate in (folded, " ".join(word for word in folded.split() if word not in _COURTESY)):
-        found = _whole(candidate, [fold(word) for word in extra_stop], [fold(word) for word in join])
-        if found is not None:
-            return found
-    return None
-
-
-_LONGEST = 160
-"""A keyword text is short; a longer one need not be looked at."""
-
-
-def _whole(folded: str, extra_stop: list[str], join: list[str]) -> Keyword | None:
-    tables = ((Keyword.STOP, STOP_WORDS), (Keyword.START, START_WORDS), (Keyword.HELP, HELP_WORDS))
-    own = ((Keyword.STOP, frozenset(filter(None, extra_stop))), (Keyword.JOIN, frozenset(filter(None, join))))
-    for keyword, words in (*tables, *own):
-        if any(_repeats(folded, word) for word in words):
-            return keyword
-    return None
-
-
-def _repeats(folded: str, word: str) -> bool:
-    times, rest = divmod(len(folded) + 1, len(word) + 1)
-    return rest == 0 and times > 0 and " ".join([word] * times) == folded

@@ -41,6 +41,18 @@ def retry_after(tries: int) -> timedelta:
     return timedelta(seconds=_SECONDS[min(tries, MOST_TRIES) - 1])
 
 
+MOST_WAIT_SECONDS = 2.0
+"""That Shopify may let a push wait, tries of a failed call included, in the one process that serves all shops."""
+
+_LONGEST_PAUSE = timedelta(minutes=5)
+
+
+def pause_after(failures: int, asked: float | None = None) -> timedelta:
+    """How long to push nothing of a shop for which Shopify has failed so many times in a row (from 1 on), or as long as
+    it `asked` for (seconds), if that is longer. Not for hours: by then what waits may be somebody's opt-out."""
+    return max(min(retry_after(failures), _LONGEST_PAUSE), timedelta(seconds=asked or 0))
+
+
 def poll_after(running: timedelta) -> timedelta:
     """How long to leave an export alone that has been running for so long: its end is told by a webhook, too."""
     return min(max(running / 10, timedelta(seconds=1)), timedelta(seconds=30))

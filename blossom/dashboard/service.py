@@ -13,7 +13,7 @@ from blossom.consent import service as consent_service
 from blossom.consent.rules import Settings
 from blossom.customers import queries as customers
 from blossom.customers import service as customers_service
-from blossom.message_templates.rules import language
+from blossom.message_templates.rules import language, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform.errors import InvalidInput
 from blossom.shops import queries as shops
@@ -34,7 +34,7 @@ def import_again(shop_id: int, *, actor: str) -> None:
 def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Shop:
     """Change the shop's settings, all or none, and write down who changed which. Raises as `shops.update_settings`."""
     shop = shops.get_shop(shop_id)
-    if fault := _fault_of_line(str(changes.get("opt_out_text", ""))):
+    if fault := _fault_of_line(str(changes.get("opt_out_text", "")), shop.stop_keywords):
         raise InvalidInput({"opt_out_text": fault} | shop_rules.settings_faults(changes))
     changed = sorted(name for name, value in changes.items() if getattr(shop, name) != value)
     shop = shops_service.update_settings(shop_id, **changes)
@@ -43,13 +43,19 @@ def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Sh
     return shop
 
 
-def _fault_of_line(line: str) -> str | None:
-    """What would make each text that the opt-out line is added to one that can't be sent."""
+def _fault_of_line(line: str, stop_keywords: Sequence[str]) -> str | None:
+    """What would make each text that the opt-out line is added to one that can't be sent, or tells nobody how to opt
+    out."""
     compiled, problems = language.examine(line, Trigger.CAMPAIGN) if line.strip() else (None, [])
     if problems:
         return f"can't be added to a text: {problems[0].message} {problems[0].actionable or ''}".strip()
     if compiled and compiled.unprovided:
         return "must say what stands in for a value that some people lack"
+    if line.strip() and not opt_out.names_a_way_out(line, stop_keywords):
+        return (
+            "must say how to opt out: by a word that does, such as “Reply STOP to opt out”, or by {{ opt_out_link }}; "
+            "a word of your own counts once it stands among your opt-out words in the consent settings"
+        )
     return None
 
 
@@ -61,6 +67,9 @@ def save_consent_settings(
     shop, before = shops.get_shop(shop_id), consents.settings(shop_id)
     faults = consent_rules.settings_faults(replace(before, **changes), stop_keywords)
     faults |= shop_rules.settings_faults({"stop_keywords": list(stop_keywords)})
+    line = shop.opt_out_text
+    if opt_out.names_a_way_out(line, shop.stop_keywords) and not opt_out.names_a_way_out(line, stop_keywords):
+        faults.setdefault("stop_keywords", f"must keep the word that your texts tell people to send: “{line}”")
     if faults:
         raise InvalidInput(faults)
     changed = sorted(name for name, value in changes.items() if _differs(getattr(before, name), value))

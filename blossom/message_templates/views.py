@@ -282,7 +282,7 @@ def _as_sent(shop: Shop, body: str, trigger: Trigger, language: str) -> str:
 
 
 def _line(shop: Shop, language: str) -> str:
-    return shop.opt_out_text or opt_out.default_line(language)
+    return opt_out.line_of(shop.opt_out_text, shop.stop_keywords, language=language)
 
 
 def _as_typed(found: MessageTemplate) -> TemplateForm:

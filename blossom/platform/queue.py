@@ -26,10 +26,11 @@ from blossom.platform import logs
 
 log = structlog.get_logger()
 
-QUEUES = ("send", "receipts", "default", "prepare", "slow", "questions", "shopify")
+QUEUES = ("send", "receipts", "default", "prepare", "slow", "questions", "shopify", "sync")
 """`send`: lanes. `receipts`: what must show within seconds. `default`: short jobs. `prepare`: the snapshots that a shop
 waits for after its click. `slow`: long work that nobody waits for. `questions`: what asks the provider and is as slow
-as the provider is. `shopify`: the same of Shopify, so that neither keeps what the other is asked about waiting.
+as the provider is. `shopify`: the same of Shopify, so that neither keeps what the other is asked about waiting. `sync`:
+what asks Shopify for minutes, so that it keeps neither somebody's opt-out from Shopify nor what asks nobody waiting.
 
 Each worker process listens to one of these: with two, a worker dying right after dequeue would lose the job.
 """

@@ -22,6 +22,8 @@ from blossom.shopify.errors import ShopifyError, ShopifyErrorKind
 
 log = structlog.get_logger()
 
+MAX_WAIT_SECONDS = 30.0
+
 _CONNECT_SECONDS = 3.0
 _told_versions: set[tuple[str, str]] = set()
 
@@ -43,7 +45,7 @@ class ShopifyClient:
         renew: Callable[[str], str] | None = None,
         before: Callable[[], None] = lambda: None,
         retry_delays: Sequence[float] = (0.2, 1.0, 3.0),
-        max_wait: float = 30.0,
+        max_wait: float = MAX_WAIT_SECONDS,
         wait: Callable[[float], bool] = stopping.wait,
     ) -> None:
         settings = config.current()

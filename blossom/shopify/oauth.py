@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from blossom.platform import clock, config, wire
 from blossom.platform.wire import Answer, CallFailed, Wire
-from blossom.shopify import domains
+from blossom.shopify import access_scopes, domains
 from blossom.shopify.errors import ShopifyError
 
 _EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -182,4 +182,5 @@ def _end(seconds: Any, begin: datetime) -> datetime | None:
 
 
 def _listed(given: Any) -> tuple[str, ...]:
-    return tuple(sorted({part.strip() for part in given.split(",") if part.strip()})) if isinstance(given, str) else ()
+    parts = given.split(",") if isinstance(given, str) else ()
+    return tuple(access_scopes.spelled_out(part.strip() for part in parts if part.strip()))

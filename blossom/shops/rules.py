@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 
+from blossom.platform.keywords import Keyword, classify_keyword, fold
 from blossom.platform.languages import noted
 from blossom.shopify import domains
 
@@ -109,6 +110,11 @@ def _keywords_fault(values: list[str]) -> str | None:
         return noted("may be %(max_stop_keywords)s words at most", max_stop_keywords=_MAX_STOP_KEYWORDS)
     if any(not 2 <= len(word.strip()) <= 30 or "\0" in word for word in values):
         return noted("must be words of 2 to 30 characters")
+    for word in values:
+        if not fold(word):
+            return noted("must be words with letters or digits")
+        if (meant := classify_keyword(word)) in (Keyword.START, Keyword.HELP):
+            return noted("may not have “%(word)s”, which means %(meaning)s already", word=word.strip(), meaning=meant.name)
     return None
 
 

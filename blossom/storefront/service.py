@@ -39,8 +39,9 @@ FORMS_A_MINUTE = 10
 SHOP_FORMS_A_MINUTE = 300
 LINKS_A_MINUTE = 600
 """Short links, from one address, behind which a mobile network may hold many people."""
-CODES_A_MINUTE = 30
-"""Buttons behind links, from one address: a code has 80 bits, so this only keeps the noise down."""
+GUESSES_A_MINUTE = 30
+"""Codes that lead nowhere, from one address: a code has 80 bits, so this only keeps the noise down. Whoever has a code
+of theirs is never refused: behind one address a mobile network may hold many people who opt out after one campaign."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,9 @@ def may_send_form(visitor: Visitor) -> bool:
     )
 
 
-def may_use_code(visitor: Visitor) -> bool:
-    """Whether this address is within its limit. There is none for the shop: an opt-out is never refused for others."""
-    return visits.allows(_by_address("code", visitor, CODES_A_MINUTE))
+def may_guess(visitor: Visitor) -> bool:
+    """Whether this address is within its limit for codes that lead nowhere; asked for each of them."""
+    return visits.allows(_by_address("code", visitor, GUESSES_A_MINUTE))
 
 
 def _by_address(kind: str, visitor: Visitor, most: int) -> dict[str, int]:
@@ -149,8 +150,9 @@ def opt_out(visitor: Visitor, link: OptOutLink) -> None:
 
 
 def opt_out_path(visitor: Visitor, phone_hash: bytes) -> str:
-    """The shopper's own opt-out link, as a path on the shop's site."""
-    return f"{visitor.prefix}/unsubscribe/{consent.unsubscribe_code(visitor.shop.id, phone_hash)}"
+    """The shopper's own opt-out link, as a path on the shop's site; it goes on in their language."""
+    code = consent.unsubscribe_code(visitor.shop.id, phone_hash)
+    return f"{visitor.prefix}/unsubscribe/{code}?locale={visitor.locale}"
 
 
 def take_form(visitor: Visitor, phone: Phone, facts: FormFacts) -> None:

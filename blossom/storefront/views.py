@@ -82,17 +82,15 @@ def send_form() -> Response:
 def confirm(code: str) -> Response:
     """The link in the text that asks to confirm: a page with one button, and what it does."""
     visitor = _visitor()
-    if not storefront.may_use_code(visitor):
-        return _too_many(visitor)
     asked = consent.open_confirmation(visitor.shop.id, code)
     if asked is None:
-        return _page(visitor, "storefront/gone.html", 404)
+        return _nowhere(visitor)
     visitor = replace(visitor, locale=languages.choose(asked.locale, None))
     if request.method != "POST":
         return _page(visitor, "storefront/confirm.html", code=code, wording=asked.wording)
     change = consent.confirm(visitor.shop.id, code, ip=visitor.ip, user_agent=visitor.user_agent)
     if change is None:
-        return _page(visitor, "storefront/gone.html", 404)
+        return _nowhere(visitor)
     return _page(visitor, "storefront/confirmed.html", opt_out=storefront.opt_out_path(visitor, asked.phone_hash))
 
 
@@ -100,11 +98,9 @@ def confirm(code: str) -> Response:
 def unsubscribe(code: str) -> Response:
     """A person's own opt-out link: a page with one button, and what it does. It lasts as long as what it stood in."""
     visitor = _visitor()
-    if not storefront.may_use_code(visitor):
-        return _too_many(visitor)
     link = storefront.opt_out_link(visitor, code)
     if link is None:
-        return _page(visitor, "storefront/gone.html", 404)
+        return _nowhere(visitor)
     if request.method != "POST":
         return _page(visitor, "storefront/unsubscribe.html", code=code)
     storefront.opt_out(visitor, link)
@@ -123,6 +119,11 @@ def follow_link(code: str) -> Response:
     response = make_response("", 302)
     response.headers["Location"] = address
     return _kept_by_nobody(response)
+
+
+def _nowhere(visitor: Visitor) -> Response:
+    """The answer to a code that leads nowhere."""
+    return _page(visitor, "storefront/gone.html", 404) if storefront.may_guess(visitor) else _too_many(visitor)
 
 
 @views.errorhandler(BlossomError)

@@ -86,6 +86,10 @@ def test_a_file_that_is_no_list_of_customers(installation: Config, files: Path, 
         (["shop", "api-key", OURS, "--scope", "fly"], "scopes: has no such right: fly"),
         (["shop", "link", OURS, "4711"], "There is no such campaign in this shop."),
         (["shop", "link", OURS, "one"], "'CAMPAIGN_ID'"),
+        (["shop", "link", OURS, "9" * 20], "is not in the range"),
+        (["shop", "data-request", OURS, "9" * 20], "is not in the range"),
+        (["webhooks", "replay", "9" * 20], "is not in the range"),
+        (["webhooks", "dead", "--after", "9" * 20], "is not in the range"),
         (["keys", "rotate", NEW], f"No shop is called {NEW}."),
         (["keys", "prune", NEW], f"No shop is called {NEW}."),
         (["shop", "create", "my shop", "--name", "S", "--sender", "Shop"], "domain: must be the shop's address"),
@@ -104,6 +108,15 @@ def test_a_file_that_is_no_list_of_customers(installation: Config, files: Path, 
 )
 def test_what_is_not_there_or_can_not_be(installation: Config, arguments: list[str], words: str) -> None:
     assert words in told(blossom(installation, *arguments))
+
+
+def test_credits_of_a_used_reference_and_another_amount_are_refused(installation: Config) -> None:
+    shop, given = "credited.myshopify.com", ["--reference", "order 7"]
+    assert blossom(installation, "shop", "create", shop, "--name", "S", "--sender", "Shop").status == 0
+    for _ in range(2):  # the second time it counts for nothing, as it says
+        assert blossom(installation, "shop", "credit", shop, "10", *given).status == 0
+    said = told(blossom(installation, "shop", "credit", shop, "20", *given))
+    assert "With the reference order 7 the shop was given 10 credits before, not 20. Nothing was added." in said
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,18 @@ from blossom.consent.rules import (
     BY_THE_PERSON,
     Deed,
     Event,
-    Keyword,
     Outcome,
     Purpose,
     Refusal,
     Source,
     Standing,
     State,
-    classify_keyword,
     may_ask_more,
     may_text,
     next_step,
     transition,
 )
+from blossom.platform.keywords import Keyword, classify_keyword
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EARLIER, LATER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
@@ -191,8 +190,22 @@ def test_who_may_be_texted(state: State, purpose: Purpose, allowed: bool) -> Non
         "STOP thank you",
         "ΣTOΠ",  # as phones send it in the alphabet of texts: T and O are Latin
         "ΔIAΓPAΦH",
+        # said in other words
+        "stop all", "STOP ΣΤΟΠ", "stop now", "STOP it", "Stop sms", "Stop texting me", " S T O P ",
+        "S.T.O.P.", "Σ Τ Ο Π",
+        "STOP\n\nSent from my iPhone", "STOP Sent from my Galaxy", "Stop\n--\nMaria P.",
+        "ΣΤΟΠ\nΣτάλθηκε από το iPhone μου",
+        "Stop sending me these messages!!", "Please stop texting me now", "ok stop", "just STOP", "stop, thanks 🙏",
+        "stop the texts", "Unsubscribe me from your list", "Can you stop texting me?", "I want to unsubscribe",
+        "How do I unsubscribe?", "I want to opt out", "unsub", "UNSUB please", "opt me out", "Opt out now", "remove me",
+        "Remove me from your list", "Take me off this list", "no more", "No more texts!", "no more messages please",
+        "Don't text me", "don’t text me again", "Do not contact me anymore", "don't send me any more texts",
+        "leave me alone", "cancel texts", "end sms", "quit texting me", "I don't want these texts", "no sms",
+        "Σταμάτα", "ΣTAMATA", "σταματήστε", "Σταματήστε να μου στέλνετε μηνύματα", "ΣTAMATHΣTE NA MOY ΣTEΛNETE SMS",
+        "Διαγραφή τώρα", "Διαγράψτε με από τη λίστα σας", "Μη μου στέλνετε άλλα sms", "όχι άλλα", "Όχι άλλα μηνύματα",
+        "δεν θέλω άλλα μηνύματα", "βγάλτε με", "στοπ παρακαλώ", "stamatiste", "Stop sms σταματήστε",
     ],
-)
+)  # fmt: skip
 def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
     assert classify_keyword(text) is Keyword.STOP
 
@@ -219,8 +232,18 @@ def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
         "stop start",
         "ΣΤΟΠΠ",
         "1",
+        "Don't stop, I love it", "please don't stop", "don't stop texting me", "do not stop sending me texts",
+        "Where is the bus stop?", "Can you stop by at 5?", "stop by now", "When does the sale end?",
+        "Stop it, I'm laughing",
+        "please cancel my order 1001", "cancel it", "cancel my order", "cancel my subscription",
+        "can I cancel", "end it",
+        "no more blue ones left?", "no more sizes?", "any more texts?", "no more offers left?", "remove my order",
+        "take me to your list", "Remove me from order 1001", "opt in", "non-stop", "text me", "I want texts",
+        "send me texts", "Sent from my iPhone", "when will you stop the sale", "I can't stop", "a b c",
+        "Δεν σταματάω", "μη σταματήσετε", "πού είναι η στάση;", "δεν θέλω άλλα παπούτσια", "όχι, αλλά θέλω το μπλε",
+        "Διαγραφή παραγγελίας 1001", "δεν θέλω", "Σταμάτησε η προσφορά;", "VIP STOP",
     ],
-)
+)  # fmt: skip
 def test_a_sentence_is_no_keyword(text: str) -> None:
     assert classify_keyword(text) is None
 
@@ -229,7 +252,8 @@ def test_a_sentence_is_no_keyword(text: str) -> None:
     ("text", "keyword"),
     [("START", Keyword.START), ("Έναρξη", Keyword.START), ("ENAPΞH", Keyword.START),
      ("unstop!", Keyword.START), ("help", Keyword.HELP), ("Help please", Keyword.HELP),
-     ("INFO?", Keyword.HELP)],
+     ("INFO?", Keyword.HELP), ("ΒΟΗΘΕΙΑ", Keyword.HELP), ("Πληροφορίες", Keyword.HELP),
+     ("BOHΘEIA παρακαλώ", Keyword.HELP), ("H E L P", Keyword.HELP), ("START\nSent from my iPhone", Keyword.START)],
 )  # fmt: skip
 def test_start_and_help_are_heard_too(text: str, keyword: Keyword) -> None:
     assert classify_keyword(text) is keyword
@@ -240,6 +264,7 @@ def test_a_shop_has_stop_words_of_its_own_that_never_turn_the_built_in_ones_arou
     assert classify_keyword("no more", ["No More!"]) is Keyword.STOP
     assert classify_keyword("START", ["start"]) is Keyword.START
     assert classify_keyword("anything", ["", "!"]) is None
+    assert classify_keyword("arrêt\n\nSent from my iPhone", ["arret"]) is Keyword.STOP
 
 
 def test_a_shop_s_own_word_to_join_comes_after_all_that_others_mean() -> None:

@@ -9,7 +9,7 @@ import pytest
 from blossom.consent import queries, rules
 from blossom.consent import service as consent
 from blossom.consent.models import ConsentPush
-from blossom.consent.rules import Deed, Refusal, Source, Standing, State
+from blossom.consent.rules import Deed, Keyword, Refusal, Source, Standing, State, Urgency
 from blossom.consent.service import syncing
 from blossom.contacts.rules import Person, normalise_phone
 from blossom.contacts.rules.customers import Customer, SmsConsent
@@ -194,6 +194,19 @@ def test_who_confirmed_to_shopify_after_an_opt_out_is_opted_in_by_that_and_it_is
     assert queries.standing_of(shop_id, phone_hash).source is Source.CHECKOUT
     assert queries.state_of(shop_id, phone_hash) is State.OPTED_IN
     assert session.query(ConsentPush.next_try_at).scalar() is None
+
+
+def test_an_opt_out_that_a_look_through_all_customers_finds_untold_waits_behind_a_fresh_one(shop_id: int) -> None:
+    """There may be thousands, since a shop may have texted for years before the app was there."""
+    phone_hash = crypto.for_shop(shop_id).lookup(PHONE.e164)
+    consent.record_keyword(shop_id, phone_hash, Keyword.STOP)
+    assert session.query(ConsentPush.urgency).scalar() == Urgency.STOP
+    told(shop_id, phone_hash)
+    says(shop_id, "SUBSCRIBED", clock.now() - timedelta(days=30))
+    assert session.query(ConsentPush.urgency, ConsentPush.next_try_at.is_not(None)).one() == (
+        Urgency.LISTED_STOP,
+        True,
+    )
 
 
 def save(shop_id: int, customer: int, phone: str | None, state: str, minutes: int) -> None:

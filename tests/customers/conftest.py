@@ -14,6 +14,7 @@ from blossom.contacts.models import Contact
 from blossom.customers import queries, service
 from blossom.customers.models import CustomerImport
 from blossom.customers.rules import Progress
+from blossom.customers.service import turns
 from blossom.platform import clock, crypto
 from blossom.platform.db import session, transaction
 from blossom.sandbox.shopify.process import StandIn
@@ -89,7 +90,13 @@ class Shop:
             query = select(Contact).where(Contact.shop_id == self.id, Contact.phone_hash.is_not(None))
             return {str(each.phone): each.shopify_customer_id for each in session.scalars(query)}
 
+    def wake(self) -> None:
+        """End the pause of a shop for which Shopify failed, not the count of its failures."""
+        for each in turns._shops.values():
+            each.paused_until = None
+
 
 @pytest.fixture
 def shop(connected: Connected) -> Shop:
+    turns.forget_turns()
     return Shop(connected)

@@ -268,7 +268,7 @@ def test_a_long_night_is_had_in_several_jobs(imported: Shop, monkeypatch: pytest
         short.setattr(comparing, "time", SimpleNamespace(monotonic=lambda: next(ticks, 1e9)))
         night_comes()
     assert there(imported) == [eleni]
-    assert "customers.compare" in [str(job.description) for job in queue.rq_queue("slow").jobs]
+    assert "customers.compare" in [str(job.description) for job in queue.rq_queue("sync").jobs]
     night_comes()
     assert imported.contacts() == {}
 

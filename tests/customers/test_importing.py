@@ -55,7 +55,7 @@ def test_installing_asks_for_the_import_and_customers_become_contacts_with_their
     nikos = shop.add(first_name="Nikos", phone=OTHER_PHONE)
     shop.add(first_name="Maria", email="maria@example.com")
     shop.add(first_name="Cat", phone="+30123456")
-    assert [(str(job.description), job.args[1]) for job in queue.rq_queue("slow").jobs] == [
+    assert [(str(job.description), job.args[1]) for job in queue.rq_queue("sync").jobs] == [
         ("customers.ask_import", {"shop_id": shop.id})
     ]
     jobs.ask_import(shop.id)
@@ -272,7 +272,7 @@ def test_shopify_s_word_that_the_export_has_ended_makes_the_next_look_come_at_on
     with transaction():
         assert not service.export_ended(shop.id, "gid://shopify/BulkOperation/0")
         assert service.export_ended(shop.id, operation)
-    assert "customers.run_imports" in [str(job.description) for job in queue.rq_queue("slow").jobs]
+    assert "customers.run_imports" in [str(job.description) for job in queue.rq_queue("sync").jobs]
 
 
 def _operation() -> str:

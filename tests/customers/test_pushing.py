@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, text, update
+from sqlalchemy import delete, update
 
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
@@ -22,7 +21,7 @@ from blossom.contacts.rules.customers import read_customer
 from blossom.customers import jobs, queries, service
 from blossom.customers.rules import Push, PushState
 from blossom.customers.service import pushing
-from blossom.platform import clock, crypto, db, queue
+from blossom.platform import clock, crypto, queue
 from blossom.platform.db import session, transaction
 from blossom.shopify.client import ShopifyClient
 from blossom.shops import service as shop_service
@@ -47,8 +46,9 @@ def push(shop: Shop) -> Push:
         return found
 
 
-def try_again() -> None:
+def try_again(shop: Shop) -> None:
     """Let the time come of what was put off, or in a dead worker's hands."""
+    shop.wake()
     values = {"next_try_at": clock.now() - timedelta(hours=1), "in_hand_until": None}
     with transaction():
         session.execute(update(ConsentPush).where(ConsentPush.next_try_at.is_not(None)).values(values))
@@ -114,7 +114,7 @@ def test_a_change_during_the_call_is_told_after_it(shop: Shop, monkeypatch: pyte
 
     monkeypatch.setattr(pushing, "_tell", tell_while_they_opt_out)
     service.run_pushes()
-    try_again()
+    try_again(shop)
     assert [each[1] for each in there(shop)] == ["UNSUBSCRIBED"]
     assert push(shop).state is PushState.DONE
 
@@ -139,7 +139,7 @@ def test_a_new_person_becomes_a_customer_once_though_the_answer_got_lost(shop: S
     service.run_pushes()
     owed = push(shop)
     assert (owed.state, owed.tries) == (PushState.OWED, 1)
-    try_again()
+    try_again(shop)
     assert there(shop) == [("Eleni", "SUBSCRIBED", "SINGLE_OPT_IN")]
     assert (push(shop).state, shop.connected.calls(CREATE)) == (PushState.DONE, 1)
 
@@ -183,7 +183,7 @@ def test_what_fails_is_tried_again_with_growing_delay_until_it_is_done(shop: Sho
     shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
     delays = []
     for _ in range(2):
-        try_again()
+        try_again(shop)
         with transaction():
             row = session.query(ConsentPush).one()
             assert row.next_try_at is not None
@@ -191,7 +191,7 @@ def test_what_fails_is_tried_again_with_growing_delay_until_it_is_done(shop: Sho
     assert timedelta(seconds=3) < delays[0] < delays[1]
     assert service.run_pushes() == 0
     shop.shopify.fail()
-    try_again()
+    try_again(shop)
     assert [each[1] for each in there(shop)] == ["SUBSCRIBED"]
 
 
@@ -203,7 +203,7 @@ def test_what_shopify_refuses_is_kept_with_its_words_and_not_tried_again(shop: S
         assert contact is not None
         contact.email, contact.email_hash = "eleni@example.com", b"hash"
     service.run_pushes()
-    try_again()
+    try_again(shop)
     refused = push(shop)
     assert refused.state is PushState.REFUSED
     assert "Email has already been taken" in str(refused.words)
@@ -333,36 +333,15 @@ def test_what_shopify_itself_told_is_not_told_back(shop: Shop) -> None:
 def test_without_access_nothing_is_tried_and_a_shop_that_refuses_is_left_alone_for_a_while(shop: Shop) -> None:
     changes(shop, consent.opt_in)
     with transaction():
-        consent.opt_out(shop.id, b"another phone, no contact", source=Source.KEYWORD)
+        consent.opt_in(shop.id, b"another phone, no contact", source=Source.IMPORT)
     shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
     assert service.run_pushes() == 1
     assert service.run_pushes() == 0
     assert (push(shop).state, push(shop).words is None) == (PushState.OWED, False)
     with transaction():
         shop_service.uninstall(shop.id)
-    try_again()
+    try_again(shop)
     assert (push(shop).tries, shop.connected.calls(LOOK)) == (1, 1)
-
-
-def test_a_shop_that_is_left_alone_for_a_while_waits_for_nobody_who_is_changing_consent(shop: Shop) -> None:
-    changes(shop, consent.opt_in)
-    with transaction():
-        consent.opt_out(shop.id, b"another phone, no contact", source=Source.KEYWORD)
-    shop.shopify.fail({"kind": "403", "area": "graphql", "share": 1.0})
-    app = shop.connected.app
-
-    def work() -> None:
-        with app.app_context():
-            service.run_pushes()
-
-    worker = threading.Thread(target=work)
-    with db.engine().connect() as changing, changing.begin():
-        held = "SELECT FROM consent_pushes WHERE phone_hash = :phone_hash FOR UPDATE"
-        changing.execute(text(held), {"phone_hash": b"another phone, no contact"})
-        worker.start()
-        worker.join(timeout=10)
-        assert not worker.is_alive()
-    assert push(shop).tries == 1
 
 
 def test_a_worker_that_died_leaves_its_phone_to_the_next_one(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -378,6 +357,6 @@ def test_a_worker_that_died_leaves_its_phone_to_the_next_one(shop: Shop, monkeyp
         with pytest.raises(KilledError):
             service.run_pushes()
     assert service.run_pushes() == 0  # in the dead one's hands, for a while
-    try_again()
+    try_again(shop)
     assert push(shop).state is PushState.DONE
     assert (shop.connected.calls(CREATE), shop.connected.calls(UPDATE)) == (1, 0)

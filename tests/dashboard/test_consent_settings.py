@@ -136,3 +136,11 @@ def test_a_form_that_is_none_switches_nothing_off(visitor: Visitor, ours: Shop) 
     for options in ({"data": b"\xff\xfe"}, {"json": GOOD}, {"data": {}}, {"data": {"privacy_url": ""}}):
         assert visitor.fetch("/settings/consent", method="POST", **options).status_code == 422
     assert consents.settings(ours.id) == before
+
+
+def test_the_word_that_texts_tell_people_to_send_can_t_be_taken_away(visitor: Visitor, ours: Shop) -> None:
+    ours.stop_keywords, ours.opt_out_text = ["basta"], "Reply BASTA to opt out"
+    answer = save(visitor, stop_keywords="halt")
+    assert answer.status_code == 422
+    assert "Reply BASTA to opt out" in answer.get_data(as_text=True)
+    assert ours.stop_keywords == ["basta"]

@@ -82,6 +82,7 @@ class TestSettings:
         ("field", "value"),
         [
             ("sender", "no good!"), ("sender", ""), ("sender", "ä" * 400), ("opt_out_text", ""),
+            ("opt_out_text", "Hello"), ("opt_out_text", "Reply ARRET to opt out"),
             ("opt_out_text", "STOP {{ shop_name"), ("opt_out_text", "{{ first_name }}: STOP to end"),
             ("contact_line", "x" * 101),
             ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"), ("quiet_until", "21:30"),

@@ -310,4 +310,4 @@ def test_workers_end_when_their_supervisor_was_killed(start: Start) -> None:
     _, left = psutil.wait_procs(children, timeout=60)
     for child in left:
         child.kill()
-    assert (len(children), left) == (8, [])
+    assert (len(children), left) == (9, [])

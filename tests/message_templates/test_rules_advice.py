@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from blossom.message_templates.errors import InvalidSender
-from blossom.message_templates.rules import dates, filters, linter, naming
+from blossom.message_templates.rules import dates, filters, linter, naming, opt_out
 from blossom.message_templates.rules.catalogue import SENDING_NOW, Trigger, variables
 from blossom.message_templates.rules.linter import Level, lint
 from blossom.message_templates.rules.opt_out import default_line, has_opt_out, with_opt_out
@@ -69,9 +69,25 @@ def test_what_is_no_way_out_for_everybody_is_not_taken_for_one(text: str) -> Non
 
 
 def test_a_shops_own_words_count() -> None:
-    assert has_opt_out("Sale. No more: write ARRET to us", line="write ARRET to us")
+    assert has_opt_out("Sale. No more: write ARRET to us", line="write ARRET to us", keywords=["Arrêt"])
+    assert not has_opt_out("Sale. No more: write ARRET to us", line="write ARRET to us"), "nobody hears that word"
     assert not has_opt_out("Sale. Reply ARRET")
     assert has_opt_out("Sale. Reply ARRET", keywords=["Arrêt"])
+
+
+@pytest.mark.parametrize(
+    "line", ["Reply STOP to opt out", "STOP = fin", "Για διαγραφή: στοπ", "{{ opt_out_link }}", "ARRET pour finir"]
+)
+def test_a_line_that_names_a_way_out_is_the_shops(line: str) -> None:
+    assert opt_out.line_of(line, ["Arrêt"]) == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["", "Hello", "ARRET pour finir", "Unstoppable", "{% if first_name %}STOP{% endif %}", "{{ shop_name }}", None],
+)
+def test_a_line_that_tells_nobody_how_to_opt_out_gives_way_to_the_usual_one(line: str | None) -> None:
+    assert opt_out.line_of(line, ["basta"]) == "Reply STOP to opt out"
 
 
 def test_the_line_is_added_once_and_below() -> None:

@@ -6,9 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from blossom.messaging.models import Message
+from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.states import DispatchKind
@@ -70,6 +71,16 @@ def test_whether_one_more_text_passes_a_cap(
     for at in sorted(earlier):
         texted(personas.ours, phone, at)
     assert capped(waiting(personas.ours, phone), caps) is expected
+
+
+def test_of_dispatches_begun_at_one_moment_all_count(session: Session, personas: Personas) -> None:
+    phone = a_phone()
+    first, *_ = [texted(personas.ours, phone, ago(hours=1)) for _ in range(3)]
+    # Its row is written anew, behind the others': in an index on the moment alone it comes last.
+    session.execute(
+        update(Dispatch).where(Dispatch.id == first.dispatch_id).values(state="completed", finished_at=NOON)
+    )
+    assert capped(waiting(personas.ours, phone), Caps(daily=3, weekly=None))
 
 
 def test_what_was_no_marketing_another_shop_s_or_never_left_counts_for_nothing(

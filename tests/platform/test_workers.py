@@ -48,7 +48,8 @@ def run(*arguments: str) -> Result:
 
 def test_told_nothing_it_serves_every_queue_and_prepares_two_campaigns_at_once(started: list[str]) -> None:
     assert run().exit_code == 0
-    assert started == ["send"] * 3 + ["receipts", "default", "prepare", "prepare", "slow", "questions", "shopify"]
+    others = ["receipts", "default", "prepare", "prepare", "slow", "questions", "shopify", "sync"]
+    assert started == ["send"] * 3 + others
 
 
 def test_one_queue_is_served_in_this_very_process(started: list[str]) -> None:
@@ -86,6 +87,7 @@ def test_a_worker_that_is_forked_takes_no_connection_along(
     [
         ("questions", {"messaging.ask_about_orphans", "messaging.refresh_unanswered"}),
         ("shopify", {"inbound.ask_shopify", "customers.push_consent"}),
+        ("sync", {"customers.run_imports", "customers.compare", "shops.describe_new", "shops.renew_expiring"}),
     ],
 )
 def test_nothing_that_asks_outside_shares_a_queue_with_other_periodic_work(name: str, asking: set[str]) -> None:

@@ -26,9 +26,12 @@ def texted(stand_in: StandIn, *texts: tuple[str, str]) -> None:
 
 
 def test_texts_are_shown_with_their_links_and_nothing_in_them_is_markup(stand_in: StandIn) -> None:
-    texted(stand_in, (ANNA, 'Sale: https://shop.test/s/a?b=1&c=2 "<b>now</b>"'), (BORIS, "Second"))
+    texted(
+        stand_in, (ANNA, 'Sale: https://shop.test/s/a?b=1&c=2 "<b>now</b>"'), (BORIS, "Second <https://shop.test/b>")
+    )
     page = requests.get(f"{stand_in.url}/phones", timeout=10).text
     assert '<a href="https://shop.test/s/a?b=1&amp;c=2">' in page
+    assert '&lt;<a href="https://shop.test/b">https://shop.test/b</a>&gt;' in page
     assert "&lt;b&gt;now" in page
     assert page.index("Second") < page.index("Sale"), "the newest is the first"
 

@@ -62,6 +62,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda file: file.update(client_id="0123456789abcdef0123456789abcdef"), "client_id"),
     (lambda file: file.pop("client_id"), "client_id"),
     (lambda file: file.update(embedded=False), "the app is embedded"),
+    (lambda file: file["access_scopes"].update(use_legacy_install_flow=True), "Shopify itself installs the app"),
     (lambda file: file["auth"].update(redirect_urls=["https://app.blossom.example/other"]), "auth.redirect_urls"),
     (lambda file: file["auth"].update(redirect_urls=7), "auth.redirect_urls"),
     (lambda file: file["app_proxy"].pop("subpath"), "app_proxy.prefix and subpath"),

@@ -57,7 +57,7 @@ def test_a_session_token_is_exchanged_for_an_expiring_pair(recorded: RecordedPro
         "expiring": "1",
     }
     assert (tokens.access_token, tokens.refresh_token) == ("shpat_new", "shprt_new")
-    assert tokens.scopes == ("read_orders", "write_customers")
+    assert tokens.scopes == ("read_customers", "read_orders", "write_customers"), "to write includes to read"
     assert tokens.expires_at == NOW + timedelta(hours=1)
     assert tokens.refresh_expires_at == NOW + timedelta(days=90)
     assert tokens.user_id is None

@@ -307,6 +307,18 @@ def test_an_uninstall_that_comes_during_a_refresh_stands(connected: Connected, m
     assert connected.token() is None
 
 
+def test_to_read_is_no_news_beside_to_write(connected: Connected) -> None:
+    """Tokens come with `write_customers` alone, a webhook may name both: nothing is renewed for that."""
+    shop_id = connected.install().shop_id
+    held = connected.installation().scopes
+    for named in ({*held, "read_customers"}, {*held} - {"read_customers"}):
+        with transaction():
+            assert not service.note_scopes(shop_id, named, changed_at=clock.now())
+    service.client(shop_id)
+    assert connected.calls("refresh_token") == 0
+    assert connected.installation().scopes == held
+
+
 def test_scopes_that_are_granted_during_a_refresh_stand(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
     connected.shopify.install(OURS, ["read_customers"])
     shop_id = connected.install().shop_id

@@ -25,7 +25,7 @@ def counted(table: str) -> int:
 
 
 def waiting_jobs() -> list[str]:
-    return [str(job.description) for job in queue.rq_queue("default").jobs]
+    return [str(job.description) for job in queue.rq_queue("shopify").jobs]
 
 
 def test_a_new_shop_is_made_with_its_keys_and_its_tokens(connected: Connected) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -346,3 +347,24 @@ def test_a_lost_job_is_found_by_the_sweep(shopper: Shopper) -> None:
         jobs.sweep()
 
     assert shopper.state() is State.OPTED_IN
+
+
+def test_many_behind_one_address_opt_out_but_nobody_guesses_for_long(shopper: Shopper) -> None:
+    """A mobile network may hold them all; and a code that leads nowhere is somebody's who tries."""
+    hers = [
+        shopper.post(f"unsubscribe/{consent.unsubscribe_code(shopper.shop_id, bytes([n] * 16))}") for n in range(40)
+    ]
+    assert {answer.status_code for answer in hers} == {200}
+    guessed = [shopper.get(f"{page}/{'x' * 20}").status_code for page in ("unsubscribe", "confirm") for _ in range(16)]
+    assert guessed == [404] * 30 + [429] * 2
+    assert shopper.get(f"unsubscribe/{consent.unsubscribe_code(shopper.shop_id, b'x' * 16)}").status_code == 200
+
+
+def test_whoever_confirmed_opts_out_in_the_language_of_the_form(shopper: Shopper) -> None:
+    consent.update_settings(shopper.shop_id, double_opt_in=True)
+    shopper.send()
+    work()
+    shopper.headers |= {"Accept-Language": "el"}
+    done = shopper.post(f"confirm/{shopper.code()}").text
+    [path] = re.findall(r'href="[^"]*/(unsubscribe/[^"?]+)\?locale=en"', done)
+    assert "End the texts" in shopper.get(path, locale="en").text

@@ -98,7 +98,7 @@ def look(shop_id: int, asked: Asked, now: datetime) -> Look:
     shop = shops.get_shop(shop_id)
     hour = asked.schedule.scheduled_at if asked.schedule else None
     counted = counting.known_census(shop_id, asked.audience, hour or now) if asked.audience else None
-    line = shop.opt_out_text or opt_out.default_line("en")
+    line = opt_out.line_of(shop.opt_out_text, shop.stop_keywords)
     compiled, _ = language.examine(
         opt_out.with_opt_out(asked.body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN
     )

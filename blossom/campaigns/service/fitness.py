@@ -44,7 +44,7 @@ SEGMENT_GONE = {
 
 def source_of(shop: Shop, body: str) -> str:
     """The text as it is sent: with the shop's opt-out line where it has no way out of its own."""
-    line = shop.opt_out_text or opt_out.default_line("en")
+    line = opt_out.line_of(shop.opt_out_text, shop.stop_keywords)
     return opt_out.with_opt_out(body, line, keywords=shop.stop_keywords)
 
 

@@ -86,7 +86,7 @@ def apply(shop_id: int, steps: Sequence[Step]) -> list[Change]:
         changes, events = _walk(standings, steps, now)
     _update(shop_id, [last for last in _last(events) if last["phone_hash"] in standings])
     _insert_events(shop_id, events)
-    owing.owe(shop_id, {event["phone_hash"] for event in events if not event.pop("known_to_shopify")}, now)
+    owing.owe(shop_id, {e["phone_hash"]: _urgency(e) for e in events if not e["known_to_shopify"]}, now)
     return changes
 
 
@@ -97,6 +97,10 @@ def foresee(shop_id: int, steps: Sequence[Step]) -> list[Change]:
     hashes = sorted({step.phone_hash for step in steps})
     rows = session.execute(_READ, {"shop": shop_id, "phone_hashes": bulk.bytea_array(hashes)})
     return _walk(_standings(rows), steps, clock.now())[0]
+
+
+def _urgency(event: dict[str, Any]) -> rules.Urgency:
+    return rules.urgency(State(event["to_state"]), listed=Source(event["source"]) in rules.IN_BULK)
 
 
 def _last(events: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import text
 
+from blossom.consent.rules import Urgency
 from blossom.platform import bulk, queue
 from blossom.platform.db import session
 
 
-def owe(shop_id: int, phone_hashes: Collection[bytes], now: datetime) -> None:
-    """Note, within the change's transaction, that the state of these phones is to be told to Shopify, and nudge who
-    tells it. A shop that never had the app in Shopify owes nothing."""
-    if not phone_hashes:
+def owe(shop_id: int, phones: Mapping[bytes, Urgency], now: datetime) -> None:
+    """Note, within the change's transaction, that the state of these phones (their hashes) is to be told to Shopify,
+    and how urgent that is, and nudge who tells it. A shop that never had the app in Shopify owes nothing."""
+    if not phones:
         return
-    values = {"shop": shop_id, "phone_hashes": bulk.bytea_array(sorted(phone_hashes)), "now": now}
-    if session.execute(_OWE, values).first() is not None:
+    given = {"phone_hashes": bulk.bytea_array(phones), "urgencies": bulk.bigint_array(phones.values())}
+    if session.execute(_OWE, {"shop": shop_id, "now": now, **given}).first() is not None:
         queue.enqueue("customers.push_consent", queue="shopify", unless_waiting=True)
 
 
@@ -41,12 +42,14 @@ _OWED = text(
 # A new change is tried at once, however often the one before had failed; a worker who has the phone finishes first.
 _OWE = text(
     """
-    INSERT INTO consent_pushes (shop_id, phone_hash, revision, tries, owed_since, next_try_at)
-    SELECT :shop, phone_hash, 1, 0, :now, :now FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash)
+    INSERT INTO consent_pushes (shop_id, phone_hash, revision, tries, urgency, owed_since, next_try_at)
+    SELECT :shop, phone_hash, 1, 0, urgency, :now, :now
+    FROM unnest(CAST(:phone_hashes AS bytea[]), CAST(:urgencies AS smallint[])) AS given(phone_hash, urgency)
     WHERE EXISTS (SELECT FROM installations WHERE shop_id = :shop)
     ORDER BY phone_hash
     ON CONFLICT (shop_id, phone_hash) DO UPDATE SET revision = consent_pushes.revision + 1, tries = 0, fault = NULL,
-        refusal_sealed = NULL, owed_since = excluded.owed_since, next_try_at = excluded.next_try_at
+        refusal_sealed = NULL, urgency = excluded.urgency, owed_since = excluded.owed_since,
+        next_try_at = excluded.next_try_at
     RETURNING shop_id
     """
 )

@@ -102,7 +102,9 @@ def _owe_what_was_not_heard(
     the number's owner told us (before an import, before the app was there, under another number)."""
     unheard = {phone_hash for phone_hash, word in said if _has_not_heard(standings.get(phone_hash), word)}
     if unheard:
-        owing.owe(shop_id, unheard - owing.owed_of(shop_id, unheard), clock.now())
+        owed = owing.owed_of(shop_id, unheard)
+        told = {each: rules.urgency(standings[each].state, listed=True) for each in unheard - owed}
+        owing.owe(shop_id, told, clock.now())
 
 
 def _has_not_heard(standing: Standing | None, said: SmsConsent) -> bool:

@@ -76,7 +76,7 @@ def compare_due() -> int:
         except TakenOver:
             log.warning("customers.comparison_taken_over", shop_id=row.shop_id)
     with transaction():
-        queue.enqueue("customers.compare", queue="slow", unless_waiting=True)
+        queue.enqueue("customers.compare", queue="sync", unless_waiting=True)
     return done
 
 

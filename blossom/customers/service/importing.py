@@ -120,7 +120,7 @@ def import_now(shop_id: int) -> Progress:
 
 
 def _nudge() -> None:
-    queue.enqueue("customers.run_imports", queue="slow", unless_waiting=True)
+    queue.enqueue("customers.run_imports", queue="sync", unless_waiting=True)
 
 
 def _step(run: Any, ends_at: float) -> None:

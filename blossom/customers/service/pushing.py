@@ -1,6 +1,6 @@
 """Telling Shopify what a phone's consent is here: each phone that owes it (`consent.service.owing`), until it is done.
 
-    take    a phone, for `rules.IN_HAND`; nobody else has it meanwhile
+    take    a phone, for `rules.IN_HAND`; nobody else has it meanwhile. Whose turn it is: `turns`
     look    at the customer with this number, with no transaction held: what is said there already needs no telling,
             and a later word there that counts here (decision 0025) is heard, not overwritten
     tell    the state as it is now, with the time of the change: of two words Shopify keeps the later one
@@ -15,7 +15,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -28,10 +28,11 @@ from blossom.contacts import queries as contacts
 from blossom.contacts.rules import customers as customer_rules
 from blossom.customers import rules
 from blossom.customers.rules import Told
+from blossom.customers.service import turns
 from blossom.platform import clock, crypto, queue, stopping
 from blossom.platform.db import session, transaction
 from blossom.platform.errors import BlossomError
-from blossom.shopify.errors import ShopifyError, ShopifyErrorScope
+from blossom.shopify.errors import ShopifyError, ShopifyErrorKind, ShopifyErrorScope
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 
@@ -72,9 +73,8 @@ def run_pushes() -> int:
     ends_at = time.monotonic() + AT_A_TIME_SECONDS
     taken = 0
     while time.monotonic() < ends_at and not stopping.requested():
-        now = clock.now()
         with transaction():
-            row = session.execute(_TAKE, {"now": now, "until": now + rules.IN_HAND}).one_or_none()
+            row = turns.take()
         if row is None:
             return taken
         taken += 1
@@ -87,27 +87,41 @@ def run_pushes() -> int:
 def _push(row: Any) -> None:
     """One try, whose end is written down whatever it is."""
     try:
-        with contextlib.closing(shop_service.client(row.shop_id)) as client:
+        with contextlib.closing(shop_service.client(row.shop_id, max_wait=rules.MOST_WAIT_SECONDS)) as client:
             told = _tell(row, client)
     except ShopifyError as error:
         if error.code == "refused":
+            turns.note_answer(row.shop_id)
             words = "; ".join(each.message for each in error.user_errors)[:_REFUSAL_LIMIT]
             _settle(row, Told(None, error.code), refusal=words)
             log.info("consent.push_refused", shop_id=row.shop_id, fields=[each.path for each in error.user_errors])
         else:
-            _put_off(row, error.code, error.retry_after, whole_shop=error.scope is not ShopifyErrorScope.CALL)
+            _fail(row, error)
     except Exception as error:
         log.exception("consent.push_stumbled", shop_id=row.shop_id)
         _put_off(row, error.code if isinstance(error, BlossomError) else type(error).__name__)
     else:
-        _settle(row, told)
+        if told is not None:
+            turns.note_answer(row.shop_id)
+        _settle(row, told or Told(None, None))
 
 
-def _tell(row: Any, client: ShopifyClient) -> Told:
+def _fail(row: Any, error: ShopifyError) -> None:
+    """Try the phone again later; and let its shop pause, unless no other phone's call would fail likewise."""
+    of_the_shop = error.scope is not ShopifyErrorScope.CALL
+    paused_until = None
+    if of_the_shop or error.kind is not ShopifyErrorKind.PERMANENT:
+        paused_until = turns.pause(row.shop_id, error.retry_after)
+    # By its own tries where the fault may be this phone's alone: by then its shop's others were due before it.
+    _put_off(row, error.code, paused_until if of_the_shop else None)
+
+
+def _tell(row: Any, client: ShopifyClient) -> Told | None:
+    """None: there was nothing to tell, so Shopify was not asked."""
     with transaction():
         word = _word_of(row.shop_id, row.phone_hash)
     if word is None:
-        return Told(None, None)
+        return None
     facts = _customer_with(word, client) or _made_meanwhile(word, client)
     if facts is None:
         return Told(word.state if word.state == _WORDS[State.OPTED_IN] else None, None)
@@ -194,14 +208,11 @@ def _settle(row: Any, told: Told, *, refusal: str | None = None) -> None:
         session.execute(_SETTLE, {**_mine(row), **values})
 
 
-def _put_off(row: Any, fault: str, retry_after: float | None = None, *, whole_shop: bool = False) -> None:
-    now = clock.now()
-    later = now + max(rules.retry_after(row.tries), timedelta(seconds=retry_after or 0))
+def _put_off(row: Any, fault: str, until: datetime | None = None) -> None:
+    later = until or clock.now() + rules.retry_after(row.tries)
     log.warning("consent.push_put_off", shop_id=row.shop_id, fault=fault, tries=row.tries)
     with transaction():
         session.execute(_PUT_OFF, {**_mine(row), "fault": fault, "later": later})
-        if whole_shop:  # so would its others fail, and other shops' wait
-            session.execute(_PUT_OFF_SHOP, {"shop": row.shop_id, "now": now, "later": later})
 
 
 def _mine(row: Any) -> dict[str, Any]:
@@ -215,19 +226,6 @@ def _mine(row: Any) -> dict[str, Any]:
 
 _WORDS = {State.OPTED_IN: "SUBSCRIBED", State.OPTED_OUT: "UNSUBSCRIBED", State.PENDING: "PENDING"}
 
-_TAKE = text(
-    """
-    UPDATE consent_pushes SET tries = tries + 1, in_hand_until = :until
-    WHERE (shop_id, phone_hash) = (
-        SELECT p.shop_id, p.phone_hash FROM consent_pushes p
-        JOIN shops s ON s.id = p.shop_id JOIN installations i ON i.shop_id = p.shop_id
-        WHERE p.next_try_at <= :now AND (p.in_hand_until IS NULL OR p.in_hand_until <= :now)
-          AND s.uninstalled_at IS NULL AND i.access_token_sealed IS NOT NULL AND i.access_lost_at IS NULL
-        ORDER BY p.next_try_at LIMIT 1 FOR UPDATE OF p SKIP LOCKED
-    )
-    RETURNING shop_id, phone_hash, revision, tries, in_hand_until
-    """
-)
 _SETTLE = text(
     """
     UPDATE consent_pushes SET told = :told, fault = :fault, refusal_sealed = :refusal, settled_at = :now,
@@ -240,15 +238,5 @@ _PUT_OFF = text(
     UPDATE consent_pushes SET fault = :fault, in_hand_until = NULL,
         next_try_at = CASE WHEN revision = :revision THEN :later ELSE next_try_at END
     WHERE shop_id = :shop AND phone_hash = :phone_hash AND in_hand_until = :in_hand_until
-    """
-)
-# Those that somebody is changing are due still, and are not waited for: who changes several has them in another order.
-_PUT_OFF_SHOP = text(
-    """
-    UPDATE consent_pushes SET next_try_at = :later
-    WHERE shop_id = :shop AND phone_hash IN (
-        SELECT phone_hash FROM consent_pushes
-        WHERE shop_id = :shop AND next_try_at <= :now AND in_hand_until IS NULL FOR UPDATE SKIP LOCKED
-    )
     """
 )

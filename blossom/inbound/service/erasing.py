@@ -226,11 +226,11 @@ _DELETE_EXPORTS = text(
 # What was done with is kept for us to look into, for some days: of all of the shop's, so that none need be opened.
 _EMPTY_WEBHOOKS = text(
     """
-    UPDATE shopify_webhooks SET payload_sealed = NULL WHERE id IN (
+    UPDATE shopify_webhooks SET payload_sealed = NULL WHERE id = ANY(ARRAY(
         SELECT id FROM shopify_webhooks
         WHERE shop_id = :shop AND state IN ('done', 'ignored') AND payload_sealed IS NOT NULL
         ORDER BY id LIMIT :limit FOR UPDATE
-    )
+    ))
     """
 )
 _OPEN_WEBHOOKS = text(
@@ -254,11 +254,11 @@ _CLOSE_WEBHOOKS_OF_SHOP = text(
         outcome = CASE WHEN state IN ('done', 'ignored') THEN outcome ELSE 'shop_redacted' END,
         state = CASE WHEN state = 'done' THEN state ELSE 'ignored' END,
         next_try_at = NULL, in_hand_until = NULL, ended_at = coalesce(ended_at, :now)
-    WHERE id IN (
+    WHERE id = ANY(ARRAY(
         SELECT id FROM shopify_webhooks
         WHERE shop_id = :shop AND payload_sealed IS NOT NULL AND in_hand_until IS NULL
         ORDER BY id LIMIT :limit FOR UPDATE
-    )
+    ))
     """
 )
 

@@ -14,19 +14,19 @@ BATCH = 1_000
 
 _EMPTY = text(
     """
-    UPDATE shopify_webhooks SET payload_sealed = NULL WHERE id IN (
+    UPDATE shopify_webhooks SET payload_sealed = NULL WHERE id = ANY(ARRAY(
         SELECT id FROM shopify_webhooks
         WHERE state IN ('done', 'ignored') AND payload_sealed IS NOT NULL AND ended_at < :before
         ORDER BY ended_at LIMIT :batch FOR UPDATE SKIP LOCKED
-    )
+    ))
     """
 )
 _REMOVE = text(
     """
-    DELETE FROM shopify_webhooks WHERE id IN (
+    DELETE FROM shopify_webhooks WHERE id = ANY(ARRAY(
         SELECT id FROM shopify_webhooks WHERE state IN ('done', 'ignored') AND ended_at < :before
         ORDER BY ended_at LIMIT :batch FOR UPDATE SKIP LOCKED
-    )
+    ))
     """
 )
 

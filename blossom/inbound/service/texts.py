@@ -30,7 +30,7 @@ from blossom.inbound.rules.texts import Candidate, Unanswered
 from blossom.message_templates.rules import opt_out
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
-from blossom.platform import clock, crypto, languages, queue
+from blossom.platform import clock, crypto, keywords, languages, queue
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import lock_for_transaction, session
 from blossom.platform.errors import NotFound
@@ -187,7 +187,7 @@ def _hear(
         _Heard(
             Candidate(
                 shop_id=shop_id,
-                keyword=consent_rules.classify_keyword(given.text, shop.stop_keywords, shop.join_keywords),
+                keyword=keywords.classify_keyword(given.text, shop.stop_keywords, shop.join_keywords),
                 is_named=shop_id == named_shop_id,
                 contact_id=known[shop_id].contact_id,
                 consent=State(known[shop_id].consent) if known[shop_id].consent else None,

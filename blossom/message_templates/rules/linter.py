@@ -7,7 +7,7 @@ takes is counted when it is rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -78,7 +78,7 @@ def lint(
     *,
     language: str = "en",
     opt_out_line: str = "",
-    keywords: Iterable[str] = (),
+    keywords: Collection[str] = (),
     site: str = EXAMPLE_SITE,
 ) -> list[Finding]:
     """What is to be said about a text: errors first, then in the order of the text.
@@ -98,7 +98,7 @@ def lint(
         findings += _missing_values(compiled)
         sent = source
         if trigger in MARKETING:
-            line = opt_out_line or opt_out.default_line(language)
+            line = opt_out.line_of(opt_out_line, keywords, language=language)
             sent = opt_out.with_opt_out(source, line, keywords=keywords)
             if sent != source:
                 findings.append(_no_opt_out(line))

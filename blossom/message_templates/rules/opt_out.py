@@ -45,6 +45,27 @@ def default_line(language: str) -> str:
     return DEFAULT.get(language.partition("-")[0].lower(), DEFAULT["en"])
 
 
+def names_a_way_out(line: str, keywords: Iterable[str] = ()) -> bool:
+    """Can a shop's `line` stand as the way out: does everybody read in it a word that opts out, or the link?
+
+    A line is there to say it, so the word alone is enough ("STOP = fin"), where in a text it would not be.
+    """
+    if _opt_out_link.search(_for_everybody(line, between="|")):
+        return True
+    said = _folded(_markup.sub(" ", _for_everybody(line)))
+    return re.search(rf"\b(?:{_any_of(keywords)})\b", said) is not None
+
+
+def line_of(line: str | None, keywords: Iterable[str] = (), *, language: str = "en") -> str:
+    """The shop's `line`, or the usual one where it has none, or one that says nobody how to opt out (any more)."""
+    return line if line and names_a_way_out(line, keywords) else default_line(language)
+
+
+def _any_of(keywords: Iterable[str]) -> str:
+    """A pattern of the stop words that a text may tell people to send, folded."""
+    return "|".join(re.escape(_folded(word)) for word in (*STOP_WORDS, *keywords) if word.strip())
+
+
 def spoken_line(line: str) -> str:
     """The shop's line for an answer to one person, which is words only: one with Liquid gives way to the usual one."""
     return default_line("en") if "{{" in line or "{%" in line else line
@@ -53,14 +74,16 @@ def spoken_line(line: str) -> str:
 def has_opt_out(text: str, *, line: str = "", keywords: Iterable[str] = ()) -> bool:
     """Does everybody who gets this text (its source) read how to opt out?
 
-    `line`: the shop's own wording, which counts as it stands. `keywords`: the shop's stop words beside the usual.
+    `line`: the shop's own wording, which counts as it stands if it names a way out.
+    `keywords`: the shop's stop words beside the usual.
     """
     if _opt_out_link.search(_for_everybody(text, between="|")):
         return True
     said = _folded(_markup.sub(" ", _for_everybody(text)))
-    if line.strip() and _folded(line) in said:
+    keywords = list(keywords)
+    if names_a_way_out(line, keywords) and _folded(line) in said:
         return True
-    words = "|".join(re.escape(_folded(word)) for word in (*STOP_WORDS, *keywords) if word.strip())
+    words = _any_of(keywords)
     return any(
         re.search(pattern, said)
         for pattern in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from blossom.message_templates.errors import RenderError
@@ -41,7 +41,7 @@ def preview(
     language: str = "en",
     values: Mapping[str, Value] | None = None,
     opt_out_line: str = "",
-    keywords: Iterable[str] = (),
+    keywords: Collection[str] = (),
     add_opt_out: bool = True,
     site: str = EXAMPLE_SITE,
 ) -> Preview:
@@ -51,7 +51,9 @@ def preview(
     findings = linter.lint(source, trigger, language=language, opt_out_line=opt_out_line, keywords=keywords, site=site)
     sent = source
     if add_opt_out and trigger in MARKETING and source.strip():
-        sent = opt_out.with_opt_out(source, opt_out_line or opt_out.default_line(language), keywords=keywords)
+        sent = opt_out.with_opt_out(
+            source, opt_out.line_of(opt_out_line, keywords, language=language), keywords=keywords
+        )
     person = examples(trigger, language) | dict(values or {})
     text, unrendered = _rendered(sent, trigger, language, person, site)
 

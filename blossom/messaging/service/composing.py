@@ -86,7 +86,7 @@ CROSS JOIN LATERAL (
         SELECT dispatch_id, coalesce(sent_at, created_at) AS at FROM messages
         WHERE phone_hash = mine.phone_hash AND shop_id = :shop_id
           AND dispatch_id >= (SELECT id FROM dispatches WHERE shop_id = :shop_id AND created_at > :begun_after
-                              ORDER BY created_at LIMIT 1)
+                              ORDER BY created_at, id LIMIT 1)
           AND state IN ('sent', 'delivered', 'unconfirmed') AND coalesce(sent_at, created_at) > :week_ago
         OFFSET 0
     ) m

@@ -51,10 +51,10 @@ _TRY_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtext('prepare'), CAST(:id
 _FORGET = text(
     """
     UPDATE messages SET phone_sealed = NULL, phone_hash = uuid_send(gen_random_uuid())
-    WHERE id IN (
+    WHERE id = ANY(ARRAY(
         SELECT id FROM messages WHERE phone_hash = ANY(CAST(:phone_hashes AS bytea[])) AND shop_id = :shop
         ORDER BY id LIMIT :limit FOR UPDATE
-    )
+    ))
     """
 )
 

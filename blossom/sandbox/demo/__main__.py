@@ -169,7 +169,7 @@ def _tell_what_to_try(
         f"curl {auth} '{url}?withStats=true'",
         f"curl {auth} {url}/{campaign_id}/progress",
         f"curl {auth} -H 'Content-Type: application/json' -d '{example}' {url}",
-        f"curl {auth} -X POST {url}/2/enqueue",
+        f"curl {auth} -X POST {url}/{campaign_id + 1}/enqueue",
     ):
         screen.plain(f"  {call}")
     screen.say("\n[b]Look behind it[/]")

@@ -102,8 +102,8 @@ class Screen:
             log.add_column(heading, justify="left" if not heading else "right")
         taken = found.sent - found.not_taken
         log.add_row("texts taken", f"{taken:,}", f"{found.provider_log.texts:,}")
-        log.add_row("distinct phones", f"{taken:,}", f"{found.provider_log.distinct_phones:,}")
-        log.add_row("phones texted twice", "0", f"{found.provider_log.doubled:,}")
+        log.add_row("distinct phones", "", f"{found.provider_log.distinct_phones:,}")  # we count no phones, so not ours
+        log.add_row("phones texted twice", "", f"{found.provider_log.doubled:,}")
         if found.provider_log.ids is not None:  # else ours are the provider's, and nothing is compared
             log.add_row("segments", f"{found.segments:,}", f"{found.provider_log.segments:,}")
         self.console.print(ours)

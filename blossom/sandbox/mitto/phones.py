@@ -108,8 +108,17 @@ def _bubble(at: str, number: str, sender: str, text: str, *, linked: bool) -> st
     about = f"{at[11:19]} UTC · {escape(sender)}"
     if linked:
         about += f' to <a href="{PATH}?number={quote(number)}">{escape(number)}</a>'
-    links = _LINK.sub(lambda found: f'<a href="{found[0]}">{found[0]}</a>', escape(text, quote=False))
-    return f"<li{'' if number else ' class=mine'}><small>{about}</small>{links}</li>"
+    return f"<li{'' if number else ' class=mine'}><small>{about}</small>{_with_links(text)}</li>"
+
+
+def _with_links(text: str) -> str:
+    """The text as HTML. Links are looked for before escaping, which would make a bracket behind one part of it."""
+    shown, end = "", 0
+    for found in _LINK.finditer(text):
+        link = escape(found[0])
+        shown += f'{escape(text[end : found.start()])}<a href="{link}">{link}</a>'
+        end = found.end()
+    return shown + escape(text[end:])
 
 
 def _search() -> str:

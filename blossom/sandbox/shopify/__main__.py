@@ -6,6 +6,7 @@ import argparse
 import os
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
@@ -57,7 +58,7 @@ def _announce(url: str, ready_file: Path | None) -> None:
         unfinished.replace(ready_file)
 
 
-def _stop_without(parent: int, stop: object) -> None:
+def _stop_without(parent: int, stop: Callable[[], None]) -> None:
     """Call `stop` when the process `parent` is gone. A dead direct parent is noticed although nobody reaped it."""
     direct = os.getppid() == parent
     pause = threading.Event()
@@ -70,7 +71,6 @@ def _stop_without(parent: int, stop: object) -> None:
             pass  # it lives, and belongs to somebody else
         if direct and os.getppid() != parent:
             break
-    assert callable(stop)
     stop()
 
 

@@ -7,6 +7,7 @@ lock held.
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -66,6 +67,15 @@ def create(state: State, shop: Shop, given: dict[str, Any]) -> Charge:
         raise ValueError("Return url is not valid")
     if given.get("interval") not in (None, *INTERVALS):
         raise ValueError(f"interval is one of {', '.join(INTERVALS)}, or none")
+    of_subscriptions = {"trial_days", "capped_amount", "terms"} & set(given)
+    if of_subscriptions and given.get("interval") is None:
+        raise ValueError(f"what is paid once has no {', '.join(sorted(of_subscriptions))}")
+    if (cap := given.get("capped_amount")) is not None and not (
+        isinstance(cap, int) and cap > 0 and given.get("terms")
+    ):
+        raise ValueError("a capped amount is hundredths, and has terms")
+    if not re.fullmatch("[A-Z]{3}", given.get("currency", "USD")):
+        raise ValueError("currency is a code of three letters")
     id, key = state.next_id(), secrets.token_hex(16)
     where = f"{state.admin_url}/store/{shop.handle}/charges/{state.app.handle}/{id}/confirm?signature={key}"
     charge = Charge(id=id, key=key, created_at=state.now(), confirmation_url=where, **given)
@@ -100,8 +110,8 @@ def _become(state: State, shop: Shop, charge: Charge, status: str) -> None:
         "name": charge.name,
         "status": status,
         "admin_graphql_api_shop_id": f"gid://shopify/Shop/{shop.id}",
-        "created_at": payloads.time(charge.created_at),
-        "updated_at": payloads.time(state.now()),
+        "created_at": payloads.time(charge.created_at, shop.timezone),
+        "updated_at": payloads.time(state.now(), shop.timezone),
     }
     if charge.interval:
         document["currency"] = charge.currency

@@ -19,6 +19,8 @@ import graphql
 import orjson
 from graphql import language
 
+from blossom.sandbox.shopify import payloads
+
 if TYPE_CHECKING:
     from blossom.sandbox.shopify.state import Shop, State
 
@@ -117,11 +119,6 @@ class BulkOperations:
         threading.Thread(target=self._run, args=arguments, daemon=True).start()
         return operation
 
-    def cancel(self, operation: BulkOperation) -> None:
-        """Stop it, if it has not ended."""
-        if operation.status not in ENDED:
-            operation.status = "CANCELING"
-
     def url(self, operation: BulkOperation) -> str | None:
         """Where its whole file is, once and as long as it is."""
         return self._address(operation) if operation.status == "COMPLETED" and operation.objects else None
@@ -175,11 +172,11 @@ class BulkOperations:
             if operation.id not in self.all:
                 operation.path.unlink(missing_ok=True)
                 return
-            operation.status = {"RUNNING": "COMPLETED" if fail is None else "FAILED"}.get(operation.status, "CANCELED")
-            operation.error_code = fail if operation.status == "FAILED" else None
+            operation.status = "COMPLETED" if fail is None else "FAILED"
+            operation.error_code = fail
             operation.size = operation.path.stat().st_size
             operation.completed_at = self._state.now()
-            self._state.deliveries.emit(shop, "bulk_operations/finish", _finished(operation))
+            self._state.deliveries.emit(shop, "bulk_operations/finish", _finished(operation, shop.timezone))
 
 
 class Projector:
@@ -243,13 +240,12 @@ def _of_node(top: language.FieldNode) -> language.SelectionSetNode | None:
     return None
 
 
-def _finished(operation: BulkOperation) -> dict[str, Any]:
+def _finished(operation: BulkOperation, zone: str) -> dict[str, Any]:
     """Of `bulk_operations/finish`."""
-    ended = operation.completed_at
     return {
         "admin_graphql_api_id": operation.gid,
-        "completed_at": None if ended is None else ended.isoformat(timespec="seconds"),
-        "created_at": operation.created_at.isoformat(timespec="seconds"),
+        "completed_at": payloads.time(operation.completed_at, zone),
+        "created_at": payloads.time(operation.created_at, zone),
         "error_code": operation.error_code.lower() if operation.error_code else None,
         "status": operation.status.lower(),
         "type": "query",

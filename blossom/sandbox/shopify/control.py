@@ -35,7 +35,7 @@ def blueprint(state: State) -> Blueprint:
                 try:
                     with state.lock:
                         return _json(action(_document()))
-                except (ValueError, TypeError, LookupError) as error:
+                except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
                     return _json({"error": str(error) or type(error).__name__}, 400)
 
             routes.post(path, endpoint=action.__name__)(answer)
@@ -51,20 +51,13 @@ def blueprint(state: State) -> Blueprint:
     def calls() -> Response:
         """What the app asked for, from `?since=` on (a number of calls)."""
         with state.lock:
-            return _json(state.calls[int(request.args.get("since", 0)) :])
+            return _json(state.calls[request.args.get("since", 0, type=int) :])
 
     @routes.get("/webhooks")
     def webhooks() -> Response:
         """What was sent to the app, and its answers."""
         with state.lock:
             return _json([each.described() for each in state.deliveries.all])
-
-    @routes.post("/webhooks/settle")
-    def settle() -> Response:
-        """`{"wait": seconds}`: answers when nothing is due or being posted, or then; what is left."""
-        done = state.deliveries.settle(float(_document().get("wait", 10)))
-        with state.lock:
-            return _json({"settled": done, "unfinished": state.deliveries.unfinished})
 
     @routes.get("/shops/<domain>")
     def look(domain: str) -> Response:
@@ -208,6 +201,13 @@ def blueprint(state: State) -> Blueprint:
         given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
         state.deliveries.behave(_changed(state.deliveries.behaviour, given))
         return state.deliveries.behaviour
+
+    @post("/webhooks/settle")
+    def settle(given: dict[str, Any]) -> Any:
+        """`{"wait": seconds}`: answers when nothing is due or being posted, or then; what is left. The lock is let go
+        meanwhile."""
+        done = state.deliveries.settle(float(given.get("wait", 10)))
+        return {"settled": done, "unfinished": state.deliveries.unfinished}
 
     @post("/webhooks/flush")
     def flush(given: dict[str, Any]) -> Any:

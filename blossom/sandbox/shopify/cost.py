@@ -110,7 +110,9 @@ class Asked:
                 assert isinstance(inner, Parent)
                 total += self.of(inner, fragment.selection_set, page)
             elif isinstance(node, language.InlineFragmentNode):
-                total += self.of(parent, node.selection_set, page)
+                inner = self._schema.type_map[node.type_condition.name.value] if node.type_condition else parent
+                assert isinstance(inner, Parent)
+                total += self.of(inner, node.selection_set, page)
         return total
 
     def _field(self, parent: Parent, node: language.FieldNode, page: int) -> int:

@@ -24,7 +24,7 @@ import orjson
 from blossom.sandbox.shopify import signing
 
 if TYPE_CHECKING:
-    from blossom.sandbox.shopify.state import Shop, State
+    from blossom.sandbox.shopify.state import App, Shop, State
 
 COMPLIANCE = ("customers/data_request", "customers/redact", "shop/redact")
 NEEDED_SCOPES = {
@@ -39,6 +39,9 @@ NEEDED_SCOPES = {
     "products": "read_products",
 }
 """What a shop must have granted, by topic or by what stands before its slash; other topics need nothing."""
+
+_TELL_OF_PEOPLE = ("read_customers", "read_customer_merge", "read_orders", "read_fulfillments")
+"""Scopes whose topics carry protected customer data, to which only an approved app can subscribe."""
 
 SIGNATURES = ("", "wrong", "non_ascii", "missing")
 ORDERS = ("in_order", "reversed", "shuffled")
@@ -127,8 +130,8 @@ class Deliveries:
     def emit(
         self, shop: Shop, topic: str, document: dict[str, Any], *, signature: str = "", **fields: Any
     ) -> list[Delivery]:
-        """Send a webhook to the app, if it wants the topic, is installed (compliance topics come after that, too), and
-        was granted the topic's scope.
+        """Send a webhook to the app, if it wants the topic, is installed (compliance topics come after that, too), was
+        granted the topic's scope, and is approved for protected customer data where the topic carries such.
 
         `signature`: one of SIGNATURES, for one that the app must refuse. `fields` replace those of `Delivery`, so that
         one can be sent again, or late. The deliveries: none, one, or with a double or a forgery two.
@@ -137,7 +140,7 @@ class Deliveries:
             raise ValueError(f"signature is one of {', '.join(each or repr('') for each in SIGNATURES)}")
         app = self._state.app
         asked_for = not app.webhook_topics or topic in app.webhook_topics or topic in COMPLIANCE
-        if not app.webhook_url or not asked_for or not _may_be_sent(shop, topic):
+        if not app.webhook_url or not asked_for or not _may_be_sent(app, shop, topic):
             return []
         now = self._state.now()
         body = orjson.dumps(document)
@@ -251,11 +254,13 @@ class Deliveries:
             self._put(delivery, self._state.now() + timedelta(seconds=pause))
 
 
-def _may_be_sent(shop: Shop, topic: str) -> bool:
+def _may_be_sent(app: App, shop: Shop, topic: str) -> bool:
     if topic in (*COMPLIANCE, "app/uninstalled"):
         return True
     scope = NEEDED_SCOPES.get(topic) or NEEDED_SCOPES.get(topic.partition("/")[0])
-    return shop.installation is not None and (scope is None or scope in shop.installation.scopes)
+    if shop.installation is None or (scope in _TELL_OF_PEOPLE and "customers" not in app.protected_data):
+        return False
+    return scope is None or scope in shop.installation.scopes
 
 
 def post(delivery: Delivery, secret: str, version: str) -> tuple[int, str]:
@@ -269,7 +274,7 @@ def post(delivery: Delivery, secret: str, version: str) -> tuple[int, str]:
         "X-Shopify-API-Version": version,
         "X-Shopify-Webhook-Id": delivery.webhook_id,
         "X-Shopify-Event-Id": delivery.event_id,
-        "X-Shopify-Triggered-At": delivery.triggered_at.isoformat().replace("+00:00", "Z"),
+        "X-Shopify-Triggered-At": f"{delivery.triggered_at:%Y-%m-%dT%H:%M:%S.%f}000Z",  # in nanoseconds, as Shopify's
         **_proof(delivery, secret),
     }
     deadline = time.monotonic() + _ALL_SECONDS
@@ -280,7 +285,8 @@ def post(delivery: Delivery, secret: str, version: str) -> tuple[int, str]:
         connection.request("POST", parts.path or "/", delivery.body, headers)
         connection.sock.settimeout(max(0.01, deadline - time.monotonic()))
         response = connection.getresponse()
-        return response.status, response.read(_EXCERPT).decode("utf-8", "replace")
+        answer = response.read(_EXCERPT).decode("utf-8", "replace")
+        return (response.status, answer) if time.monotonic() <= deadline else (0, "")  # it came in drops
     except (OSError, http.client.HTTPException):
         return 0, ""
     finally:

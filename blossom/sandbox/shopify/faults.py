@@ -106,6 +106,8 @@ def guard(state: State, routes: Blueprint, area: str) -> Blueprint:
 
     @routes.after_request
     def after(response: Response) -> Response:
+        if "fault" not in g:  # refused before anything could be told of it: too long
+            return response
         fault: Fault | None = g.fault
         if fault is not None and fault.done:
             response = _half(response) if fault.kind == "cut" else _bad(fault)

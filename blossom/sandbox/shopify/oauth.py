@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Collection
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
@@ -158,8 +159,8 @@ def _for_person(state: State, shop: Shop, installed: Installation, member: Staff
     token = state.tokens.online(shop.domain, allowed, member.id, state.now())
     return {
         **_answer(state, shop, token),
-        "scope": ",".join(installed.scopes),
-        "associated_user_scope": ",".join(allowed),
+        "scope": _told(installed.scopes),
+        "associated_user_scope": _told(allowed),
         "associated_user": {
             "id": member.id,
             "first_name": member.first_name,
@@ -174,7 +175,7 @@ def _for_person(state: State, shop: Shop, installed: Installation, member: Staff
 
 
 def _answer(state: State, shop: Shop, token: AccessToken) -> dict[str, Any]:
-    answer: dict[str, Any] = {"access_token": token.value, "scope": ",".join(token.scopes)}
+    answer: dict[str, Any] = {"access_token": token.value, "scope": _told(token.scopes)}
     if token.expires_at is not None:
         answer["expires_in"] = round((token.expires_at - state.now()).total_seconds())
     if token.refresh is not None:
@@ -210,10 +211,19 @@ def _back(state: State, shop: Shop) -> str:
 def _page(state: State, shop: Shop, wanted: set[str]) -> str:
     items = "".join(f"<li>{escape(scope)}</li>" for scope in sorted(wanted))
     return (
-        f'<!doctype html><html lang="en"><title>Install {escape(state.app.name)}</title>'
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<link rel="icon" href="data:,"><style>:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif }'
+        "body { max-width: 32rem; margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere }</style>"
+        f"<title>Install {escape(state.app.name)}</title>"
         f"<h1>Install {escape(state.app.name)} in {escape(shop.name)}</h1><ul>{items}</ul>"
         '<form method="post"><button>Install</button></form></html>'
     )
+
+
+def _told(scopes: Collection[str]) -> str:
+    """As Shopify lists them: to read is not named beside to write (its libraries' AuthScopes, “compressed”)."""
+    implied = {f"read_{scope.removeprefix('write_')}" for scope in scopes if scope.startswith("write_")}
+    return ",".join(scope for scope in scopes if scope not in implied)
 
 
 def _listed(scopes: str) -> list[str]:

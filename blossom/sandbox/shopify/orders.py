@@ -26,10 +26,10 @@ def begin_checkout(state: State, shop: Shop, given: Document, token: str | None 
     unknown = sorted(set(given) - set(_FIELDS))
     if unknown:
         raise ValueError(f"a checkout has no {', '.join(unknown)}")
-    now = payloads.time(state.now())
+    now = payloads.time(state.now(), shop.timezone)
     before = shop.checkouts.get(token or "")
-    if token is not None and before is None:
-        raise ValueError(f"{shop.domain} has no checkout {token}")
+    if token is not None and (before is None or before["completed_at"] is not None):
+        raise ValueError(f"{shop.domain} has no open checkout {token}")
     token = token or secrets.token_hex(16)
     items = [_item(state, each) for each in given.get("items", [])]
     subtotal = sum(each["price"] * each.get("quantity", 1) for each in given.get("items", []))
@@ -74,7 +74,7 @@ def place(state: State, shop: Shop, token: str, *, paid: bool = True) -> Documen
     checkout = shop.checkouts.get(token)
     if checkout is None or checkout["completed_at"] is not None:
         raise ValueError(f"{shop.domain} has no open checkout {token}")
-    now = payloads.time(state.now())
+    now = payloads.time(state.now(), shop.timezone)
     person = _shopper(state, shop, checkout)
     number = _FIRST_NUMBER + len(shop.orders)
     id = state.next_id()
@@ -99,6 +99,8 @@ def place(state: State, shop: Shop, token: str, *, paid: bool = True) -> Documen
         "cancel_reason": None,
         "financial_status": "pending",
         "fulfillment_status": None,
+        "fulfillments": [],
+        "refunds": [],
         "referring_site": None,
         "source_name": "web",
         "test": shop.development,
@@ -117,15 +119,20 @@ def place(state: State, shop: Shop, token: str, *, paid: bool = True) -> Documen
 
 
 def pay(state: State, shop: Shop, order: Document) -> Document:
-    """The money has come."""
-    _change(state, order, financial_status="paid")
+    """The money has come. ValueError if it had before, or nobody waits for it any more."""
+    if order["financial_status"] != "pending":
+        raise ValueError(f"{order['name']} is {order['financial_status']}")
+    _change(state, shop, order, financial_status="paid")
     _tell(state, shop, "orders/paid", order)
     return order
 
 
 def fulfil(state: State, shop: Shop, order: Document, given: Document) -> Document:
-    """Send it; `given` may have `tracking_number`, `tracking_url`, `tracking_company`. The fulfillment."""
-    now = payloads.time(state.now())
+    """Send all of it; `given` may have `tracking_number`, `tracking_url`, `tracking_company`. The fulfillment.
+
+    ValueError if it was sent before, or is cancelled."""
+    _require_open(order)
+    now = payloads.time(state.now(), shop.timezone)
     number, url = given.get("tracking_number"), given.get("tracking_url")
     fulfillment = {
         "id": state.next_id(),
@@ -143,7 +150,7 @@ def fulfil(state: State, shop: Shop, order: Document, given: Document) -> Docume
         "tracking_urls": [url] if url else [],
         "line_items": order["line_items"],
     }
-    _change(state, order, fulfillment_status="fulfilled", fulfillments=[fulfillment])
+    _change(state, shop, order, fulfillment_status="fulfilled", fulfillments=[fulfillment])
     _tell(state, shop, "fulfillments/create", fulfillment)
     _tell(state, shop, "orders/fulfilled", order)
     return fulfillment
@@ -151,30 +158,34 @@ def fulfil(state: State, shop: Shop, order: Document, given: Document) -> Docume
 
 def ship(state: State, shop: Shop, order: Document, shipment_status: str) -> Document:
     """Its parcel is somewhere else (`in_transit`, `out_for_delivery`, `delivered`, …). The fulfillment."""
-    if not order.get("fulfillments"):
+    if not order["fulfillments"]:
         raise ValueError(f"{order['name']} has not been sent")
     fulfillment: Document = order["fulfillments"][0]
-    _change(state, fulfillment, shipment_status=shipment_status)
+    _change(state, shop, fulfillment, shipment_status=shipment_status)
     _tell(state, shop, "fulfillments/update", fulfillment)
     return fulfillment
 
 
 def cancel(state: State, shop: Shop, order: Document) -> Document:
-    """It is not wanted any more."""
-    _change(state, order, cancelled_at=payloads.time(state.now()), cancel_reason="customer", financial_status="voided")
+    """It is not wanted any more. What was paid stays paid until it is refunded. ValueError once it was sent."""
+    _require_open(order)
+    status = "voided" if order["financial_status"] == "pending" else order["financial_status"]
+    now = payloads.time(state.now(), shop.timezone)
+    _change(state, shop, order, cancelled_at=now, cancel_reason="customer", financial_status=status)
     _tell(state, shop, "orders/cancelled", order)
     return order
 
 
 def refund(state: State, shop: Shop, order: Document, amount: int) -> Document:
-    """Money goes back. The refund."""
-    if not 0 < amount <= hundredths(order["total_price"]):
-        raise ValueError("a refund is of something, and of no more than was paid")
-    whole = amount == hundredths(order["total_price"])
+    """Money goes back. The refund. ValueError for more than is left of what was paid."""
+    paid = 0 if order["financial_status"] in ("pending", "voided") else hundredths(order["total_price"])
+    left = paid - sum(hundredths(money["amount"]) for each in order["refunds"] for money in each["transactions"])
+    if not 0 < amount <= left:
+        raise ValueError(f"a refund is of something, and of no more than is left: {payloads.money(left)}")
     document = {
         "id": state.next_id(),
         "order_id": order["id"],
-        "created_at": payloads.time(state.now()),
+        "created_at": payloads.time(state.now(), shop.timezone),
         "note": None,
         "refund_line_items": [],
         "transactions": [
@@ -188,7 +199,8 @@ def refund(state: State, shop: Shop, order: Document, amount: int) -> Document:
             }
         ],
     }
-    _change(state, order, financial_status="refunded" if whole else "partially_refunded")
+    order["refunds"].append(document)
+    _change(state, shop, order, financial_status="refunded" if amount == left else "partially_refunded")
     _tell(state, shop, "refunds/create", document)
     return document
 
@@ -249,8 +261,13 @@ def _about(person: Customer | None) -> Document | None:
     }
 
 
-def _change(state: State, document: Document, **fields: Any) -> None:
-    document.update(fields, updated_at=payloads.time(state.now()))
+def _require_open(order: Document) -> None:
+    if order["cancelled_at"] is not None or order["fulfillments"]:
+        raise ValueError(f"{order['name']} is {'sent' if order['fulfillments'] else 'cancelled'} already")
+
+
+def _change(state: State, shop: Shop, document: Document, **fields: Any) -> None:
+    document.update(fields, updated_at=payloads.time(state.now(), shop.timezone))
 
 
 def _tell(state: State, shop: Shop, topic: str, document: Document) -> None:
@@ -270,7 +287,11 @@ def _seen(document: Document, approved: frozenset[str]) -> Document:
         if kind not in approved
         for name in names
     }
-    return {
-        name: None if name in hidden else _seen(value, approved) if isinstance(value, dict) else value
-        for name, value in document.items()
-    }
+
+    def seen(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: None if name in hidden else seen(each) for name, each in value.items()}
+        return [seen(each) for each in value] if isinstance(value, list) else value
+
+    redacted: Document = seen(document)
+    return redacted

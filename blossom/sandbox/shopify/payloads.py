@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from blossom.sandbox.shopify.customers import Customer
 
 
-def time(at: datetime | None) -> str | None:
-    """ISO 8601, to the second, as Shopify writes it."""
-    return None if at is None else at.isoformat(timespec="seconds")
+def time(at: datetime | None, zone: str) -> str | None:
+    """ISO 8601, to the second, by the shop's clock as Shopify writes it: who compares such texts compares no times."""
+    return None if at is None else at.astimezone(ZoneInfo(zone)).isoformat(timespec="seconds")
 
 
-def customer(person: Customer, currency: str, approved: Collection[str]) -> dict[str, Any]:
+def customer(person: Customer, currency: str, zone: str, approved: Collection[str]) -> dict[str, Any]:
     """Of `customers/create` and `customers/update`."""
     named, mailed, called = (each in approved for each in ("name", "email", "phone"))
     return {
         "id": person.id,
-        "created_at": time(person.created_at),
-        "updated_at": time(person.updated_at),
+        "created_at": time(person.created_at, zone),
+        "updated_at": time(person.updated_at, zone),
         "first_name": person.first_name if named else None,
         "last_name": person.last_name if named else None,
         "orders_count": person.orders,
@@ -46,7 +47,7 @@ def customer(person: Customer, currency: str, approved: Collection[str]) -> dict
     }
 
 
-def consent(person: Customer, approved: Collection[str]) -> dict[str, Any]:
+def consent(person: Customer, zone: str, approved: Collection[str]) -> dict[str, Any]:
     """Of `customers_marketing_consent/update`."""
     return {
         "customer_id": person.id,
@@ -54,7 +55,7 @@ def consent(person: Customer, approved: Collection[str]) -> dict[str, Any]:
         "sms_marketing_consent": {
             "state": person.consent.state.lower(),
             "opt_in_level": person.consent.level.lower(),
-            "consent_updated_at": time(person.consent.updated_at),
+            "consent_updated_at": time(person.consent.updated_at, zone),
             "consent_collected_from": person.consent.collected_from,
         },
     }

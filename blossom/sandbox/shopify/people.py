@@ -33,6 +33,10 @@ _GIVEN = (
 )
 
 
+_KNOWN_BY = ("first_name", "last_name", "email", "phone")
+_MAY_BE_EMPTY = (*_KNOWN_BY, "country")
+
+
 class PersonError(ValueError):
     """`field` is the input's, `code` one of CustomerSmsMarketingConsentErrorCode."""
 
@@ -47,7 +51,7 @@ def create(state: State, shop: Shop, given: dict[str, Any], *, silent: bool = Fa
     consent = given.pop("consent", None)
     now = state.now()
     fields = _fit(shop, given, None)
-    if not any(fields.get(each) for each in ("first_name", "last_name", "email", "phone")):
+    if not any(fields.get(each) for each in _KNOWN_BY):
         raise PersonError("input", "Customer must have a name, phone number or email address")
     person = Customer(given.pop("id", None) or state.next_id(), now, now, **fields)
     if consent is not None:
@@ -64,9 +68,15 @@ def create(state: State, shop: Shop, given: dict[str, Any], *, silent: bool = Fa
 
 
 def update(state: State, shop: Shop, person: Customer, given: dict[str, Any]) -> None:
-    """Change fields."""
-    for name, value in _fit(shop, given, person).items():
+    """Change fields; None empties `first_name`, `last_name`, `email`, `phone` or `country`. Without a phone there is no
+    consent."""
+    fields = _fit(shop, given, person) | {name: None for name in _MAY_BE_EMPTY if name in given and given[name] is None}
+    if not any(fields.get(each, getattr(person, each)) for each in _KNOWN_BY):
+        raise PersonError("input", "Customer must have a name, phone number or email address")
+    for name, value in fields.items():
         setattr(person, name, value)
+    if person.phone is None:
+        person.consent = Consent()
     shop.note_reach(person)
     person.updated_at = state.now()
     _tell(state, shop, "customers/update", person)
@@ -167,9 +177,11 @@ def _consent(person: Customer, given: dict[str, Any], now: datetime) -> None:
 
 
 def _tell(state: State, shop: Shop, topic: str, person: Customer) -> None:
-    state.deliveries.emit(shop, topic, payloads.customer(person, shop.currency, state.app.protected_data))
+    state.deliveries.emit(
+        shop, topic, payloads.customer(person, shop.currency, shop.timezone, state.app.protected_data)
+    )
 
 
 def _tell_consent(state: State, shop: Shop, person: Customer) -> None:
     topic = "customers_marketing_consent/update"
-    state.deliveries.emit(shop, topic, payloads.consent(person, state.app.protected_data))
+    state.deliveries.emit(shop, topic, payloads.consent(person, shop.timezone, state.app.protected_data))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -74,7 +75,6 @@ def _queries(state: State, shop: Shop) -> Mapping:
 
     return {
         "shop": _shop_view(state, shop),
-        "currentAppInstallation": _installation_view(shop),
         "customer": customer,
         "customerByIdentifier": customer_by_identifier,
         "customers": customers,
@@ -120,20 +120,10 @@ def _mutations(state: State, shop: Shop, schema: graphql.GraphQLSchema, scopes: 
         begun = state.bulk.start(shop, query, _exported(state), bulk.Projector(selection), denied=denied)
         return {"bulkOperation": _bulk_view(state, begun), "userErrors": []}
 
-    def cancel(info: Any, id: str) -> Mapping:
-        number = _number(id, "BulkOperation")
-        found = next((each for each in state.bulk.of(shop) if each.id == number), None)
-        if found is None:
-            missing = {"field": ["id"], "message": "Bulk operation does not exist"}
-            return {"bulkOperation": None, "userErrors": [missing]}
-        state.bulk.cancel(found)
-        return {"bulkOperation": _bulk_view(state, found), "userErrors": []}
-
     return {
         "customerSmsMarketingConsentUpdate": consent_update,
         "customerCreate": customer_create,
         "bulkOperationRunQuery": run_query,
-        "bulkOperationCancel": cancel,
     }
 
 
@@ -206,14 +196,6 @@ def _shop_view(state: State, shop: Shop) -> Mapping:
         "marketingSmsConsentEnabledAtCheckout": shop.consent_at_checkout,
         "shopAddress": {"countryCodeV2": shop.country},
         "plan": {"publicDisplayName": shop.plan.capitalize(), "partnerDevelopment": shop.development},
-    }
-
-
-def _installation_view(shop: Shop) -> Mapping:
-    assert shop.installation is not None  # its token would not be good
-    return {
-        "id": f"gid://shopify/AppInstallation/{shop.installation.id}",
-        "accessScopes": [{"handle": scope} for scope in shop.installation.scopes],
     }
 
 
@@ -325,7 +307,7 @@ def _user_error(error: PersonError, *field: str) -> Mapping:
 
 def _number(gid: str, kind: str) -> int:
     prefix = f"gid://shopify/{kind}/"
-    if not gid.startswith(prefix) or not gid.removeprefix(prefix).isdigit():
+    if not re.fullmatch(re.escape(prefix) + "[0-9]{1,20}", gid):
         raise graphql.GraphQLError(f"Invalid global id '{gid}'", extensions={"code": "INVALID_ID"})
     return int(gid.removeprefix(prefix))
 

@@ -242,7 +242,7 @@ class State:
                         "id": shop.installation.id,
                         "previous": previous,
                         "current": granted,
-                        "updated_at": payloads.time(self.now()),
+                        "updated_at": payloads.time(self.now(), shop.timezone),
                     },
                 )
             return shop.installation

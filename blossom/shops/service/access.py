@@ -17,7 +17,7 @@ from sqlalchemy import select
 from blossom.platform import clock, stopping
 from blossom.platform.db import session, transaction
 from blossom.shopify import oauth
-from blossom.shopify.client import ShopifyClient
+from blossom.shopify.client import MAX_WAIT_SECONDS, ShopifyClient
 from blossom.shopify.errors import ShopifyError
 from blossom.shops import queries
 from blossom.shops.models import Installation
@@ -48,8 +48,9 @@ class _Held:
     mine: UUID | None
 
 
-def client(shop_id: int) -> ShopifyClient:
+def client(shop_id: int, *, max_wait: float = MAX_WAIT_SECONDS) -> ShopifyClient:
     """A client of the shop, for this thread. Should Shopify refuse its token before the end, it renews it once a call.
+    `max_wait` as there.
 
     Raises `ShopifyError`: `not_installed`, `access_lost` when only a merchant's visit can help, `access_busy` and what
     a call may end with when it can be tried again.
@@ -60,6 +61,7 @@ def client(shop_id: int) -> ShopifyClient:
         held.access_token,
         renew=lambda used_up: _good(shop_id, used_up).access_token,
         before=claiming.hold_nothing,
+        max_wait=max_wait,
     )
 
 

@@ -162,9 +162,9 @@ def _record(shop_id: int, mine: UUID, tokens: Tokens, asked_at: datetime) -> Ins
     installation.granted_at = installation.scopes_changed_at = asked_at
     shop.uninstalled_at = None
     if installation.described_at is None:
-        queue.enqueue("shops.describe", shop_id=shop_id)
+        queue.enqueue("shops.describe", queue="shopify", shop_id=shop_id)
     if installed.first or installed.again:
-        queue.enqueue("customers.ask_import", queue="slow", shop_id=shop_id)
+        queue.enqueue("customers.ask_import", queue="sync", shop_id=shop_id)
     log.info("shops.installed", shop_id=shop_id, first=installed.first, again=installed.again)
     return installed
 

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
+from blossom.shopify import access_scopes
 from blossom.shops import queries
 from blossom.shops.errors import ShopLeft
 from blossom.shops.models import Installation, Shop
@@ -79,8 +80,8 @@ def note_scopes(shop_id: int, scopes: Iterable[str], *, changed_at: datetime) ->
     installation = _locked(shop_id)
     if installation is None or (installation.scopes_changed_at and installation.scopes_changed_at > changed_at):
         return False
-    granted = sorted(set(scopes))
-    news = granted != sorted(installation.scopes)
+    granted = access_scopes.spelled_out(scopes)
+    news = granted != access_scopes.spelled_out(installation.scopes)
     if news and installation.refresh_token_sealed is not None:
         installation.access_expires_at = min(installation.access_expires_at or changed_at, clock.now())
     installation.scopes, installation.scopes_changed_at = granted, changed_at

@@ -109,6 +109,10 @@ def test_only_the_address_that_was_given_opens_it(shopify: Shopify) -> None:
         ({"return_url": "javascript:alert(1)"}, "Return url"),
         ({"interval": "WEEKLY"}, "EVERY_30_DAYS"),
         ({"price": 1}, "no price"),
+        ({"trial_days": 14}, "paid once has no trial_days"),
+        ({"interval": "ANNUAL", "capped_amount": 500}, "terms"),
+        ({"interval": "ANNUAL", "capped_amount": "500", "terms": "by country"}, "hundredths"),
+        ({"currency": "euro"}, "three letters"),
     ],
 )
 def test_a_charge_that_shopify_refuses_is_refused(shopify: Shopify, change: dict[str, Any], told: str) -> None:

@@ -162,12 +162,20 @@ def test_a_reset_forgets_all(shopify: Shopify, inbox: Inbox) -> None:
         ("webhooks", {"shop": OURS, "topic": "t", "signature": "pretty"}),
         ("bulk", {"fail": "SULKING"}),
         ("clock", {}),
+        ("clock", {"advance": 1e300}),
+        ("checkouts", {"shop": OURS, "checkout": {"items": [1]}}),
+        ("webhooks/settle", {"wait": "long"}),
+        ("app", []),
     ],
 )
 def test_what_cannot_be_done_is_said(shopify: Shopify, what: str, given: dict[str, Any]) -> None:
     answer = requests.post(f"{shopify.stand_in.url}/control/{what}", json=given, timeout=10)
     assert answer.status_code == 400
     assert answer.json()["error"]
+
+
+def test_a_body_beyond_all_bounds_is_refused(shopify: Shopify) -> None:
+    assert shopify.post(shopify.token(), {"query": "x" * 33_000_000}).status_code == 413
 
 
 def test_it_ends_with_its_parent() -> None:

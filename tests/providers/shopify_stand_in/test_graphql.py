@@ -47,7 +47,6 @@ def test_each_operation_of_ours_is_answered_and_each_field_of_the_schema_with_it
     export = begun["data"]["bulkOperationRunQuery"]["bulkOperation"]["id"]
     variables: dict[str, dict[str, Any]] = {
         "bulk_operation": {"id": export},
-        "bulk_operation_cancel": {"id": export},
         "customer": {"id": _gid(eleni)},
         "customer_by_phone": {"phone": ELENI["phone"]},
         "customers_updated_since": {"query": "updated_at:>='2026-01-01T00:00:00Z'", "first": 10},
@@ -253,6 +252,19 @@ def test_a_phone_is_one_customers_and_free_again_once_that_one_has_another_or_is
     assert holder() is None
 
 
+def test_a_number_that_a_merchant_takes_away_takes_its_consent_along(
+    shopify: Shopify, token: str, eleni: dict[str, Any]
+) -> None:
+    shopify.stand_in.act(OURS, eleni["id"], "update", fields={"phone": None})
+    assert shopify.run(token, "customer", id=_gid(eleni))["data"]["customer"]["defaultPhoneNumber"] is None
+    again = shopify.stand_in.act(OURS, eleni["id"], "update", fields={"phone": ELENI["phone"]})
+    assert again["consent"]["state"] == "NOT_SUBSCRIBED"
+    with pytest.raises(StandInError, match="must have a name"):
+        shopify.stand_in.act(
+            OURS, eleni["id"], "update", fields=dict.fromkeys(("phone", "email", "first_name", "last_name"))
+        )
+
+
 def test_what_is_no_phone_is_refused(shopify: Shopify, token: str) -> None:
     answer = shopify.run(token, "customer_create", phone="6984303401", marketingState="SUBSCRIBED")
     assert answer["data"]["customerCreate"]["userErrors"][0]["message"] == "Phone is invalid"
@@ -373,6 +385,12 @@ def test_several_customers_are_read_at_once_in_the_order_asked_and_who_is_gone_i
     assert "maximum of 250" in refused["errors"][0]["message"]
 
 
+def test_a_fragment_in_the_query_costs_what_it_asks_for(shopify: Shopify, token: str, eleni: dict[str, Any]) -> None:
+    query = """query($ids: [ID!]!) { nodes(ids: $ids) { ... on Customer { defaultPhoneNumber { phoneNumber } } } }"""
+    answer = shopify.post(token, {"query": query, "variables": {"ids": [_gid(eleni)]}}).json()
+    assert answer["extensions"]["cost"]["requestedQueryCost"] == 2
+
+
 def test_each_shop_has_points_of_its_own_by_its_plan(shopify: Shopify, token: str) -> None:
     shopify.stand_in.open_shop("plus.myshopify.com", plan="plus")
     shopify.stand_in.install("plus.myshopify.com")
@@ -399,6 +417,8 @@ def test_one_call_may_cost_a_thousand_at_most(shopify: Shopify, token: str) -> N
         "{ customer { id } }",
         "query($id: ID!) { customer(id: $id) { id } }",
         "{ customer(id: 7) { id } }",
+        '{ customer(id: "gid://shopify/Customer/²") { id } }',
+        '{ customer(id: "gid://shopify/Customer/%s") { id } }' % ("1" * 5000),
     ],
 )
 def test_a_query_that_does_not_fit_is_an_error_in_a_200(shopify: Shopify, token: str, query: str) -> None:

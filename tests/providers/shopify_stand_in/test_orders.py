@@ -73,6 +73,8 @@ def test_a_checkout_may_change_and_is_bought_once(shopify: Shopify, inbox: Inbox
     shopify.stand_in.place_order(OURS, token)
     with pytest.raises(StandInError, match="no open checkout"):
         shopify.stand_in.place_order(OURS, token)
+    with pytest.raises(StandInError, match="no open checkout"):
+        shopify.stand_in.begin_checkout(OURS, token, **SHOPPING)
 
 
 def test_what_follows_an_order_is_told(shopify: Shopify, inbox: Inbox) -> None:
@@ -85,8 +87,7 @@ def test_what_follows_an_order_is_told(shopify: Shopify, inbox: Inbox) -> None:
     stand_in.act_on_order(OURS, order, "fulfil", fields=tracking)
     stand_in.act_on_order(OURS, order, "ship", status="delivered")
     stand_in.act_on_order(OURS, order, "refund", amount=500)
-    stand_in.act_on_order(OURS, order, "refund", amount=2500)
-    stand_in.act_on_order(OURS, order, "cancel")
+    stand_in.act_on_order(OURS, order, "refund", amount=2000)
     told = _told(shopify, inbox)
     assert [topic for topic, _ in told] == [
         "orders/paid",
@@ -95,20 +96,32 @@ def test_what_follows_an_order_is_told(shopify: Shopify, inbox: Inbox) -> None:
         "fulfillments/update",
         "refunds/create",
         "refunds/create",
-        "orders/cancelled",
     ]
     assert {document.get("order_id", document["id"]) for _, document in told} == {order}
     assert told[1][1]["tracking_numbers"] == ["RR1"]
     assert told[2][1]["fulfillment_status"] == "fulfilled"
     assert told[3][1]["shipment_status"] == "delivered"
     assert told[4][1]["transactions"][0]["amount"] == "5.00"
-    assert told[6][1]["cancelled_at"]
+    assert stand_in.shop(OURS)["orders"][str(order)]["financial_status"] == "refunded"
+
+
+@pytest.mark.parametrize(("paid", "status"), [(False, "voided"), (True, "paid")])
+def test_a_cancelled_order_is_paid_until_it_is_refunded(
+    shopify: Shopify, inbox: Inbox, paid: bool, status: str
+) -> None:
+    token = shopify.stand_in.begin_checkout(OURS, **SHOPPING)["token"]
+    order = shopify.stand_in.place_order(OURS, token, paid=paid)["id"]
+    shopify.stand_in.act_on_order(OURS, order, "cancel")
+    topic, document = _told(shopify, inbox)[-1]
+    assert (topic, document["financial_status"]) == ("orders/cancelled", status)
+    assert document["cancelled_at"]
 
 
 def test_an_order_hides_the_person_from_an_app_that_is_not_approved(shopify: Shopify, inbox: Inbox) -> None:
     shopify.stand_in.configure(protected_data=["customers"])
     token = shopify.stand_in.begin_checkout(OURS, **SHOPPING, sms=True)["token"]
-    shopify.stand_in.place_order(OURS, token)
+    order = shopify.stand_in.place_order(OURS, token)["id"]
+    shopify.stand_in.act_on_order(OURS, order, "fulfil")
     for topic, document in _told(shopify, inbox):
         said = json.dumps(document)
         assert "Papadaki" not in said, topic
@@ -117,10 +130,33 @@ def test_an_order_hides_the_person_from_an_app_that_is_not_approved(shopify: Sho
 
 
 @pytest.mark.parametrize(
-    ("do", "given"),
-    [("ship", {"status": "delivered"}), ("refund", {"amount": 9999}), ("refund", {"amount": 0}), ("eat", {})],
+    ("before", "do", "given"),
+    [
+        ([], "ship", {"status": "delivered"}),
+        ([], "refund", {"amount": 2501}),
+        ([], "refund", {"amount": 0}),
+        ([("refund", {"amount": 500})], "refund", {"amount": 2001}),
+        ([], "pay", {}),
+        ([("cancel", {})], "cancel", {}),
+        ([("cancel", {})], "fulfil", {}),
+        ([("fulfil", {})], "fulfil", {}),
+        ([("fulfil", {})], "cancel", {}),
+        ([], "eat", {}),
+    ],
 )
-def test_what_cannot_be_done_with_an_order_is_said(shopify: Shopify, do: str, given: dict[str, Any]) -> None:
-    order = shopify.stand_in.place_order(OURS, shopify.stand_in.begin_checkout(OURS, **SHOPPING)["token"])
+def test_what_cannot_be_done_with_an_order_is_said(
+    shopify: Shopify, before: list[tuple[str, dict[str, Any]]], do: str, given: dict[str, Any]
+) -> None:
+    stand_in = shopify.stand_in
+    order = stand_in.place_order(OURS, stand_in.begin_checkout(OURS, **SHOPPING)["token"])["id"]
+    for done, how in before:
+        stand_in.act_on_order(OURS, order, done, **how)
     with pytest.raises(StandInError):
-        shopify.stand_in.act_on_order(OURS, order["id"], do, **given)
+        stand_in.act_on_order(OURS, order, do, **given)
+
+
+def test_money_that_never_came_does_not_go_back(shopify: Shopify) -> None:
+    token = shopify.stand_in.begin_checkout(OURS, **SHOPPING)["token"]
+    order = shopify.stand_in.place_order(OURS, token, paid=False)["id"]
+    with pytest.raises(StandInError, match="no more than is left"):
+        shopify.stand_in.act_on_order(OURS, order, "refund", amount=1)

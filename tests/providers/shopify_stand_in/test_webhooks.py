@@ -6,10 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
+import re
+import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from blossom.sandbox.shopify import deliveries
 from tests.faults.processes import until
 from tests.providers.shopify_stand_in.conftest import OURS, SECRET, THEIRS, Arrived, Inbox, Shopify
 
@@ -40,7 +44,7 @@ def test_a_webhook_has_shopifys_headers_and_proves_itself(shopify: Shopify, inbo
     assert headers["X-Shopify-API-Version"] == "2026-10"
     assert headers["X-Shopify-Webhook-Id"] == sent["webhook_id"]
     assert headers["X-Shopify-Event-Id"] == sent["event_id"]
-    assert headers["X-Shopify-Triggered-At"].endswith("Z")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", headers["X-Shopify-Triggered-At"])
     assert headers["Content-Type"] == "application/json"
 
 
@@ -75,6 +79,28 @@ def test_what_happens_to_a_customer_is_told(shopify: Shopify, inbox: Inbox) -> N
     assert told[4]["admin_graphql_api_customer_kept_id"] == gid
     assert told[4]["admin_graphql_api_customer_deleted_id"] == f"gid://shopify/Customer/{other['id']}"
     assert told[7]["customer"]["phone"] == PERSON["phone"]
+
+
+def test_times_are_told_by_the_shops_clock(shopify: Shopify, inbox: Inbox) -> None:
+    at = {"updated_at": "2026-05-01T22:30:00+00:00", "state": "SUBSCRIBED"}
+    shopify.stand_in.open_shop("third.myshopify.com", timezone="Europe/Athens")
+    shopify.stand_in.install("third.myshopify.com")
+    shopify.stand_in.add_customers("third.myshopify.com", PERSON | {"consent": at}, webhooks=True)
+    _settled(shopify)
+    told = {each.headers["X-Shopify-Topic"]: json.loads(each.body) for each in inbox.arrived}
+    consent = told["customers_marketing_consent/update"]["sms_marketing_consent"]
+    assert consent["consent_updated_at"] == "2026-05-02T01:30:00+03:00"
+    assert told["customers/create"]["updated_at"][-6:] in ("+02:00", "+03:00")
+
+
+def test_an_app_without_any_approval_hears_of_nobody(shopify: Shopify, inbox: Inbox) -> None:
+    shopify.stand_in.configure(protected_data=[])
+    (person,) = shopify.stand_in.add_customers(OURS, PERSON, webhooks=True)
+    shopify.stand_in.act(OURS, person["id"], "redact")
+    assert shopify.stand_in.send_webhook(OURS, "orders/create", {"id": 7}) == []
+    shopify.stand_in.send_webhook(OURS, "products/update", {"id": 7})
+    _settled(shopify)
+    assert sorted(inbox.topics()) == ["customers/redact", "products/update"]
 
 
 def test_what_the_app_does_itself_is_told_too(shopify: Shopify, inbox: Inbox) -> None:
@@ -169,6 +195,16 @@ def test_an_app_that_takes_longer_than_five_seconds_has_not_answered(shopify: Sh
     )
     assert sent["statuses"] == [0, 200]
     assert 4.9 < inbox.arrived[1].at - inbox.arrived[0].at < 6.0
+
+
+def test_an_answer_in_drops_is_none_once_its_time_is_over(
+    shopify: Shopify, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each drop comes in time, all of them don't."""
+    monkeypatch.setattr(deliveries, "_ALL_SECONDS", 0.2)
+    monkeypatch.setattr(deliveries.http.client.HTTPResponse, "read", lambda *_: time.sleep(0.3) or b"ok")
+    sent = deliveries.Delivery("1", "2", "orders/create", OURS, inbox.url, datetime.now(UTC), b"{}")
+    assert deliveries.post(sent, SECRET, "2026-10") == (0, "")
 
 
 def test_an_app_that_is_away_is_tried_again(shopify: Shopify) -> None:

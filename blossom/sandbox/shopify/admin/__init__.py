@@ -10,7 +10,7 @@ Nothing here knows the app but by `state.App`: what it frames is whatever listen
 from __future__ import annotations
 
 import base64
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 from flask import Blueprint, Response, abort, redirect, render_template, request, send_from_directory
@@ -36,7 +36,7 @@ def blueprint(state: State) -> Blueprint:
             shown = {"shop": shop, "app": state.app, "base": _base(handle, app)}
             if shop.installation is None:
                 return render_template("question.html", **shown)
-            source = f"{state.app.app_url}/{path}?{_signed_query(state, shop, stale)}"
+            source = f"{state.app.app_url}/{quote(path)}?{_signed_query(state, shop, stale)}"
             return render_template("admin.html", source=source, origin=_origin(state.app.app_url), **shown)
 
     @routes.post("/store/<handle>/apps/<app>/install")
@@ -57,9 +57,11 @@ def blueprint(state: State) -> Blueprint:
 
     @routes.post("/tokens/stale")
     def make_stale() -> Response:
-        document = orjson.loads(request.get_data())
+        given = request.get_json(force=True, silent=True)
+        if not isinstance(given, dict) or not isinstance(given.get("count"), int):
+            abort(400)
         with state.lock:
-            stale.count = int(document["count"])
+            stale.count = given["count"]
         return _json({"count": stale.count})
 
     @routes.get("/<name>.<any(js, css):kind>")

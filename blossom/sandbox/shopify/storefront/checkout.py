@@ -26,8 +26,9 @@ from blossom.sandbox.shopify.storefront.catalogue import PRODUCTS
 
 LANDING, DISCOUNT = "_landing_page", "discount_code"
 _LONGEST = 1_000
-_MOST = 9
+_QUANTITIES = tuple("123456789")
 _TYPED = ("email", "phone", "first_name", "last_name", "code")
+_PAGE = re.compile(r"/(?![/\\])[^\x00-\x1f\x7f]*")  # of the shop, never another site; browsers drop tabs and newlines
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
 
@@ -40,7 +41,7 @@ def blueprint(state: State) -> Blueprint:
         with state.lock:
             shop, product = state.shop_at(request.host), PRODUCTS.get(request.form.get("product", ""))
             quantity = request.form.get("quantity", "1")
-            if shop is None or product is None or not quantity.isdecimal() or not 1 <= int(quantity) <= _MOST:
+            if shop is None or product is None or quantity not in _QUANTITIES:
                 return _nothing_here(400)
             given: Document = {
                 "items": [
@@ -96,7 +97,7 @@ def blueprint(state: State) -> Blueprint:
     @routes.get("/discount/<code>")
     def keep_code(code: str) -> Any:
         where = request.args.get("redirect", "/")
-        if not where.startswith("/") or where.startswith(("//", "/\\")):  # a page of the shop, never another site
+        if not _PAGE.fullmatch(where):
             where = "/"
         answer = redirect(where)
         answer.set_cookie(DISCOUNT, code[:_LONGEST], httponly=True, samesite="Lax")

@@ -1,7 +1,7 @@
 """Files of customers that a merchant sends from their browser: in parts, sealed, for as long as they are needed;
 imports that only count; and refused lines, kept sealed for a while so that they can be corrected.
 
-Revision: 0029
+Revision: 0030
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0029"
-down_revision = "0028"
+revision = "0030"
+down_revision = "0029"
 
 _STATES = ("receiving", "received", "checking", "checked", "importing", "completed", "failed")
 

@@ -2,7 +2,7 @@
 which page saved it last, and as its how manieth save. A page that heard no answer saves again, and finds its own work
 rather than a stranger's; a save that comes late, behind a newer one of the same page, changes nothing.
 
-Revision: 0028
+Revision: 0029
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
 
-revision = "0028"
-down_revision = "0027"
+revision = "0029"
+down_revision = "0028"
 
 
 def upgrade() -> None:

@@ -1,15 +1,15 @@
 """What the pages on a campaign's results read: figures counted by a job, the merchant's question to the provider, and
 the earlier tries of texts that were sent again.
 
-Revision: 0027
+Revision: 0028
 """
 
 from __future__ import annotations
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0028"
+down_revision = "0027"
 
 TABLES = """
 CREATE TABLE campaign_tallies (

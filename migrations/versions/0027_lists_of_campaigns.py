@@ -1,7 +1,7 @@
 """What a merchant's list of campaigns and home page are read by: campaigns by state, name and last change, the ledger
 by time. Names stand in a form of their own for searching: lower case, without accents, each sigma the same.
 
-Revision: 0026
+Revision: 0027
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0027"
+down_revision = "0026"
 
 # `lower` knows Greek only where the database's locale does; `translate` knows it everywhere.
 _KEY = (
