@@ -114,7 +114,9 @@ def _keywords_fault(values: list[str]) -> str | None:
         if not fold(word):
             return noted("must be words with letters or digits")
         if (meant := classify_keyword(word)) in (Keyword.START, Keyword.HELP):
-            return noted("may not have “%(word)s”, which means %(meaning)s already", word=word.strip(), meaning=meant.name)
+            return noted(
+                "may not have “%(word)s”, which means %(meaning)s already", word=word.strip(), meaning=meant.name
+            )
     return None
 
 
