@@ -1,13 +1,11 @@
-"""Addresses and rights in the admin's frame. Pure."""
+"""Addresses in the admin's frame, and scopes. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
-
-from blossom.platform.access import SHOP_SCOPES
 
 BOUNCED = "bounced"
 """Query parameter of a page that the bounce page came back to: when it was sent there, in seconds since 1970."""
@@ -95,17 +93,3 @@ def missing_scopes(granted: Iterable[str], wanted: Iterable[str]) -> list[str]:
     held = set(granted)
     held |= {f"read_{scope.removeprefix('write_')}" for scope in held if scope.startswith("write_")}
     return sorted(set(wanted) - held)
-
-
-def rights_of(staff_scopes: Collection[str] | None, app_scopes: Collection[str]) -> frozenset[str]:
-    """What a staff member may do here.
-
-    `staff_scopes`: those of the app's scopes that Shopify says the member has themselves (`associated_user_scope` of
-    an online access token); None while Shopify has not been asked.
-    A member who lacks every scope that writes (of an app that has none: every scope) only looks; and so does one not
-    asked about. The owner of a shop holds all that it granted.
-    """
-    writing = {scope for scope in app_scopes if scope.startswith("write_")}
-    if (writing or set(app_scopes)) & set(staff_scopes or ()):
-        return SHOP_SCOPES
-    return frozenset(scope for scope in SHOP_SCOPES if scope.endswith(":read"))
