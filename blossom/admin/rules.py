@@ -1,13 +1,12 @@
-"""Addresses and rights in the admin's frame. Pure."""
+"""Addresses in the admin's frame, and scopes. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
 
-from blossom.platform.access import SHOP_SCOPES
 from blossom.shopify import access_scopes
 
 BOUNCED = "bounced"
@@ -94,17 +93,3 @@ def in_admin(shop: str, admin_url: str, api_key: str, path: str = "/") -> str:
 def missing_scopes(granted: Iterable[str], wanted: Iterable[str]) -> list[str]:
     """The scopes that the app wants and the shop has not granted; to write includes to read."""
     return sorted(set(wanted) - set(access_scopes.spelled_out(granted)))
-
-
-def rights_of(staff_scopes: Collection[str] | None, app_scopes: Collection[str]) -> frozenset[str]:
-    """What a staff member may do here.
-
-    `staff_scopes`: those of the app's scopes that Shopify says the member has themselves (`associated_user_scope` of
-    an online access token); None while Shopify has not been asked.
-    A member who lacks every scope that writes (of an app that has none: every scope) only looks; and so does one not
-    asked about. The owner of a shop holds all that it granted.
-    """
-    writing = {scope for scope in app_scopes if scope.startswith("write_")}
-    if (writing or set(app_scopes)) & set(staff_scopes or ()):
-        return SHOP_SCOPES
-    return frozenset(scope for scope in SHOP_SCOPES if scope.endswith(":read"))

@@ -19,6 +19,7 @@ from blossom.shopify import oauth, session_tokens, signature
 from blossom.shopify.errors import InvalidSessionToken, ShopifyError
 from blossom.shopify.session_tokens import SessionToken
 from blossom.shops import queries as shops
+from blossom.shops import rules as shop_rules
 from blossom.shops import service as shops_service
 from blossom.wallet import service as wallet
 
@@ -73,7 +74,7 @@ def enter(settings: Config, token: SessionToken) -> Entry | None:
     assert token.user_id is not None
     member = shops_service.note_staff(shop.id, token.user_id)
     held = shops_service.known_rights(member)
-    rights = rules.rights_of(held, settings.shopify_scopes)
+    rights = shop_rules.rights_of(held, settings.shopify_scopes)
     if shop.domain in settings.operator_shops and rights == SHOP_SCOPES:
         rights |= {OPERATOR}
     missing = rules.missing_scopes(installation.scopes, settings.shopify_scopes)

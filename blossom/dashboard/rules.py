@@ -1,4 +1,4 @@
-"""How the coming in of Shopify's customers is put in words; what the consent settings show beside the fields. Pure."""
+"""How the coming in of Shopify's customers is put in words; what settings show beside their fields. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
+from blossom.message_templates.rules.short_links import OPT_OUT_LINK
 from blossom.platform import languages, localised
 from blossom.platform.languages import joined, noted
 from blossom.shopify.errors import BY_ITSELF, FAULTS
@@ -103,3 +104,25 @@ def places(proxy: str, shop_url: str, api_key: str) -> Places:
         form=f"{proxy}/consent",
         theme_editor=f"{shop_url}/admin/themes/current/editor?context=apps&activateAppId={api_key}/{_EMBED}",
     )
+
+
+MOST_NUMBERS = 10
+"""Of the shop's own, to try texts on: as many as one test send takes."""
+
+MOST_KEYS = 20
+"""Of the API, in use at a time."""
+
+SCOPE_GROUPS = {
+    noted("Campaigns"): ("campaigns:read", "campaigns:write", "campaigns:send"),
+    noted("Templates"): ("templates:read", "templates:write"),
+    noted("Contacts"): ("contacts:read", "contacts:write"),
+    noted("Segments"): ("segments:read", "segments:write"),
+    noted("Wallet"): ("wallet:read",),
+    noted("Settings"): ("shop:read", "shop:write"),
+}
+"""What a merchant may let a key do, as the form offers it."""
+
+
+def is_unanswerable(sender: str, opt_out_text: str) -> bool:
+    """Whether the opt-out words ask for an answer, which nobody can give to a name."""
+    return not sender.startswith("+") and OPT_OUT_LINK not in opt_out_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,15 +11,20 @@ from blossom.consent import queries as consents
 from blossom.consent import rules as consent_rules
 from blossom.consent import service as consent_service
 from blossom.consent.rules import Settings
+from blossom.contacts.errors import PhoneRefused
+from blossom.contacts.rules import normalise_phone
 from blossom.customers import queries as customers
 from blossom.customers import service as customers_service
+from blossom.dashboard import rules
 from blossom.message_templates.rules import language, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
+from blossom.platform.access import SHOP_SCOPES, Principal
 from blossom.platform.errors import InvalidInput
+from blossom.platform.languages import noted
 from blossom.shops import queries as shops
 from blossom.shops import rules as shop_rules
 from blossom.shops import service as shops_service
-from blossom.shops.models import Shop
+from blossom.shops.models import ApiKey, Shop
 
 
 def import_again(shop_id: int, *, actor: str) -> None:
@@ -31,16 +36,39 @@ def import_again(shop_id: int, *, actor: str) -> None:
         )
 
 
-def save_settings(shop_id: int, changes: Mapping[str, Any], *, actor: str) -> Shop:
-    """Change the shop's settings, all or none, and write down who changed which. Raises as `shops.update_settings`."""
+def save_settings(shop_id: int, changes: Mapping[str, Any], numbers: Sequence[str], *, actor: str) -> Shop:
+    """Change the shop's settings, all or none, and write down who changed which. `numbers`: the shop's own, as they
+    were typed. Raises as `shops.update_settings`."""
     shop = shops.get_shop(shop_id)
+    faults: dict[str, str] = {}
     if fault := _fault_of_line(str(changes.get("opt_out_text", "")), shop.stop_keywords):
-        raise InvalidInput({"opt_out_text": fault} | shop_rules.settings_faults(changes))
+        faults["opt_out_text"] = fault
+    phones, fault = _read_numbers(numbers, str(changes.get("default_country", shop.default_country)))
+    if fault:
+        faults["trial_numbers"] = fault
+    if faults:
+        raise InvalidInput(faults | shop_rules.settings_faults(changes))
     changed = sorted(name for name, value in changes.items() if getattr(shop, name) != value)
     shop = shops_service.update_settings(shop_id, **changes)
+    if phones != shops.trial_numbers(shop_id):
+        shops_service.set_trial_numbers(shop_id, phones)
+        changed.append("trial_numbers")
     if changed:
         audit.record(shop_id, "shops.settings_changed", actor=actor, details={"settings": changed})
     return shop
+
+
+def _read_numbers(typed: Sequence[str], country: str) -> tuple[list[str], str | None]:
+    """Each number once, in E.164; or what is wrong with them."""
+    if len(typed) > rules.MOST_NUMBERS:
+        return [], noted("may be %(most)s at most", most=rules.MOST_NUMBERS)
+    phones = []
+    for each in typed:
+        try:
+            phones.append(normalise_phone(each, country).e164)
+        except PhoneRefused:
+            return [], noted("hold “%(number)s”, which is no number that can be texted", number=each[:30])
+    return list(dict.fromkeys(phones)), None
 
 
 def _fault_of_line(line: str, stop_keywords: Sequence[str]) -> str | None:
@@ -52,7 +80,7 @@ def _fault_of_line(line: str, stop_keywords: Sequence[str]) -> str | None:
     if compiled and compiled.unprovided:
         return "must say what stands in for a value that some people lack"
     if line.strip() and not opt_out.names_a_way_out(line, stop_keywords):
-        return (
+        return noted(
             "must say how to opt out: by a word that does, such as “Reply STOP to opt out”, or by {{ opt_out_link }}; "
             "a word of your own counts once it stands among your opt-out words in the consent settings"
         )
@@ -69,7 +97,8 @@ def save_consent_settings(
     faults |= shop_rules.settings_faults({"stop_keywords": list(stop_keywords)})
     line = shop.opt_out_text
     if opt_out.names_a_way_out(line, shop.stop_keywords) and not opt_out.names_a_way_out(line, stop_keywords):
-        faults.setdefault("stop_keywords", f"must keep the word that your texts tell people to send: “{line}”")
+        kept = noted("must keep the word that your texts tell people to send: “%(line)s”", line=line)
+        faults.setdefault("stop_keywords", kept)
     if faults:
         raise InvalidInput(faults)
     changed = sorted(name for name, value in changes.items() if _differs(getattr(before, name), value))
@@ -84,3 +113,36 @@ def save_consent_settings(
 
 def _differs(before: Any, after: Any) -> bool:
     return list(before) != after if isinstance(after, list) else bool(before != after)
+
+
+def create_api_key(caller: Principal, name: str, scopes: Collection[str]) -> tuple[ApiKey, str]:
+    """A key for programs of the shop's, with no right that `caller` lacks, and its plain text, which is kept nowhere.
+    Raises `InvalidInput`."""
+    wanted = set(scopes)
+    faults: dict[str, str] = {}
+    if wanted - (SHOP_SCOPES & caller.scopes):
+        faults["scopes"] = noted("hold one that you can't give")
+    if len([key for key in shops.api_keys(caller.shop_id) if key.revoked_at is None]) >= rules.MOST_KEYS:
+        faults["name"] = noted("is for a key too many: %(most)s can be in use; revoke one first", most=rules.MOST_KEYS)
+    if faults:
+        raise InvalidInput(faults)
+    key, plain = shops_service.create_api_key(caller.shop_id, name, wanted)
+    details = {"scopes": sorted(wanted)}
+    audit.record(
+        caller.shop_id,
+        "shops.api_key_created",
+        actor=caller.actor,
+        subject_type="api_key",
+        subject_id=key.id,
+        details=details,
+    )
+    return key, plain
+
+
+def revoke_api_key(shop_id: int, key_id: int, *, actor: str) -> ApiKey:
+    """End a key, for good; one that has ended stays as it is. Raises `NotFound`."""
+    ended = shops.api_key(shop_id, key_id).revoked_at is not None
+    key = shops_service.revoke_api_key(shop_id, key_id)
+    if not ended:
+        audit.record(shop_id, "shops.api_key_revoked", actor=actor, subject_type="api_key", subject_id=key_id)
+    return key

@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from blossom.platform.errors import Forbidden
+from blossom.platform.languages import noted
 
 SCOPES = {
-    "campaigns:read": "Read campaigns, their progress, recipients and figures",
-    "campaigns:write": "Write, change and delete campaigns",
-    "campaigns:send": "Send, schedule, pause, resume, cancel and retry campaigns, and send test texts",
-    "templates:read": "Read templates and preview texts",
-    "templates:write": "Write, change and delete templates",
-    "contacts:read": "Read contacts and their consent",
-    "contacts:write": "Import and change contacts and their consent",
-    "segments:read": "Read segments and count them",
-    "segments:write": "Write, change and delete segments",
-    "wallet:read": "Read the balance and its history",
-    "shop:read": "Read the shop's settings",
-    "shop:write": "Change the shop's settings",
-    "operator": "Read figures of the whole installation, and replay what was given up; for its operator only",
+    "campaigns:read": noted("Read campaigns, their progress, recipients and figures"),
+    "campaigns:write": noted("Write, change and delete campaigns"),
+    "campaigns:send": noted("Send, schedule, pause, resume, cancel and retry campaigns, and send test texts"),
+    "templates:read": noted("Read templates and preview texts"),
+    "templates:write": noted("Write, change and delete templates"),
+    "contacts:read": noted("Read contacts and their consent"),
+    "contacts:write": noted("Import and change contacts and their consent"),
+    "segments:read": noted("Read segments and count them"),
+    "segments:write": noted("Write, change and delete segments"),
+    "wallet:read": noted("Read the balance and its history"),
+    "shop:read": noted("Read the shop's settings"),
+    "shop:write": noted("Change the shop's settings"),
+    "operator": noted("Read figures of the whole installation, and replay what was given up; for its operator only"),
 }
 """Every right that a key can hold."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import zoneinfo
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import time
 from typing import Any
 from urllib.parse import urlsplit
 
 import phonenumbers
 
+from blossom.platform.access import SHOP_SCOPES
 from blossom.platform.keywords import Keyword, classify_keyword, fold
 from blossom.platform.languages import noted
 from blossom.shopify import domains
@@ -84,6 +85,20 @@ def site_host(url: str) -> str | None:
 def proxy_address(shop_url: str, host: str, proxy_path: str) -> str:
     """Where a shop's pages behind the app proxy begin, as shoppers see it. `shop_url`: the setting SHOPIFY_SHOP_URL."""
     return shop_url.format(shop=host) + proxy_path
+
+
+def rights_of(staff_scopes: Collection[str] | None, app_scopes: Collection[str]) -> frozenset[str]:
+    """What a staff member may do here.
+
+    `staff_scopes`: those of the app's scopes that Shopify says the member has themselves (`associated_user_scope` of
+    an online access token); None while Shopify has not been asked.
+    A member who lacks every scope that writes (of an app that has none: every scope) only looks; and so does one not
+    asked about. The owner of a shop holds all that it granted.
+    """
+    writing = {scope for scope in app_scopes if scope.startswith("write_")}
+    if (writing or set(app_scopes)) & set(staff_scopes or ()):
+        return SHOP_SCOPES
+    return frozenset(scope for scope in SHOP_SCOPES if scope.endswith(":read"))
 
 
 def usual_sender(name: str) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from blossom.admin import rules
 from blossom.platform.access import SHOP_SCOPES
+from blossom.shops import rules as shop_rules
 
 APP = "https://app.example:8443"
 NOW = datetime(2026, 11, 21, 2, 0, tzinfo=UTC)
@@ -113,7 +114,7 @@ def test_to_write_includes_to_read(granted: list[str], missing: list[str]) -> No
 def test_staff_who_may_only_look_at_shopify_only_look_here(
     staff: list[str] | None, app: list[str], may_send: bool
 ) -> None:
-    rights = rules.rights_of(staff, app)
+    rights = shop_rules.rights_of(staff, app)
     assert ("campaigns:send" in rights) is may_send
     assert ("shop:write" in rights) is may_send
     assert "campaigns:read" in rights

@@ -48,6 +48,7 @@ class Ask:
 
 SHOPIFY = shopify_headers(b"{}", "customers/update", Hmac_Sha256=None)
 CONTACT = "/contacts/<int(max=9223372036854775807):contact_id>"
+KEY = "/settings/keys/<int(max=9223372036854775807):key_id>/revoke"
 SAVED = "/templates/<int(max=9223372036854775807):template_id>"
 UPLOAD = "/contacts/imports/<int(max=9223372036854775807):upload_id>"
 SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
@@ -56,7 +57,8 @@ OURS, DRAFT = {"campaign_id": "{our_campaign_id}"}, {"campaign_id": "{our_draft_
 WRITTEN = {"name": "Ours too", "body": "Hello. Reply STOP to opt out"}
 THEIR_PEOPLE = {"segments": ["{segment_id}"]}
 SETTINGS = {"sender": "Ours", "contact_line": "us@ours.example", "opt_out_text": "STOP to end", "quiet_from": "21:00",
-            "quiet_until": "09:00", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
+            "quiet_until": "09:00", "daily_cap": "", "weekly_cap": "", "default_country": "GR",
+            "trial_numbers": "+306912345678", "shop": "theirs.myshopify.com", "shop_id": "{shop_id}"}  # fmt: skip
 CONSENT = {"double_opt_in": "on", "in_theme": "on", "privacy_url": "", "wording-en": "", "wording-el": "",
            "join_keywords": "", "stop_keywords": "", "shop_id": "{shop_id}"}  # fmt: skip
 COMPOSED = {"page": "6c1c4e26-3f5a-4f2b-9c39-0d6f1c2b3a4d", "turn": "1", "name": "Ours too", "body": "Hello",
@@ -153,6 +155,10 @@ TABLE = [
     Ask("POST", "/wallet/cost", 200, form={"text": "Hello", "people": "5", "country": "GR", "shop_id": "{shop_id}"}),
     Ask("GET", "/settings", 200),
     Ask("POST", "/settings", 200, form=SETTINGS),
+    Ask("GET", "/settings/staff", 200),
+    Ask("GET", "/settings/keys", 200),
+    Ask("POST", "/settings/keys", 200, form={"name": "Ours too", "scope": "shop:read", "shop_id": "{shop_id}"}),
+    *[Ask(method, KEY, 404) for method in ("GET", "POST")],
     Ask("GET", "/settings/consent", 200),
     Ask("POST", "/settings/consent", 200, form=CONSENT),
     Ask("GET", "/import", 200),

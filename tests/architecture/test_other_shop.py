@@ -174,6 +174,7 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "template_id": template.id,
         "after_template": encode_cursor(template.id + 1),
         "after_template_id": template.id + 1,
+        "key_id": shops.create_api_key(theirs.id, "Zyxon's", ["shop:read"])[0].id,
         "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
         "upload_id": create_imported(theirs, "zyxon.csv", refused=[EMAIL]).id,
         "opt_out": consent.unsubscribe_code(theirs.id, person.phone_hash),

@@ -9,6 +9,7 @@ import pytest
 
 from blossom.audit.models import AuditEntry
 from blossom.platform.db import session
+from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from tests.admin.conftest import Visitor, statements
 from tests.factories.campaigns import add_messages, create_completed, make_ready
@@ -23,11 +24,22 @@ GOOD = {
     "quiet_until": "08:00",
     "daily_cap": "2",
     "weekly_cap": "",
+    "default_country": "GR",
+    "trial_numbers": "",
 }
 
 
 class TestEveryPage:
-    @pytest.mark.parametrize(("page", "most"), [("/import", 9), ("/settings", 6), ("/settings/consent", 8)])
+    @pytest.mark.parametrize(
+        ("page", "most"),
+        [
+            ("/import", 9),
+            ("/settings", 7),
+            ("/settings/consent", 8),
+            ("/settings/staff", 6),
+            ("/settings/keys", 6),
+        ],
+    )
     def test_asks_as_often_for_much_as_for_little(self, visitor: Visitor, ours: Shop, page: str, most: int) -> None:
         def ask() -> int:
             with statements() as seen:
@@ -54,7 +66,7 @@ class TestSettings:
     def test_are_saved_together_and_a_toast_says_so(self, visitor: Visitor, ours: Shop) -> None:
         response = visitor.fetch("/settings", method="POST", data=GOOD)
         assert response.status_code == 200
-        assert response.headers["HX-Trigger"] == '{"toast":{"words":"Settings saved"}}'
+        assert response.headers["HX-Trigger"] == '{"toast": {"words": "Settings saved"}}'
         assert (ours.sender, ours.contact_line, ours.opt_out_text) == ("BlueShop", "help@blue.example", "STOP to end")
         assert (ours.quiet_hours_on, ours.quiet_from, ours.quiet_until) == (True, time(21, 30), time(8, 0))
         assert (ours.daily_cap, ours.weekly_cap) == (2, None)
@@ -86,6 +98,8 @@ class TestSettings:
             ("opt_out_text", "STOP {{ shop_name"), ("opt_out_text", "{{ first_name }}: STOP to end"),
             ("contact_line", "x" * 101),
             ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"), ("quiet_until", "21:30"),
+            ("default_country", ""), ("default_country", "gr"), ("default_country", "ZZ"),
+            ("trial_numbers", "12"), ("trial_numbers", ",".join(f"+3069123456{n}" for n in range(10, 21))),
             ("daily_cap", "0"), ("daily_cap", "-1"), ("daily_cap", "1e3"), ("weekly_cap", "9999"), ("sender", "a\0b"),
         ],
     )  # fmt: skip
@@ -105,3 +119,31 @@ class TestSettings:
         for options in ({"data": b"\xff\xfe"}, {"json": {"sender": "Blue"}}, {"data": {}}):
             assert visitor.fetch("/settings", method="POST", **options).status_code == 422
         assert ours.sender == "Ours"
+
+    def test_the_shop_s_own_numbers_are_read_by_its_country(self, visitor: Visitor, ours: Shop) -> None:
+        given = {**GOOD, "default_country": "GR", "trial_numbers": "691 234 5678\r\n+1 212 555 1000, 6912345678\n"}
+        response = visitor.fetch("/settings", method="POST", data=given)
+        assert response.status_code == 200
+        assert shops.trial_numbers(ours.id) == ["+306912345678", "+12125551000"]
+        assert "+30 691 234 5678\n+1 212-555-1000</textarea>" in response.get_data(as_text=True)
+        (entry,) = session.query(AuditEntry).filter_by(shop_id=ours.id, action="shops.settings_changed")
+        assert "trial_numbers" in entry.details["settings"]
+        assert "691" not in str(entry.details)
+
+    def test_offers_the_own_numbers_for_a_test(self, visitor: Visitor, ours: Shop) -> None:
+        visitor.fetch("/settings", method="POST", data={**GOOD, "trial_numbers": "+12125551000"})
+        assert 'value="+12125551000"' in visitor.document("/campaigns/new").get_data(as_text=True)
+
+    def test_the_country_is_one_of_those_with_phones(self, visitor: Visitor, ours: Shop) -> None:
+        assert visitor.fetch("/settings", method="POST", data={**GOOD, "default_country": "CY"}).status_code == 200
+        assert ours.default_country == "CY"
+        assert '<option value="CY" selected>Cyprus (+357)' in visitor.fetch("/settings").get_data(as_text=True)
+
+    def test_warns_of_opt_out_words_that_nobody_can_follow(self, visitor: Visitor, ours: Shop) -> None:
+        def warned(**changes: str) -> bool:
+            visitor.fetch("/settings", method="POST", data={**GOOD, **changes})
+            return "Nobody can answer a name" in visitor.document("/settings").get_data(as_text=True)
+
+        assert warned()
+        assert not warned(sender="+306912345678")
+        assert not warned(opt_out_text="No more: {{ opt_out_link }}")

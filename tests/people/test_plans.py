@@ -162,3 +162,19 @@ def test_those_who_never_subscribed_are_looked_for_among_so_many_and_no_more(
     assert seen.read_whole == []
     assert seen.most_rows <= 500
     assert listing[0].walked == 500
+
+
+def test_the_people_of_lists_are_counted_where_each_list_stands(crowd: Shop) -> None:
+    lists = [segments.create_segment(crowd.id, f"List {number}").id for number in range(5)]
+    session.execute(
+        text("""
+            INSERT INTO segment_members (shop_id, segment_id, contact_id, added_at)
+            SELECT shop_id, :segment, id, created_at FROM contacts
+        """),
+        {"segment": lists[0]},
+    )
+    session.execute(text("ANALYZE segment_members"))
+    counted: list[dict[int, int]] = []
+    seen = explain(lambda: counted.append(counts.member_counts(crowd.id, lists)), of="FROM segment_members")
+    assert counted[0] == {lists[0]: counts.MEMBERS_COUNTED + 1, **dict.fromkeys(lists[1:], 0)}
+    assert seen.read_whole == []

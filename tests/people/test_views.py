@@ -327,7 +327,7 @@ class TestOptOut:
         html = response.get_data(as_text=True)
         assert response.status_code == 200
         assert verdicts(html) == {"marketing": "Not allowed", "orders": "Not allowed"}
-        assert response.headers["HX-Trigger"] == '{"toast":{"words":"Opted out"}}'
+        assert response.headers["HX-Trigger"] == '{"toast": {"words": "Opted out"}}'
         assert response.headers["HX-Replace-Url"] == f"/contacts/{contact.id}"
         assert "Opt them out…" not in html
         last = consents.events(ours.id, contact.phone_hash or b"")[-1]

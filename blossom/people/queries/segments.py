@@ -157,12 +157,13 @@ def member_counts(shop_id: int, segment_ids: Sequence[int]) -> dict[int, int]:
     return {row.segment_id: row.people for row in rows}
 
 
+# In order, so that each list is read where it stands in the key: else, with one long list about, the table is.
 _MEMBERS = text(
     """
     SELECT asked.segment_id, (
         SELECT count(*) FROM (
             SELECT 1 FROM segment_members
-            WHERE shop_id = :shop AND segment_id = asked.segment_id LIMIT :most
+            WHERE shop_id = :shop AND segment_id = asked.segment_id ORDER BY contact_id LIMIT :most
         ) AS first_of_them
     ) AS people
     FROM unnest(CAST(:ids AS bigint[])) AS asked(segment_id)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
 from flask import Response, make_response, request, url_for
 
 from blossom.consent import service as consent
@@ -19,6 +18,7 @@ from blossom.people.views.routes import CONTACT, caller_with, views
 from blossom.platform import config, htmx
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
+from blossom.platform.languages import t
 from blossom.segments import queries as segments
 from blossom.shops import queries as shops
 
@@ -101,9 +101,7 @@ def opt_out(contact_id: int) -> Response:
     changed = service.opt_out(caller.shop_id, contact_id, actor=caller.actor)
     answer = _person(caller, contact_id, answered=True)
     answer.headers["HX-Replace-Url"] = url_for("people.contact", contact_id=contact_id)
-    words = "Opted out" if changed else "They had opted out before"
-    answer.headers["HX-Trigger"] = orjson.dumps({"toast": {"words": words}}).decode()
-    return answer
+    return htmx.toast(answer, t("Opted out") if changed else t("They had opted out before"))
 
 
 @views.get(f"{CONTACT}/proof")

@@ -15,6 +15,7 @@ from blossom.platform import clock, crypto
 from blossom.platform.access import SCOPES, Principal
 from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
+from blossom.platform.languages import noted
 from blossom.shops import errors, queries, rules
 from blossom.shops.models import ApiKey, Shop, TrialNumber
 
@@ -96,13 +97,13 @@ def create_api_key(shop_id: int, name: str, scopes: Iterable[str]) -> tuple[ApiK
     Raises `NotFound` without such a shop, `InvalidInput` for a scope that does not exist.
     """
     wanted = sorted(set(scopes))
-    faults = {}
+    faults: dict[str, str] = {}
     if unknown := [scope for scope in wanted if scope not in SCOPES]:
-        faults["scopes"] = f"has no such right: {', '.join(unknown)}"
+        faults["scopes"] = noted("has no such right: %(rights)s", rights=", ".join(unknown))
     elif not wanted:
-        faults["scopes"] = "must name one right at least"
+        faults["scopes"] = noted("must name one right at least")
     if not 1 <= len(name.strip()) <= 100:
-        faults["name"] = "must have 1 to 100 characters"
+        faults["name"] = noted("must have 1 to 100 characters")
     if faults:
         raise InvalidInput(faults)
     prefix = secrets.token_hex(4)
