@@ -90,6 +90,11 @@ def urgency(state: State, *, listed: bool) -> Urgency:
     return Urgency.LISTED if listed else Urgency.PERSON
 
 
+LATER_THERE = "later_there"
+"""How a push to Shopify may end: it keeps the later of two words, and its own is one that doesn't count here, such as
+an opt-in after an opt-out."""
+
+
 @dataclass(frozen=True)
 class Event:
     """What happened, as far as the next state depends on it. `occurred_at` is aware."""

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from blossom.consent.rules import LATER_THERE as LATER_THERE
 from blossom.contacts.rules.customers import Customer
 
 T = TypeVar("T")
@@ -146,10 +147,6 @@ class Told:
 
     state: str | None
     fault: str | None
-
-
-LATER_THERE = "later_there"
-"""Shopify keeps the later of two words, and its own is one that doesn't count here: an opt-in after an opt-out."""
 
 
 OTHER_NUMBER = "other_number"

@@ -14,6 +14,7 @@ from blossom.consent import service as consent
 from blossom.consent.models import ConsentPush
 from blossom.consent.rules import Keyword, Source, State
 from blossom.consent.service import syncing
+from blossom.consent.service.erasing import erase_people
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules import Person, normalise_phone
@@ -271,6 +272,56 @@ def test_an_opt_out_here_stands_though_shopify_keeps_a_later_opt_in_and_the_cont
     refused = push(shop)
     assert refused.state is PushState.REFUSED
     assert "later word" in str(refused.words)
+
+
+def sync(shop: Shop) -> None:
+    """Shopify's record of PHONE is read and taken, as by a webhook."""
+    facts = shop_service.client(shop.id).run("customer_by_phone", phone=PHONE)["customerByIdentifier"]
+    customer = read_customer(facts, default_country="GR", shop_zone="Europe/Athens")
+    assert customer is not None
+    with transaction():
+        syncing.save_customers(shop.id, [customer])
+
+
+@pytest.mark.parametrize("whose", [Source.KEYWORD, Source.SHOPIFY])
+@pytest.mark.parametrize("how", ["another app's word", "made anew", "forgotten and made anew"])
+def test_a_yes_that_shopify_has_after_it_was_told_of_a_stop_is_answered_once_and_the_contact_says_so(
+    shop: Shop, how: str, whose: Source
+) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_out, whose)
+    service.run_pushes()
+    yes = {"state": "SUBSCRIBED", "updated_at": (clock.now() + timedelta(seconds=30)).isoformat()}
+    if how == "another app's word":
+        shop.act(customer, "consent", fields=yes)
+    else:
+        shop.act(customer, "delete")
+        shop.add(first_name="Eleni", phone=PHONE, consent=yes)
+    if how == "forgotten and made anew":
+        phone_hash = shop.hash_of(PHONE)
+        with transaction():
+            erase_people(shop.id, [phone_hash], actor="shopify")
+
+    sync(shop)
+    assert push(shop).state is PushState.OWED
+    assert service.run_pushes() == 1
+    assert (push(shop).state, shop.state()) == (PushState.REFUSED, State.OPTED_OUT)
+    assert "Shopify holds a later word" in str(push(shop).words)
+    for _ in range(2):
+        sync(shop)
+        assert service.run_pushes() == 0, "answered once"
+
+
+def test_once_shopify_says_the_same_again_the_contact_says_that_it_knows(shop: Shop) -> None:
+    customer = shop.add(first_name="Eleni", phone=PHONE)
+    changes(shop, consent.opt_out, Source.KEYWORD)
+    for seconds, said, end in ((30, "SUBSCRIBED", PushState.REFUSED), (60, "UNSUBSCRIBED", PushState.DONE)):
+        later = (clock.now() + timedelta(seconds=seconds)).isoformat()
+        shop.act(customer, "consent", fields={"state": said, "updated_at": later})
+        sync(shop)
+        service.run_pushes()
+        sync(shop)
+        assert (push(shop).state, service.run_pushes()) == (end, 0)
 
 
 def test_who_confirmed_to_shopify_after_the_opt_out_is_heard_instead(shop: Shop) -> None:

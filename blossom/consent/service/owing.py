@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
@@ -29,6 +30,31 @@ def owed_of(shop_id: int, phone_hashes: Collection[bytes]) -> set[bytes]:
         return set()
     return set(session.scalars(_OWED, {"shop": shop_id, "phone_hashes": bulk.bytea_array(phone_hashes)}))
 
+
+@dataclass(frozen=True)
+class Last:
+    """How far the last push of a phone is: owed still, or settled, with what fault if any."""
+
+    is_owed: bool
+    fault: str | None
+
+
+def pushes_of(shop_id: int, phone_hashes: Collection[bytes]) -> dict[bytes, Last]:
+    """The last push of each of these phones that had one. With the phones locked, as above."""
+    if not phone_hashes:
+        return {}
+    rows = session.execute(_PUSHES, {"shop": shop_id, "phone_hashes": bulk.bytea_array(phone_hashes)})
+    return {row.phone_hash: Last(row.is_owed, row.fault) for row in rows}
+
+
+_PUSHES = text(
+    """
+    SELECT last.* FROM unnest(CAST(:phone_hashes AS bytea[])) AS given(phone_hash) CROSS JOIN LATERAL (
+        SELECT phone_hash, next_try_at IS NOT NULL AS is_owed, fault FROM consent_pushes
+        WHERE shop_id = :shop AND phone_hash = given.phone_hash OFFSET 0
+    ) AS last
+    """
+)
 
 _OWED = text(
     """

@@ -54,8 +54,10 @@ def save_customers(shop_id: int, customers: Sequence[Customer]) -> list[contacts
         for each, word in said
         for deed in deeds_of(standings.get(each.phone_hash, Standing()), word, push_owed=each.phone_hash in owed)
     ]
-    apply(shop_id, steps)
-    _owe_what_was_not_heard(shop_id, [(each.phone_hash, word) for each, word in said], standings)
+    moved = {step.phone_hash for step, change in zip(steps, apply(shop_id, steps), strict=True) if change.changed}
+    _owe_what_was_not_heard(
+        shop_id, [(each.phone_hash, word) for each, word in said if each.phone_hash not in moved], standings
+    )
     return saved
 
 
@@ -98,20 +100,38 @@ def deeds_of(standing: Standing, said: SmsConsent, *, push_owed: bool) -> tuple[
 def _owe_what_was_not_heard(
     shop_id: int, said: Sequence[tuple[bytes, SmsConsent]], standings: Mapping[bytes, Standing]
 ) -> None:
-    """Tell Shopify again where it says something older than what stands here: it had no customer with this number when
-    the number's owner told us (before an import, before the app was there, under another number)."""
-    unheard = {phone_hash for phone_hash, word in said if _has_not_heard(standings.get(phone_hash), word)}
-    if unheard:
-        owed = owing.owed_of(shop_id, unheard)
-        told = {each: rules.urgency(standings[each].state, listed=True) for each in unheard - owed}
-        owing.owe(shop_id, told, clock.now())
+    """Tell Shopify again where it says something else than what stands here, of those whose standing its word has not
+    changed, and where the last push came to something else than what it says now.
+
+    Something older: it had no customer with this number when the number's owner told us (before an import, before the
+    app was there, under another number). Something later that doesn't count here (another app's yes after a STOP, a
+    customer made anew): once, which ends as `LATER_THERE` as long as Shopify keeps it, and so it isn't said again, and
+    the contact's page says what is so.
+    """
+    concerned = [(standings[each], each, word) for each, word in said if _is_told(standings.get(each), word)]
+    pushes = owing.pushes_of(shop_id, {phone_hash for _, phone_hash, _ in concerned})
+    told = {
+        phone_hash: rules.urgency(standing.state, listed=True)
+        for standing, phone_hash, word in concerned
+        if _has_not_heard(standing, word, pushes.get(phone_hash))
+    }
+    owing.owe(shop_id, told, clock.now())
 
 
-def _has_not_heard(standing: Standing | None, said: SmsConsent) -> bool:
-    if standing is None or standing.source is Source.SHOPIFY or standing.state not in _TOLD:
+def _is_told(standing: Standing | None, said: SmsConsent) -> bool:
+    """Whether what stands here is told to Shopify. Its own word isn't told back, but for an opt-out that it took back
+    by a word that doesn't count here."""
+    if standing is None or standing.state not in _TOLD or said.state not in ("SUBSCRIBED", "UNSUBSCRIBED", *_DOUBTFUL):
         return False
-    differs = said.state in ("SUBSCRIBED", "UNSUBSCRIBED", *_DOUBTFUL) and said.state != _TOLD[standing.state]
-    return differs and not _is_later(standing, said)
+    return standing.source is not Source.SHOPIFY or (standing.state is State.OPTED_OUT and said.state == "SUBSCRIBED")
+
+
+def _has_not_heard(standing: Standing, said: SmsConsent, push: owing.Last | None) -> bool:
+    if push is not None and push.is_owed:
+        return False
+    if said.state == _TOLD[standing.state]:
+        return push is not None and push.fault == rules.LATER_THERE  # it was so, and is no more
+    return not _is_later(standing, said) or push is None or push.fault is None
 
 
 def _told_otherwise_since(standing: Standing, said: SmsConsent) -> bool:
