@@ -70,7 +70,10 @@ def fill(connection: psycopg.Connection, size: Size) -> dict[str, str]:
         lookup = crypto.for_shop(shop_id).lookup(PHONE)
         contact = session.scalar(select(Contact.id).where(Contact.shop_id == shop_id, Contact.phone_hash == lookup))
     done = size.campaigns + 1
+    with db.transaction():
+        key, _ = shops.create_api_key(shop_id, "Bench", ["campaigns:read"])
     return {
+        "key": str(key.id),
         "shop": str(shop_id),
         "campaign": str(done),
         "message": str(message_ids.of_dispatch(done).first + 7),
@@ -83,23 +86,28 @@ def fill(connection: psycopg.Connection, size: Size) -> dict[str, str]:
     }
 
 
+def install(shop_id: int) -> None:
+    """As if a merchant had let the app in, and had been here."""
+    now = clock.now()
+    installation = Installation(
+        shop_id=shop_id, scopes=list(SCOPES), granted_at=now, access_expires_at=now + timedelta(days=30),
+        refresh_expires_at=now + timedelta(days=90), described_at=now,
+    )  # fmt: skip
+    installation.access_token, installation.refresh_token = "access", "refresh"
+    seen = {"first_seen_at": now, "last_seen_at": now, "scopes": list(SCOPES), "scopes_read_at": now}
+    db.session.add_all([installation, StaffMember(shop_id=shop_id, shopify_user_id=42, **seen)])
+
+
 def _open_shop() -> int:
-    with db.transaction() as session:
+    with db.transaction():
         shop = shops.create_shop(
             domain=DOMAIN, name="Bench", sender="Bench", timezone="Europe/Athens", default_country="GR",
             contact_line="desk@bench.example", daily_cap=None, weekly_cap=None,
         )  # fmt: skip
-        now = clock.now()
-        installation = Installation(
-            shop_id=shop.id, scopes=list(SCOPES), granted_at=now, access_expires_at=now + timedelta(days=30),
-            refresh_expires_at=now + timedelta(days=90), described_at=now,
-        )  # fmt: skip
-        installation.access_token, installation.refresh_token = "access", "refresh"
-        seen = {"first_seen_at": now, "last_seen_at": now, "scopes": list(SCOPES), "scopes_read_at": now}
-        session.add_all([installation, StaffMember(shop_id=shop.id, shopify_user_id=42, **seen)])
+        install(shop.id)
         wallet.open_wallet(shop.id)
         wallet.top_up(shop.id, 1_000_000_000, "bench")
-        wallet.reserve(shop.id, 100_000_000, "bench", now + timedelta(days=30))
+        wallet.reserve(shop.id, 100_000_000, "bench", clock.now() + timedelta(days=30))
         return shop.id
 
 
@@ -221,7 +229,8 @@ _OTHER: LiteralString = """
 INSERT INTO dispatches (id, shop_id, kind, state, rank, priority, source, trigger, sender, total, created_at,
                         prepared_at, finished_at)
 SELECT %(dispatch)s, %(other)s, 'campaign', 'completed', 2, 1, 'Hi', 'campaign', 'Other', %(others)s,
-       now(), now(), now()
+       at, at, at
+FROM (SELECT now() - (%(dispatch)s - %(campaigns)s - 4) * interval '3 days' AS at) AS begun
 """
 
 _MESSAGES: tuple[LiteralString, ...] = (

@@ -162,8 +162,11 @@ PAGES = (
     Page("templates.preview_template", "/templates/preview", 4, {"name": "Sale", "body": _COMPOSED["body"]}),
     Page("credits.wallet", "/wallet", 16),
     Page("credits.cost", "/wallet/cost", 8, {"text": "Hello", "people": "5", "country": "GR"}),
-    Page("dashboard.settings", "/settings", 4),
+    Page("dashboard.settings", "/settings", 5),
     Page("dashboard.consent_settings", "/settings/consent", 6),
+    Page("dashboard.staff", "/settings/staff", 5),
+    Page("dashboard.api_keys", "/settings/keys", 5),
+    Page("dashboard.ask_to_revoke", "/settings/keys/{key}/revoke", 5),
     Page("dashboard.customers_import", "/import", 7),
     Page("inbound.show_queue", "/queue", 6),
     Page("inbound.show_given_up", "/queue/given-up", 5),
@@ -187,7 +190,8 @@ DEEDS = frozenset(
         "uploads.end_receiving", "uploads.name_encoding", "uploads.choose_columns", "uploads.change_columns",
         "uploads.start", "uploads.discard", "templates.create_template", "templates.save_template",
         "templates.duplicate_template", "templates.delete_template", "dashboard.save_settings",
-        "dashboard.save_consent_settings", "dashboard.import_again", "inbound.replay",
+        "dashboard.save_consent_settings", "dashboard.import_again", "dashboard.create_api_key",
+        "dashboard.revoke_api_key", "inbound.replay",
     }
 )  # fmt: skip
 """What changes something, and answers with a page that stands above."""

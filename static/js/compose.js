@@ -207,6 +207,25 @@
     htmx.ajax('GET', event.detail.address, to);
   });
 
+  // What is shown beside the text must not pass for what the text says now: who could not look says so, and tries again.
+  let lookAgain;
+  const stale = (on) => document.getElementById('compose')?.toggleAttribute('data-stale', on);
+  const missed = (event) => {
+    const {ctx} = event.detail;
+    if (ctx?.sourceElement?.id !== 'look' || event.detail.error?.name === 'AbortError') return;
+    stale(true);
+    clearTimeout(lookAgain);
+    lookAgain = setTimeout(look, RETRY_MS[1]);
+  };
+  document.addEventListener('htmx:error', missed);
+  document.addEventListener('htmx:response:error', missed);
+  document.addEventListener('htmx:after:swap', (event) => {
+    const {ctx} = event.detail;
+    if (ctx?.sourceElement?.id !== 'look' || !(ctx.response?.status < 400)) return;
+    stale(false);
+    clearTimeout(lookAgain);
+  });
+
   // Who leaves, or looks elsewhere, leaves nothing behind.
   const flush = () => { if (open && isDirty()) save(); };
   document.addEventListener('visibilitychange', () => { if (document.hidden) flush(); });

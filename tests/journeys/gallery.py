@@ -152,6 +152,10 @@ def _pages(
         "webhooks given up": "/queue/given-up",
         "settings": "/settings",
         "settings of consent": "/settings/consent",
+        "staff": "/settings/staff",
+        "keys": "/settings/keys",
+        "staff": "/settings/staff",
+        "API keys": "/settings/keys",
         "customers from Shopify": "/import",
         "nothing there": "/campaigns/999999999",
     }

@@ -120,10 +120,13 @@ def test_a_lost_network_and_an_old_session_lose_nothing(world: World, browser: B
     tab.context.set_offline(True)
     text(frame).fill("In a tunnel. Reply STOP to opt out")
     expect(frame.get_by_text("Not saved yet: we could not be reached.")).to_be_visible()
+    expect(frame.get_by_text("Preview and cost are of an earlier text.")).to_be_visible()
     unsaved(tab)
     tab.context.set_offline(False)
     saved(frame)
     expect(tab.get_by_text("Unsaved changes")).not_to_be_visible()
+    expect(frame.locator("[data-preview]")).to_have_text("In a tunnel. Reply STOP to opt out")
+    expect(frame.get_by_text("Preview and cost are of an earlier text.")).not_to_be_visible()
     assert stored(world)[1] == "In a tunnel. Reply STOP to opt out"
     tab.context.close()
 
