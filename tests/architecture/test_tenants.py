@@ -242,9 +242,11 @@ WITHOUT_SHOP_FIRST = {
     "customers": {
         "owed_imports": "the clock's: of all shops, told with each",
     },
+    "home": {"figures": "takes the shop itself"},
     "inbound": {
         "acquaintances": "asks many shops at once which of them knows the sender; each answer names its shop",
         "addressees": "which shops a text may be for: before any is known",
+        "backlog": "the operator's: of the whole installation",
         "all_shops": "which shops a text may be for: before any is known",
         "shop_id_of": "how the shop is found",
         "unhandled": "the clock's: of all shops, told with each",
