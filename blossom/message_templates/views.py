@@ -111,7 +111,10 @@ def ask_to_delete(template_id: int) -> Response:
     caller = _caller("templates:write")
     found = queries.get_template(caller.shop_id, template_id)
     return htmx.page_or_partial(
-        "message_templates/delete.html", "message_templates/_delete.html", shop=shops.get_shop(caller.shop_id), template=found
+        "message_templates/delete.html",
+        "message_templates/_delete.html",
+        shop=shops.get_shop(caller.shop_id),
+        template=found,
     )
 
 

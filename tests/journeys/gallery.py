@@ -153,8 +153,6 @@ def _pages(
         "settings": "/settings",
         "settings of consent": "/settings/consent",
         "staff": "/settings/staff",
-        "keys": "/settings/keys",
-        "staff": "/settings/staff",
         "API keys": "/settings/keys",
         "customers from Shopify": "/import",
         "nothing there": "/campaigns/999999999",

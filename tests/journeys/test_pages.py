@@ -41,8 +41,8 @@ Expired Undelivered expired not delivered gift Phone
 
 DATA = f"""
 {gallery.DOMAIN} {gallery.TEXT} {gallery.LINKED} {" ".join(f"{first} {last}" for first, last in gallery.NAMES)}
-Autumn sale Winter Black Friday New roasts Spring Petros Makris Regulars in Greece Friends of the shop Town Weekly offer hello
-customers vip not a number Yes Maria Jones example nothing
+Autumn sale Winter Black Friday New roasts Spring Petros Makris Regulars in Greece Friends of the shop Town Weekly offer
+hello customers vip not a number Yes Maria Jones example nothing
 Yes, Blue-Coffee may send me marketing texts (offers and news) at this number, also by automated means. Consent is not
 a condition of any purchase. I can end this at any time, and message and data rates may apply.
 """
