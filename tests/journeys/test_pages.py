@@ -152,7 +152,7 @@ def test_a_language_is_kept_over_faults_links_and_streams(
     expect(frame.get_by_text("Αποστολέας: πρέπει να είναι 3 έως 11 γράμματα")).to_be_visible()
     assert faults(_frame(tab), "settings with a fault") == []
 
-    frame.get_by_role("link", name="Ρυθμίσεις συγκατάθεσης").click()
+    frame.get_by_role("link", name="Συγκατάθεση", exact=True).click()
     expect(frame.get_by_role("heading", name="Πού εγγράφονται οι πελάτες")).to_be_visible()
     assert cookies(tab.context) == []
 
