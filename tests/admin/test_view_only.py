@@ -21,6 +21,8 @@ NOBODY_OF_THE_STAFF_S = re.compile(r"/(webhooks|proxy|auth|session|static)\b")
 ONLY_LOOKING = {
     "/api/templates/preview",  # renders what is posted, and keeps nothing
     "/contacts",  # looks for a number or an address, which is not to stand in a URL
+    "/templates/preview",  # the same, as a page
+    "/segments/count",  # counts by what is posted
     "/wallet/cost",  # calculates with what is posted
     "/campaigns/<int:campaign_id>/recipients",  # the same among those who get a campaign
 }
