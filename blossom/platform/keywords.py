@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
+from itertools import pairwise
 
 
 class Keyword(StrEnum):
@@ -181,9 +182,14 @@ def _ends_texts(words: Sequence[str]) -> bool:
             return True
     for phrase in _STOPS_IF_TEXTS:
         rest = words[len(phrase) :]
-        if _begins(words, phrase) and all(word in _BEHIND for word in rest) and not TEXTS.isdisjoint(rest):
-            return True
+        if _begins(words, phrase) and _BEHIND_TEXTS.issuperset(rest) and not TEXTS.isdisjoint(rest):
+            return not (phrase == ["no"] and _asks_for_texts(rest))
     return False
+
+
+def _asks_for_texts(words: Sequence[str]) -> bool:
+    """After a No: "send me more texts", "text me on my mobile"."""
+    return "send" in words or any(word in TEXTS and then in ("me", "us") for word, then in pairwise(words))
 
 
 def _begins(words: Sequence[str], phrase: Sequence[str]) -> bool:
@@ -192,4 +198,6 @@ def _begins(words: Sequence[str], phrase: Sequence[str]) -> bool:
 
 _STOPS = [phrase.split() for phrase in STOPS]
 _STOPS_IF_TEXTS = [phrase.split() for phrase in STOPS_IF_TEXTS]
+_BEHIND_TEXTS = SMALL | COURTESY
+"""No word that ends texts: "I don't want to stop the texts" is none."""
 _BEHIND = SMALL | COURTESY | {phrase for phrase in (*STOPS, *STOP_WORDS) if " " not in phrase}

@@ -233,6 +233,8 @@ def test_a_stop_is_heard_however_it_is_written(text: str) -> None:
         "ΣΤΟΠΠ",
         "1",
         "Don't stop, I love it", "please don't stop", "don't stop texting me", "do not stop sending me texts",
+        "No, send me more texts", "No, text me on my mobile", "I don't want to stop the texts",
+        "I dont want to end texts",
         "Where is the bus stop?", "Can you stop by at 5?", "stop by now", "When does the sale end?",
         "Stop it, I'm laughing",
         "please cancel my order 1001", "cancel it", "cancel my order", "cancel my subscription",
