@@ -1,4 +1,4 @@
-"""Texts that people sent to shops, Shopify's webhooks, and what people may ask by them: to see, to be forgotten."""
+"""Shopify's webhooks, and what people may ask by them: to see, to be forgotten."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sqlalchemy import (
     ARRAY,
     CheckConstraint,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     LargeBinary,
     SmallInteger,
@@ -18,55 +17,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from blossom.consent.rules import Keyword
 from blossom.inbound.rules.webhooks import WebhookState
 from blossom.platform.crypto import Sealed, SealedText
 from blossom.platform.db import Base
-
-
-class InboundText(Base):
-    """A text from a person to a shop. `handled_at` is empty while an answer is owed; a job or the sweep gives it.
-
-    What a STOP or START does to consent was done when the row was stored, in the same transaction.
-    """
-
-    __tablename__ = "inbound_texts"
-    __table_args__ = (
-        UniqueConstraint("shop_id", "id"),  # serves the listing, newest first
-        UniqueConstraint("shop_id", "identity_hash"),
-        ForeignKeyConstraint(
-            ["shop_id", "contact_id"], ["contacts.shop_id", "contacts.id"], ondelete="SET NULL (contact_id)"
-        ),
-        ForeignKeyConstraint(["shop_id", "answer_dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
-        CheckConstraint(f"keyword IN ({', '.join(repr(k.value) for k in Keyword)})", "keyword"),
-        CheckConstraint("answer_dispatch_id IS NULL OR unanswered IS NULL", "answer"),
-        Index(None, "shop_id", "contact_id"),  # for the ON DELETE SET NULL
-        Index(None, "shop_id", "phone_hash"),  # for who is to be forgotten, or asks what is held on them
-        Index("ix_inbound_texts_unhandled", "received_at", postgresql_where=text("handled_at IS NULL")),
-        Index(
-            "ix_inbound_texts_answered",
-            "shop_id",
-            "phone_hash",
-            "handled_at",
-            postgresql_where=text("answer_dispatch_id IS NOT NULL"),
-        ),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    shop_id: Mapped[int] = mapped_column(ForeignKey("shops.id"))
-    phone_sealed: Mapped[bytes] = mapped_column(Sealed("phone"))  # E.164
-    phone_hash: Mapped[bytes]
-    text_sealed: Mapped[bytes] = mapped_column(Sealed("inbound_text"))
-    identity_hash: Mapped[bytes]  # keyed: the provider's id, or what else makes a repeat known (rules.identity)
-    keyword: Mapped[str | None] = mapped_column(Text)
-    contact_id: Mapped[int | None]
-    received_at: Mapped[datetime]  # by our clock
-    handled_at: Mapped[datetime | None]
-    answer_dispatch_id: Mapped[int | None]
-    unanswered: Mapped[str | None] = mapped_column(Text)  # why an answer that was called for was not given
-
-    phone = SealedText("phone_sealed")
-    text = SealedText("text_sealed")
 
 
 class ShopifyWebhook(Base):

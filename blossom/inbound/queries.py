@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy import Row, func, select, text
 
 from blossom.consent.models import ConsentSettings
-from blossom.inbound.models import InboundText, ShopifyWebhook
+from blossom.inbound.models import ShopifyWebhook
 from blossom.inbound.rules import texts as rules
 from blossom.inbound.rules.webhooks import WebhookState
 from blossom.platform.db import session
+from blossom.replies.models import InboundText
 from blossom.shops.models import Shop
 
 UNHANDLED_AFTER = timedelta(seconds=10)
@@ -29,17 +30,6 @@ class Addressee:
     stop_keywords: tuple[str, ...]
     join_keywords: tuple[str, ...]
     double_opt_in: bool
-
-
-def texts(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[InboundText]:
-    """What people sent to the shop, the newest first; `before_id` is the last id of the page before.
-
-    `phone` and `text` of each are opened as they are read.
-    """
-    query = select(InboundText).where(InboundText.shop_id == shop_id).order_by(InboundText.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(InboundText.id < before_id)
-    return session.scalars(query).all()
 
 
 def shop_id_of(domain: str) -> int | None:

@@ -19,12 +19,13 @@ from flask import Flask
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
-from blossom.inbound.models import InboundText, ShopifyWebhook
+from blossom.inbound.models import ShopifyWebhook
 from blossom.inbound.service import handling, known_shops, storing
 from blossom.messaging.models import Receipt
 from blossom.messaging.service import receiving
 from blossom.mitto import signature
 from blossom.platform import config, db
+from blossom.replies.models import InboundText
 
 SECRET, TOKEN = "test-hmac-secret", "test-webhook-token"
 FORM = "application/x-www-form-urlencoded"

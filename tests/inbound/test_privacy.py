@@ -336,7 +336,7 @@ def test_a_person_is_found_by_indexes(app: Flask) -> None:
         (erasing._PHONES, "ix_inbound_texts_shop_id_contact_id"),
         (
             text("DELETE FROM inbound_texts WHERE shop_id = :shop AND phone_hash = :phone_hash"),
-            "ix_inbound_texts_shop_id_phone_hash",
+            "ix_inbound_texts_shop_id_phone_hash_id",
         ),
     ):  # fmt: skip
         given = {

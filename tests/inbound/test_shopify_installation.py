@@ -15,12 +15,12 @@ from blossom.campaigns.models import Campaign
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
 from blossom.consent.rules import Source, State
-from blossom.inbound.models import InboundText
 from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchKind
 from blossom.platform import clock, crypto, db
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import session
+from blossom.replies.models import InboundText
 from blossom.shopify.errors import ShopifyError
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service

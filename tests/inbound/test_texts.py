@@ -12,10 +12,10 @@ from blossom.audit import queries as trail
 from blossom.consent import queries as consents
 from blossom.consent.rules import Source, State
 from blossom.contacts import queries as contacts
-from blossom.inbound import queries
 from blossom.messaging import service as messaging
 from blossom.mitto import signature
 from blossom.platform import clock, crypto, db, queue
+from blossom.replies import queries
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from tests.factories.consent import create_subscriber, opt_out

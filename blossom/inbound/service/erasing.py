@@ -19,13 +19,14 @@ from blossom.consent.service import erasing as consent
 from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.customers import service as customers
-from blossom.inbound.models import Erasure, InboundText
+from blossom.inbound.models import Erasure
 from blossom.inbound.rules import webhooks as rules
 from blossom.inbound.rules.webhooks import Outcome
 from blossom.messaging.service import erasing as messaging
 from blossom.platform import bulk, clock, crypto, queue, stopping
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import remove_rows, rows_changed, session, transaction
+from blossom.replies.models import InboundText
 
 log = structlog.get_logger()
 

@@ -15,13 +15,14 @@ from blossom.audit import service as audit
 from blossom.consent import queries as consents
 from blossom.consent.models import OptInRequest
 from blossom.contacts.models import Contact
-from blossom.inbound.models import DataExport, InboundText
+from blossom.inbound.models import DataExport
 from blossom.inbound.service.erasing import Person, contacts_of, phones_of
 from blossom.links.models import LinkClick
 from blossom.messaging.models import Dispatch, Message
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
+from blossom.replies.models import InboundText
 from blossom.shops import queries as shops
 
 KEPT_FOR = timedelta(days=30)

@@ -23,7 +23,6 @@ from blossom.consent.rules import Deed, Keyword, Purpose, Source, State
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import normalise_phone
 from blossom.inbound import queries
-from blossom.inbound.models import InboundText
 from blossom.inbound.queries import Addressee
 from blossom.inbound.rules import texts as rules
 from blossom.inbound.rules.texts import Candidate, Unanswered
@@ -34,6 +33,7 @@ from blossom.platform import clock, crypto, keywords, languages, queue
 from blossom.platform.crypto import SealedValueError, ShopCipher
 from blossom.platform.db import lock_for_transaction, session
 from blossom.platform.errors import NotFound
+from blossom.replies.models import InboundText
 from blossom.shops import queries as shops
 from blossom.wallet.errors import InsufficientCredit
 
