@@ -81,6 +81,7 @@ class Campaign(Base):
     name_key: Mapped[str] = mapped_column(Text, Computed(_NAME_KEY, persisted=True))
     body: Mapped[str] = mapped_column(Text)  # Liquid
     audience: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # segments.rules.Audience
+    ab_test: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))  # rules.ab_test.AbTest
     stored_state: Mapped[str] = mapped_column("state", Text, default=states.CampaignState.DRAFT)
     priority: Mapped[str] = mapped_column(Text, default=states.Priority.NORMAL)
     schedule_kind: Mapped[str | None] = mapped_column(Text)
@@ -154,3 +155,26 @@ class StatusRefresh(Base):
     asked: Mapped[int] = mapped_column(Integer, default=0)
     changed: Mapped[int] = mapped_column(Integer, default=0)
     trouble: Mapped[str | None] = mapped_column(Text)
+
+
+class Yes(Base):
+    """A merchant's yes to the question of `service.confirming`, in a shop that is too large to be counted while they wait.
+
+    `mark`, `credits_free`: of the question as it was shown. `refused_at` None: a job counts everybody once more, and
+    does `deed` if the question is still the same; else nothing was done, and the merchant is asked again.
+    """
+
+    __tablename__ = "campaign_yeses"
+    __table_args__ = (
+        _of_campaign(),
+        Index("ix_campaign_yeses_open", "said_at", postgresql_where=text("refused_at IS NULL")),
+    )
+
+    campaign_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    deed: Mapped[str] = mapped_column(Text)
+    mark: Mapped[str] = mapped_column(Text)
+    credits_free: Mapped[int]
+    actor: Mapped[str] = mapped_column(Text)
+    said_at: Mapped[datetime]
+    refused_at: Mapped[datetime | None]

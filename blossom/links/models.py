@@ -53,7 +53,8 @@ class LinkClick(Base):
 
 class LinkCount(Base):
     """The clicks of a dispatch's link, summed in some rows (`shard`), so that those who click at once don't all wait
-    for one. `opened`: recipients who did; `clicks`: how often in all."""
+    for one. `opened`: recipients who did; `clicks`: how often in all; `people`: recipients who opened this one before
+    any other link of theirs, so that its sum over several links counts each person once."""
 
     __tablename__ = "link_counts"
     __table_args__ = (_target(), Index(None, "shop_id", "dispatch_id"))
@@ -64,3 +65,4 @@ class LinkCount(Base):
     shop_id: Mapped[int]
     opened: Mapped[int] = mapped_column(Integer)
     clicks: Mapped[int]
+    people: Mapped[int] = mapped_column(Integer, default=0)

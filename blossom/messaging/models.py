@@ -9,7 +9,7 @@ in rules/message_ids.py.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Integer,
+    Interval,
     SmallInteger,
     Text,
     UniqueConstraint,
@@ -36,7 +37,12 @@ def _one_of(column: str, *values: str) -> CheckConstraint:
 
 
 class Dispatch(Base):
-    """The texting of one audience. `rank` puts automations before campaigns; `priority` orders within a shop."""
+    """The texting of one audience. `rank` puts automations before campaigns; `priority` orders within a shop.
+
+    One that tests several texts has them in `dispatch_texts`; `source` is the first of them then. `decide_after`: how
+    long after the test's last call the winner is decided by clicks; NULL: somebody chooses, or there is nobody to get
+    it. `winner`: the number of the text that the rest gets; `winner_chosen_by`: "clicks", or who did.
+    """
 
     __tablename__ = "dispatches"
     __table_args__ = (
@@ -44,11 +50,20 @@ class Dispatch(Base):
         _one_of("kind", "campaign", "test", "automation", "reply", "stop_reply", "confirmation"),
         _one_of("state", "preparing", "sending", "paused", "completed", "failed", "cancelled"),
         CheckConstraint("(finished_at IS NOT NULL) = (state IN ('completed', 'failed', 'cancelled'))", "finished_at"),
+        CheckConstraint("winner BETWEEN 0 AND 3", "winner"),
+        CheckConstraint(
+            "(winner IS NULL) = (winner_at IS NULL) AND (winner IS NULL) = (winner_chosen_by IS NULL)", "winner_chosen"
+        ),
         ForeignKeyConstraint(
             ["shop_id", "reservation_id"], ["reservations.shop_id", "reservations.id"], name="fk_dispatches_reservation"
         ),
         Index("ix_dispatches_created", "shop_id", "created_at"),
         Index("ix_dispatches_open", "shop_id", "id", postgresql_where=text("finished_at IS NULL")),
+        Index(
+            "ix_dispatches_undecided",
+            "id",
+            postgresql_where=text("finished_at IS NULL AND winner IS NULL AND decide_after IS NOT NULL"),
+        ),
     )
 
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -73,10 +88,39 @@ class Dispatch(Base):
     created_at: Mapped[datetime]
     prepared_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    decide_after: Mapped[timedelta | None] = mapped_column(Interval)
+    winner: Mapped[int | None] = mapped_column(SmallInteger)
+    winner_at: Mapped[datetime | None]
+    winner_chosen_by: Mapped[str | None] = mapped_column(Text)
+
+
+class DispatchText(Base):
+    """One of the texts that a dispatch tests, from 0; a dispatch of one text has none. `share`: whole per cent of the
+    audience that get it in the test. `links_before`: short links in the texts before it, so that a link's number
+    tells its text."""
+
+    __tablename__ = "dispatch_texts"
+    __table_args__ = (
+        ForeignKeyConstraint(["shop_id", "dispatch_id"], ["dispatches.shop_id", "dispatches.id"]),
+        CheckConstraint("number BETWEEN 0 AND 3", "number"),
+        CheckConstraint("share BETWEEN 1 AND 100", "share"),
+        CheckConstraint("links_before BETWEEN 0 AND 63", "links_before"),
+    )
+
+    dispatch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    shop_id: Mapped[int]
+    source: Mapped[str] = mapped_column(Text)  # Liquid, with the opt-out line
+    share: Mapped[int] = mapped_column(SmallInteger)
+    links_before: Mapped[int] = mapped_column(SmallInteger)
 
 
 class Batch(Base):
-    """Up to a bulk call's worth of messages, claimed as one. The counts are of messages now in that state."""
+    """Up to a bulk call's worth of messages, claimed as one. The counts are of messages now in that state.
+
+    `text_number`: which of its dispatch's texts its people get; NULL: the winner of a test, which is not known yet, so
+    nobody may claim it.
+    """
 
     __tablename__ = "batches"
     __table_args__ = (
@@ -89,7 +133,14 @@ class Batch(Base):
         ),
         CheckConstraint("sent + delivered + failed + skipped + cancelled + unconfirmed <= size", "within_size"),
         CheckConstraint(f"first_id > dispatch_id * {SPAN} AND last_id < (dispatch_id + 1) * {SPAN}", "within_dispatch"),
-        Index("ix_batches_due", "dispatch_id", "due_at", "number", postgresql_where=text("state = 'pending'")),
+        CheckConstraint("text_number BETWEEN 0 AND 3", "text_number"),
+        Index(
+            "ix_batches_due",
+            "dispatch_id",
+            "due_at",
+            "number",
+            postgresql_where=text("state = 'pending' AND text_number IS NOT NULL"),
+        ),
         Index("ix_batches_open", "dispatch_id", postgresql_where=text("state IN ('pending', 'claimed')")),
         Index("ix_batches_unconfirmed", "shop_id", postgresql_where=text("unconfirmed > 0")),
     )
@@ -111,6 +162,7 @@ class Batch(Base):
     unconfirmed: Mapped[int] = mapped_column(Integer, default=0)
     tries: Mapped[int] = mapped_column(SmallInteger, default=0)  # transient failures in a row
     recorded_at: Mapped[datetime | None]  # when an attempt on it last ended
+    text_number: Mapped[int | None] = mapped_column(SmallInteger, default=0)
 
 
 class Message(Base):
