@@ -158,7 +158,7 @@ class StatusRefresh(Base):
 
 
 class Yes(Base):
-    """A merchant's yes to the question of `service.confirming`, in a shop that is too large to be counted while they wait.
+    """A merchant's yes to the question of `service.confirming`, in a shop too large to be counted while they wait.
 
     `mark`, `credits_free`: of the question as it was shown. `refused_at` None: a job counts everybody once more, and
     does `deed` if the question is still the same; else nothing was done, and the merchant is asked again.
