@@ -85,7 +85,7 @@ def test_a_worker_that_is_forked_takes_no_connection_along(
 @pytest.mark.parametrize(
     ("name", "asking"),
     [
-        ("questions", {"messaging.ask_about_orphans", "messaging.refresh_unanswered"}),
+        ("questions", {"messaging.ask_about_orphans", "messaging.refresh_unanswered", "campaigns.refresh"}),
         ("shopify", {"inbound.ask_shopify", "customers.push_consent"}),
         ("sync", {"customers.run_imports", "customers.compare", "shops.describe_new", "shops.renew_expiring"}),
     ],
