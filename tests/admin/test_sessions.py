@@ -201,6 +201,20 @@ class TestWho:
         assert "<button" not in html
 
 
+FORM = {
+    "sender": "Changed",
+    "contact_line": "",
+    "opt_out_text": "Reply STOP",
+    "default_country": "GR",
+    "quiet_from": "20:00",
+    "quiet_until": "09:00",
+    "daily_cap": "",
+    "weekly_cap": "",
+    "trial_numbers": "",
+}
+"""The settings, as their form sends them."""
+
+
 class TestRightsOfLongAgo:
     """A page stood open for days. Meanwhile Shopify's word on who may do what has changed, or can't be had."""
 
@@ -221,14 +235,12 @@ class TestRightsOfLongAgo:
         monkeypatch.setattr(oauth, "exchange", exchange)
         return asked
 
-    FORM = {"sender": "Changed", "opt_out_text": "Reply STOP", "quiet_from": "20:00", "quiet_until": "09:00"}
-
     @pytest.mark.parametrize(("told", "status"), [(SCOPES, 200), (("read_customers",), 403), (None, 403)])
     def test_are_asked_for_before_a_form_is_taken(
         self, visitor: Visitor, long_ago: None, monkeypatch: pytest.MonkeyPatch, told: tuple[str, ...], status: int
     ) -> None:
         asked = self.answer(monkeypatch, told)
-        assert visitor.fetch("/settings", method="POST", data=self.FORM).status_code == status
+        assert visitor.fetch("/settings", method="POST", data=FORM).status_code == status
         assert asked == ["ours.myshopify.com"]
 
     def test_write_nothing_through_the_api(self, visitor: Visitor, ours: Shop, long_ago: None) -> None:
@@ -240,7 +252,7 @@ class TestRightsOfLongAgo:
     def test_of_yesterday_hold(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         session.query(StaffMember).one().scopes_read_at = clock.now() - timedelta(hours=35)
         asked = self.answer(monkeypatch, None)
-        assert visitor.fetch("/settings", method="POST", data=self.FORM).status_code == 200
+        assert visitor.fetch("/settings", method="POST", data=FORM).status_code == 200
         assert asked == []
 
 
@@ -261,8 +273,7 @@ class TestTheOtherShop:
         assert "Ours" not in response.get_data(as_text=True)
 
     def test_does_not_change_our_settings(self, stranger: Visitor, ours: Shop, theirs: Shop) -> None:
-        form = {"sender": "Changed", "opt_out_text": "Reply STOP", "quiet_from": "20:00", "quiet_until": "09:00"}
-        assert stranger.fetch("/settings", method="POST", data=form).status_code == 200
+        assert stranger.fetch("/settings", method="POST", data=FORM).status_code == 200
         assert (ours.sender, theirs.sender) == ("Ours", "Changed")
 
 

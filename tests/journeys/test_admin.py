@@ -51,7 +51,7 @@ def test_a_merchant_installs_it_and_finds_it_in_the_admins_frame(world: World, b
     menu.get_by_role("link", name="Settings").click()
     expect(frame.get_by_role("heading", level=1)).to_have_text("Settings")
     expect(tab).to_have_url(re.compile(r"/settings$"))
-    documents = [url for method, url, _ in seen.answers if "/settings" in url]
+    documents = [url for method, url, _ in seen.answers if url.endswith("/settings")]
     assert documents == [f"{world.url}/settings"], "fetched with the session, not loaded anew"
 
     tab.reload()

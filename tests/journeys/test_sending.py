@@ -74,7 +74,7 @@ def test_a_triple_click_and_a_second_tab_send_once(town: Town, shop: str, browse
     expect(other_frame.get_by_role("heading", level=1, name="Once")).to_be_visible()
     assert state_of(town, campaign_id)[1] == before + 1
     town.work()
-    texts = [each["destination"] for each in town.mitto.log() if each["text"].startswith("Once")]
+    texts = [each["destination"] for each in town.mitto.log() if each["text"].startswith("Once: 20%")]
     assert len(texts) == len(set(texts)) == 3
     tab.goto(town.world.page_in_admin("/", SHOP))
     expect(frame.locator("[data-figure=sent]")).to_have_text("3")

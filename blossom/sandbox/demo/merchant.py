@@ -74,7 +74,7 @@ class Merchant:
 
 
 class _Page(HTMLParser):
-    """The elements of a page, and what its inputs would send as they stand."""
+    """The elements of a page, and what its fields would send as they stand."""
 
     def __init__(self, wanted: str) -> None:
         super().__init__()
@@ -106,10 +106,17 @@ class _Page(HTMLParser):
 
     @property
     def fields(self) -> dict[str, str]:
-        """Name → value of each input; of boxes, those that are ticked."""
-        inputs = [having for tag, having in self.elements if tag in ("input", "textarea") and "name" in having]
-        return {
-            each["name"]: each.get("value", "")
-            for each in inputs
-            if each.get("type") not in ("checkbox", "radio") or "checked" in each
-        }
+        """Name → value of each field; of boxes, those that are ticked; of choices, the chosen."""
+        found, choice = dict[str, str](), ""
+        for tag, having in self.elements:
+            if tag == "select":
+                choice = having.get("name", "")
+            elif tag == "option" and choice and ("selected" in having or choice not in found):
+                found[choice] = having.get("value", "")
+            elif (
+                tag in ("input", "textarea")
+                and "name" in having
+                and (having.get("type") not in ("checkbox", "radio") or "checked" in having)
+            ):
+                found[having["name"]] = having.get("value", "")
+        return found
