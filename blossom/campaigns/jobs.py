@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import structlog
 
 from blossom.campaigns import queries
 from blossom.campaigns import service as campaigns
+from blossom.campaigns.queries import yeses
 from blossom.platform import clock, queue
 from blossom.platform.db import transaction
+from blossom.segments.rules import Audience
 
 log = structlog.get_logger()
+
+LOST_AFTER = timedelta(seconds=5)
+"""A yes whose job is not there by then is taken by the sweep."""
 
 
 @queue.job("campaigns.enqueue_due")
@@ -50,6 +58,31 @@ def tally(shop_id: int, campaign_id: int) -> None:
     """Count a campaign's messages for its pages."""
     with transaction():
         campaigns.count_tally(shop_id, campaign_id)
+
+
+@queue.job("campaigns.count_audience")
+def count_audience(shop_id: int, audience: dict[str, Any], planned: str) -> None:
+    """Count whom a page is about to show."""
+    with transaction():
+        campaigns.count_audience(shop_id, Audience.from_json(audience), datetime.fromisoformat(planned))
+
+
+@queue.job("campaigns.take_yes")
+def take_yes(shop_id: int, campaign_id: int) -> None:
+    with transaction():
+        campaigns.take_yes(shop_id, campaign_id)
+
+
+@queue.job("campaigns.take_yeses")
+def take_yeses() -> None:
+    """Do what merchants said yes to, where the job was lost."""
+    with transaction():
+        lost = yeses.lost_yeses(clock.now() - LOST_AFTER)
+    for shop_id, campaign_id in lost:
+        try:
+            take_yes(shop_id, campaign_id)
+        except Exception:  # as above
+            log.exception("campaigns.take_yes_failed", shop_id=shop_id, campaign_id=campaign_id)
 
 
 @queue.job("campaigns.refresh")

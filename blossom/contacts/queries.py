@@ -75,6 +75,11 @@ def count(shop_id: int) -> int:
     return session.scalar(select(func.count()).select_from(Contact).where(Contact.shop_id == shop_id)) or 0
 
 
+def has_more_than(shop_id: int, people: int) -> bool:
+    """Whether the shop has more contacts than so many; reads no more of them."""
+    return bool(session.scalar(_MORE_THAN, {"shop": shop_id, "people": people}))
+
+
 COUNTED = 10_000
 """Contacts up to which `roughly` counts."""
 
@@ -130,6 +135,8 @@ def refusals(shop_id: int, import_id: int, after_id: int = 0, limit: int = 100) 
         .limit(limit)
     ).all()
 
+
+_MORE_THAN = text("SELECT EXISTS (SELECT FROM contacts WHERE shop_id = :shop OFFSET :people)")
 
 # The share of each shop that has many contacts is among the commonest values that ANALYZE has noted.
 _ROUGHLY = text(

@@ -1,10 +1,12 @@
 """An audience's census, kept for some minutes: a page that previews while somebody types reads a million people once.
 
-Without Redis each process keeps the last count that it made: the page works on, and may have to count more often.
+Without Redis each process keeps the last count that it made: the page works on, and may have to count more often. Who
+counts, the request or a job, is `service.counting`'s to say.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from datetime import datetime
 
@@ -25,6 +27,9 @@ from blossom.shops import queries as shops
 log = structlog.get_logger()
 
 KEPT_SECONDS = 300
+
+WANTED_SECONDS = 15
+"""A count whose job was lost may be asked for again after this."""
 
 _meanwhile: dict[str, Census] = {}
 """The last count of this process, while Redis is away."""
@@ -48,11 +53,31 @@ def take_census(shop_id: int, audience: Audience, planned: datetime, now: dateti
     taken = census.take(shop_id, audience, caps, now=now, planned=max(now, planned))
     try:
         queue.connection().set(key, orjson.dumps(taken.to_json()), ex=KEPT_SECONDS)
+        queue.connection().delete(_wanted(key))
     except redis.RedisError as error:
         log.warning("campaigns.census_cache_unavailable", error=type(error).__name__)
         _meanwhile.clear()
         _meanwhile[key] = taken
     return taken
+
+
+def forget_census(shop_id: int, audience: Audience, planned: datetime) -> None:
+    """Let the next look have it counted anew."""
+    key = _key(shop_id, audience, planned)
+    _meanwhile.pop(key, None)
+    with contextlib.suppress(redis.RedisError):
+        queue.connection().delete(key)
+
+
+def want_census(shop_id: int, audience: Audience, planned: datetime) -> bool:
+    """Whether the caller is the first in some seconds to want it counted, so that many looks make one job. Raises
+    `redis.RedisError`: without Redis no job can be asked for either."""
+    wanted = _wanted(_key(shop_id, audience, planned))
+    return bool(queue.connection().set(wanted, 1, nx=True, ex=WANTED_SECONDS))
+
+
+def _wanted(key: str) -> str:
+    return f"{key}:wanted"
 
 
 def _key(shop_id: int, audience: Audience, planned: datetime) -> str:

@@ -12,12 +12,14 @@ from blossom.campaigns.service.asking import (
     refresh_status,
     run_refreshes,
 )
-from blossom.campaigns.service.confirming import Question, ask_to_confirm, confirm_campaign
+from blossom.campaigns.service.confirming import Question, Waits, ask_to_confirm, confirm_campaign, take_yes
+from blossom.campaigns.service.counting import count_audience, counted
 from blossom.campaigns.service.drafting import Draft, Save, save_draft
 from blossom.campaigns.service.fitness import preview, text_reasons
 from blossom.campaigns.service.planning import plan_of, planned
 from blossom.campaigns.service.sending import (
     cancel_campaign,
+    choose_winner,
     enqueue_campaign,
     enqueue_due_campaign,
     pause_campaign,
@@ -43,11 +45,15 @@ __all__ = [
     "Figures",
     "Question",
     "Save",
+    "Waits",
     "ask_for_refresh",
     "ask_to_confirm",
     "cancel_campaign",
+    "choose_winner",
     "confirm_campaign",
+    "count_audience",
     "count_tally",
+    "counted",
     "create_campaign",
     "delete_campaign",
     "duplicate_campaign",
@@ -68,6 +74,7 @@ __all__ = [
     "schedule_campaign",
     "send_test",
     "settle",
+    "take_yes",
     "text_reasons",
     "unschedule_campaign",
     "update_campaign",

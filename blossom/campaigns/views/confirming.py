@@ -30,13 +30,23 @@ _CREDITS = re.compile(r"-?[0-9]{1,18}")
 
 @views.get("/campaigns/<int:campaign_id>/confirm")
 def confirmation(campaign_id: int) -> Response:
-    """The question; or, where there is none to ask, word of that."""
-    caller = _caller()
+    """The question; or, where there is none to ask, word of that.
+
+    `waiting`: what a dialog waits for that looks again by itself: "counting", or the deed that was said yes to. It gets
+    nothing (204) while that goes on, and is led to the campaign once the deed is done.
+    """
+    caller, waiting = _caller(), request.args.get("waiting", "")
     asked = service.ask_to_confirm(caller.shop_id, campaign_id)
-    if isinstance(asked, Question):
-        return _shown(asked)
-    shop = shops.get_shop(caller.shop_id)
-    return htmx.page_or_partial("campaigns/confirmed.html", "campaigns/_confirmed.html", campaign=asked, shop=shop)
+    if not isinstance(asked, Question):
+        if waiting in _DONE:
+            return _lead_to(campaign_id, t(_DONE[Deed(waiting)]))
+        shop = shops.get_shop(caller.shop_id)
+        return htmx.page_or_partial("campaigns/confirmed.html", "campaigns/_confirmed.html", campaign=asked, shop=shop)
+    if waiting == Deed.SCHEDULE and asked.deed is Deed.SEND_NOW:
+        return _lead_to(campaign_id, t(_DONE[Deed.SCHEDULE]))
+    if asked.waits and waiting in (asked.waits, asked.deed):
+        return make_response("", 204)
+    return _shown(asked, again=asked.was_refused)
 
 
 @views.post("/campaigns/<int:campaign_id>/confirm")
@@ -57,6 +67,8 @@ def confirm(campaign_id: int) -> Response:
         response = _shown(outcome.asked_again, typed=given.get("typed", ""), fault=outcome.fault, again=True)
         response.status_code = 422 if outcome.fault else 409
         return response
+    if outcome.checking is not None:
+        return _shown(outcome.checking)
     words = _DONE[Deed(given["deed"])] if outcome.done else noted("That was done already")
     return _lead_to(campaign_id, t(words))
 
@@ -68,9 +80,10 @@ def _caller() -> Principal:
 
 
 def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again: bool = False) -> Response:
+    partial = "campaigns/_confirm_waits.html" if asked.waits else "campaigns/_confirm.html"
     return htmx.page_or_partial(
         "campaigns/confirm.html",
-        "campaigns/_confirm.html",
+        partial,
         asked=asked,
         typed=typed[:40],
         fault=fault,
