@@ -115,16 +115,21 @@ def preview_campaign() -> Response:
 
 @views.post("/campaigns/count")
 def count_audience() -> Response:
-    """Count whom the form names, unless somebody just has (`again`: even so), and let the page look once more."""
+    """Have whom the form names counted, unless somebody just has (`again`: even so). Once they are, or when a count was
+    thrown away, the page looks once more; while a job counts, it asks here again."""
     caller = _caller()
     shop, now = shops.get_shop(caller.shop_id), clock.now()
     _, form, _ = _segments(caller.shop_id, forms.read(request.form.to_dict(flat=False)))
     schedule, _ = _schedule(form, shop, now)
     planned = (schedule.scheduled_at if schedule else None) or now
-    if form.audience and (request.form.get("again") or not counting.known_census(shop.id, form.audience, planned)):
-        counting.take_census(shop.id, form.audience, planned, now)
+    again, counted = bool(request.form.get("again")), None
+    if form.audience:
+        if again:
+            counting.forget_census(shop.id, form.audience, planned)
+        counted = service.counted(shop.id, form.audience, planned, now)
     response = make_response("")
-    response.headers["HX-Trigger"] = "counted"
+    if counted or again or not form.audience:
+        response.headers["HX-Trigger"] = "counted"
     response.headers["HX-Reswap"] = "none"
     return response
 
