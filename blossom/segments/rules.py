@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,22 @@ from blossom.platform.languages import noted
 class Kind(StrEnum):
     RULES = "rules"  # a question, answered anew each time
     STATIC = "static"  # a list of contacts
+    SHOPIFY = "shopify"  # a segment of Shopify's; its members as they were read there
+
+
+class ReadingState(StrEnum):
+    """How the reading of a Shopify segment's members stands. What was read before stands until a reading has ended."""
+
+    RESTING = "resting"
+    WANTED = "wanted"  # it shall be read, from its beginning
+    READING = "reading"  # some pages were read
+    FAILED = "failed"  # given up; `fault` says why, and it may be wanted again
+
+
+OPEN_READINGS = (ReadingState.WANTED, ReadingState.READING)
+
+ACCEPTED_AGE = timedelta(minutes=5)
+"""A campaign's audience is fixed with members whose reading ended no longer ago; else they are read anew first."""
 
 
 class Match(StrEnum):
