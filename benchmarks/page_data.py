@@ -134,6 +134,7 @@ class _Writer:
             "sizes": [gsm.signed_size(name) for name in NAMES],
             "question": '{"match": "all", "conditions": [{"field": "orders", "operator": "at_least", "value": 3}]}',
             "refused": cipher.seal('["12"]', "refused_line"),
+            "said": cipher.seal("Are you open on Sunday?", "inbound_text"),
         }  # fmt: skip
 
     def write(self) -> None:
@@ -154,6 +155,7 @@ class _Writer:
                   " UNIQUE (phone_hash, dispatch_id)")  # fmt: skip
         for statement in _AFTERWARDS:
             self._run(statement)
+        self._run(_REPLIES)
         for name, statement in _NAMED.items():
             self.found[name] = str(self._run(statement)[0])
         self._run("VACUUM ANALYZE")
@@ -357,6 +359,15 @@ _AFTERWARDS: tuple[LiteralString, ...] = (
            now() + interval '30 days' FROM done
     """,
 )
+
+_REPLIES: LiteralString = """
+    INSERT INTO inbound_texts (shop_id, phone_sealed, phone_hash, text_sealed, identity_hash, keyword, received_at,
+                               handled_at, read_at)
+    SELECT %(shop)s, (%(phones)s::bytea[])[1 + n %% %(known)s], (%(hashes)s::bytea[])[1 + n %% %(known)s], %(said)s,
+           sha256(n::text::bytea), CASE WHEN n %% 3 = 0 THEN 'stop' END, at, at, CASE WHEN n %% 2 = 0 THEN at END
+    FROM generate_series(1, %(contacts)s / 5) AS n, LATERAL (SELECT now() - n * interval '1 minute' AS at) AS moment
+"""
+"""Of a few phones many each, since those are what a page must bear; two of three beside keywords."""
 
 _NAMED: dict[str, LiteralString] = {
     "list": "SELECT min(id) FROM segments WHERE kind = 'static'",

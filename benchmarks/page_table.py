@@ -97,7 +97,7 @@ _COMPOSED = {
 _RULE = {"field-0": "orders", "operator-0": "at_least", "value-0": "3"}
 
 PAGES = (
-    Page("home.home", "/", 20),
+    Page("home.home", "/", 21),
     Page("home.going", "/going", 6),
     Page("campaigns.campaigns", "/campaigns", 5),
     Page("campaigns.campaigns", "/campaigns?state=completed", 6),
@@ -140,11 +140,13 @@ PAGES = (
     Page("people.contacts", "/contacts?segment={list}&state=opted_in", 8),
     Page("people.search", "/contacts", 8, {"query": PHONE}, "by phone"),
     Page("people.search", "/contacts", 7, {"query": "nobody@bench.example"}, "by e-mail"),
-    Page("people.contact", "/contacts/{contact}", 17),
-    Page("people.texts", "/contacts/{contact}/texts", 15),
+    Page("people.contact", "/contacts/{contact}", 18),
+    Page("people.texts", "/contacts/{contact}/texts", 16),
     Page("people.proof", "/contacts/{contact}/proof", 13),
     Page("people.ask_opt_out", "/contacts/{contact}/opt-out", 13),
     Page("people.new_contact", "/contacts/new", 4),
+    *(Page("people.replies", f"/replies?show={kept}", 6) for kept in ("replies", "unread", "all")),
+    Page("people.search_replies", "/replies", 7, {"query": PHONE}, "by phone"),
     Page("people.all_segments", "/segments", 6),
     Page("people.new_segment", "/segments/new", 4),
     Page("people.segment", "/segments/{segment}", 5),
@@ -185,6 +187,7 @@ DEEDS = frozenset(
         "campaigns.begin_campaign", "campaigns.save_campaign", "campaigns.confirm", "campaigns.pause",
         "campaigns.resume", "campaigns.cancel", "campaigns.retry_failed", "campaigns.retry_unconfirmed",
         "campaigns.refresh", "campaigns.do_row", "people.opt_out", "people.add_contact", "people.change_lists",
+        "people.mark_reply", "people.mark_replies", "people.read_conversation",
         "people.make_segment", "people.make_list", "people.change_segment", "people.delete_segment",
         "people.add_member", "people.remove_member", "uploads.announce", "uploads.receive_part",
         "uploads.end_receiving", "uploads.name_encoding", "uploads.choose_columns", "uploads.change_columns",

@@ -64,3 +64,8 @@ class InboundText(Base):
 
     phone = SealedText("phone_sealed")
     text = SealedText("text_sealed")
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether it waits for somebody of the shop to read it: what Blossom understands by itself does not."""
+        return self.keyword is None and self.read_at is None

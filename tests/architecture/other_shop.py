@@ -169,6 +169,13 @@ TABLE = [
     Ask("POST", "/contacts", 200, form={"query": EMAIL}),
     *[Ask("GET", f"{CONTACT}{part}", 404) for part in ("", "/texts", "/proof", "/proof.pdf", "/opt-out")],
     Ask("POST", f"{CONTACT}/opt-out", 404),
+    Ask("POST", f"{CONTACT}/read", 404),
+    # What people texted them.
+    *[Ask("GET", "/replies", 200, query={"show": show}) for show in ("replies", "unread", "all")],
+    Ask("GET", "/replies", 200, query={"before": "{after_text_id}"}),
+    Ask("POST", "/replies", 200, form={"query": PHONE}),
+    Ask("POST", "/replies/read", 200, form={"up_to": "{text_id}"}),
+    Ask("POST", "/replies/<int(max=9223372036854775807):text_id>/read", 404),
     Ask("POST", f"{CONTACT}/lists", 404, form={"add": "{segment_id}"}),
     Ask("GET", "/contacts", 404, query={"segment": "{segment_id}"}),
     Ask("GET", "/contacts/new", 200),

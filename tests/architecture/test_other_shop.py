@@ -35,6 +35,7 @@ from tests.conftest import Services, fresh_app
 from tests.factories.campaigns import add_messages, create_campaign, create_completed, create_sending, make_ready
 from tests.factories.consent import create_subscriber
 from tests.factories.messaging import name_message
+from tests.factories.replies import create_reply
 from tests.factories.uploads import create_imported
 from tests.message_templates.saved import create_template
 from tests.personas import make_personas
@@ -159,6 +160,7 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
     failed.state, failed.error, failed.failed_at = "failed", "transient", clock.now()
     name_message(failed, "zyxon-7777777")
     template = create_template(theirs.id, name="Zyxon", body="Of Zyxon. Reply STOP to opt out")
+    said = create_reply(theirs, "How are you, Zyxon?", person)
     assert person.phone_hash is not None
     return {
         "shop_id": theirs.id,
@@ -174,6 +176,8 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "template_id": template.id,
         "after_template": encode_cursor(template.id + 1),
         "after_template_id": template.id + 1,
+        "text_id": said.id,
+        "after_text_id": said.id + 1,
         "key_id": shops.create_api_key(theirs.id, "Zyxon's", ["shop:read"])[0].id,
         "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
         "upload_id": create_imported(theirs, "zyxon.csv", refused=[EMAIL]).id,

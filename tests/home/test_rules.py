@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from blossom.home.rules import Facts, StepsTaken, Troubled, alerts, days_of, steps, trends
+from blossom.home.rules.attention import MANY
 from blossom.home.rules.trends import DAYS, HEIGHT
 from blossom.platform import languages
 
@@ -34,6 +35,8 @@ def test_nothing_is_said_where_nothing_is_the_matter() -> None:
         ({"out_of_credit": [SALE]}, "out_of_credit", "“Sale” has stopped: credits are missing.", "/wallet"),
         ({"with_failures": [SALE]}, "failures", "5 of 100 texts of “Sale” failed.", "/campaigns/7"),
         ({"unconfirmed": [SALE]}, "unconfirmed", "Texts of “Sale” whose outcome nobody knows: 5.", "/campaigns/7"),
+        ({"unread": 3}, "replies", "Texts from people that nobody has read: 3.", "/replies?show=unread"),
+        ({"unread": MANY}, "replies", "Texts from people that nobody has read: 100 or more.", "/replies?show=unread"),
         ({"refused_sender": "Blue"}, "sender", "Mitto doesn't allow your sender name “Blue”.", "/settings"),
         ({"credits": 0}, "no_credit", "You have no credits left.", "/wallet"),
         ({"credits": 1_000, "spent": 30_000}, "low_credit", "Your credits run low: 1,000 are left.", "/wallet"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from playwright.sync_api import Browser
 
@@ -21,6 +21,7 @@ from blossom.shops.models import Shop
 from tests.factories.campaigns import create_campaign
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
+from tests.factories.replies import create_reply
 from tests.factories.uploads import create_imported
 from tests.factories.wallet import create_wallet
 from tests.journeys import town as towns
@@ -79,6 +80,14 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
     _let_arrive(town)
     with town.inside(), transaction():
         shop = town.shop(DOMAIN)
+        create_reply(shop, "Καλημέρα! Ισχύει και για τον αλεσμένο καφέ;", people[1], received_at=_before(9 * 60))
+        create_reply(shop, "STOP", phone="+306945550001", keyword="stop", received_at=_before(200))
+        create_reply(shop, "Is this the coffee shop? Who gave you my number?", phone="+306945550002",
+                     received_at=_before(95))  # fmt: skip
+        create_reply(shop, "Thank you! Are you open on Sunday?", people[0], received_at=_before(40))
+        create_reply(shop, "And can I pay by card? 😀", people[0], received_at=_before(38))
+    with town.inside(), transaction():
+        shop = town.shop(DOMAIN)
         draft = create_campaign(shop, name="Winter sale", body=TEXT)
         planned = create_campaign(shop, name="Black Friday", body=TEXT)
         campaigns.schedule_campaign(shop.id, planned.id, at=clock.now() + timedelta(days=6), local=False, actor="test")
@@ -94,6 +103,10 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         "delete a template": f"/templates/{weekly.id}/delete",
         "an import": f"/contacts/imports/{upload.id}",
     }
+
+
+def _before(minutes: int) -> datetime:
+    return clock.now() - timedelta(minutes=minutes)
 
 
 def _enqueue(shop: Shop, name: str, body: str = TEXT) -> Campaign:
@@ -142,6 +155,8 @@ def _pages(
         "opt out": f"/contacts/{person.id}/opt-out",
         "proof": f"/contacts/{person.id}/proof",
         "texts of a contact": f"/contacts/{person.id}/texts",
+        "replies": "/replies",
+        "replies unread": "/replies?show=unread",
         "imports": "/contacts/imports",
         "segments": "/segments",
         "new segment": "/segments/new",

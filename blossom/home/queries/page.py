@@ -21,6 +21,7 @@ from blossom.home.rules import Alert, Facts, Step, StepsTaken, Trend, Troubled, 
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
+from blossom.replies import queries as replies
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
@@ -137,6 +138,7 @@ def _facts(shop: Shop, summed: Figures, balance: Balance, *, has_sent: bool) -> 
         credits=balance.available,
         spent=summed.spent,
         has_sent=has_sent,
+        unread=replies.unread(shop.id),
     )
 
 

@@ -13,6 +13,9 @@ FAILED_SHARE = 0.05
 DAYS_OF_CREDIT = 7
 """Credit is low when it would not last so long at the pace of the last 30 days."""
 
+MANY = 100
+"""Unread texts are counted up to here (`replies.queries.COUNTED`)."""
+
 
 @dataclass(frozen=True)
 class Troubled:
@@ -28,7 +31,7 @@ class Troubled:
 @dataclass(frozen=True)
 class Facts:
     """All that `alerts` looks at. `spent`: credits of the last 30 days. `refused_sender`: the shop's sender, if Mitto
-    refused it lately; None: it did not."""
+    refused it lately; None: it did not. `unread`: texts from people that nobody has read; `MANY` stands for more."""
 
     failed: Sequence[Troubled]
     out_of_credit: Sequence[Troubled]
@@ -38,6 +41,7 @@ class Facts:
     credits: int
     spent: int
     has_sent: bool
+    unread: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,8 @@ def alerts(facts: Facts) -> list[Alert]:
                 name=each.name,
             )
             found.append(_of(each, "failures", words, why=noted("See why, and send again what can be."), is_bad=False))
+    if facts.unread:
+        found.append(_unread(facts.unread))
     if low := _credit(facts):
         found.append(low)
     return found
@@ -86,6 +92,14 @@ def _of(
 ) -> Alert:
     label = noted("Top up") if address else noted("Have a look")
     return Alert(kind, words, why or campaign.why, label, address or f"/campaigns/{campaign.campaign_id}", is_bad)
+
+
+def _unread(number: int) -> Alert:
+    words = noted("Texts from people that nobody has read: %(number)s.", number=number)
+    if number >= MANY:
+        words = noted("Texts from people that nobody has read: %(number)s or more.", number=MANY)
+    why = noted("People answered you, and not by STOP and the like.")
+    return Alert("replies", words, why, noted("Read them"), "/replies?show=unread", is_bad=False)
 
 
 def _credit(facts: Facts) -> Alert | None:

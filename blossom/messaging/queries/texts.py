@@ -14,6 +14,7 @@ from blossom.platform.db import session
 # what it is about to become.
 _TEXTS = text("""
 SELECT m.id, m.dispatch_id, d.kind, m.reason, m.created_at, m.sent_at, m.delivered_at, m.failed_at, m.segments,
+       CASE WHEN d.kind IN ('reply', 'stop_reply') THEN d.source END AS words,
        CASE WHEN m.state <> 'pending' THEN m.state
             WHEN b.state = 'claimed' THEN 'sending'
             WHEN b.state = 'cancelled' THEN CASE d.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END
@@ -28,7 +29,8 @@ ORDER BY m.dispatch_id DESC LIMIT :limit
 
 @dataclass(frozen=True)
 class TextRow:
-    """One text to the phone, as it is shown."""
+    """One text to the phone, as it is shown. `words`: of an answer what it said; of others they are not kept as each
+    person got them."""
 
     id: int
     dispatch_id: int
@@ -40,6 +42,7 @@ class TextRow:
     sent_at: datetime | None
     delivered_at: datetime | None
     failed_at: datetime | None
+    words: str | None
 
 
 def texts_to(shop_id: int, phone_hash: bytes, *, before: int | None = None, limit: int = 20) -> list[TextRow]:
@@ -57,6 +60,7 @@ def texts_to(shop_id: int, phone_hash: bytes, *, before: int | None = None, limi
             sent_at=row.sent_at,
             delivered_at=row.delivered_at,
             failed_at=row.failed_at,
+            words=row.words,
         )
         for row in session.execute(_TEXTS, values)
     ]

@@ -9,6 +9,7 @@ from blossom.consent.rules import State
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import normalise_phone
 from blossom.people.rules import Mark, read_mark
+from blossom.platform.languages import noted
 
 _LONGEST = 320  # characters of an e-mail address
 
@@ -27,13 +28,19 @@ def read_search(given: Mapping[str, str], default_country: str) -> Search:
     """Read the field. A number without country code is one of `default_country`."""
     typed = given.get("query", "").replace("\0", "")[:_LONGEST].strip()
     if not typed:
-        return Search(typed, fault="Type a phone number, or an e-mail address.")
+        return Search(typed, fault=noted("Type a phone number, or an e-mail address."))
     if "@" in typed:
         return Search(typed, email=typed)
     try:
         return Search(typed, phone=normalise_phone(typed, default_country).e164)
     except PhoneRefused as refused:
         return Search(typed, fault=f"{refused.message} {refused.actionable or ''}".strip())
+
+
+def read_number(given: Mapping[str, str], default_country: str) -> Search:
+    """The same of a field that asks for a number only."""
+    asked = read_search(given, default_country)
+    return Search(asked.typed, asked.phone, fault=None if asked.phone else asked.fault or noted("Type a phone number."))
 
 
 @dataclass(frozen=True)

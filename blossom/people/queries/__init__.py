@@ -22,17 +22,30 @@ from blossom.people.queries.segments import (
     members,
     usage,
 )
-from blossom.people.queries.texts import Text, texts_to
+from blossom.people.queries.texts import (
+    Conversation,
+    Replies,
+    Reply,
+    Text,
+    conversation,
+    replies_kept,
+    replies_of,
+    reply,
+)
 
 __all__ = [
     "MEMBERS_COUNTED",
     "Census",
+    "Conversation",
     "Listing",
     "Lists",
     "Person",
+    "Replies",
+    "Reply",
     "Text",
     "Usage",
     "census",
+    "conversation",
     "everybody",
     "in_state",
     "listed",
@@ -41,7 +54,9 @@ __all__ = [
     "members",
     "of_segment",
     "person",
-    "texts_to",
+    "replies_kept",
+    "replies_of",
+    "reply",
     "usage",
     "with_consent",
     "with_email",

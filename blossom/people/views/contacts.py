@@ -13,12 +13,15 @@ from blossom.consent import service as consent
 from blossom.people import forms, queries, rules, service
 from blossom.people.forms import Choice, Search
 from blossom.people.queries import Listing
+from blossom.people.rules import replies as reply_words
 from blossom.people.rules import texts as text_words
+from blossom.people.rules.replies import Heads, read_heads
 from blossom.people.views.routes import CONTACT, caller_with, views
 from blossom.platform import config, htmx
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 from blossom.platform.languages import t
+from blossom.replies import service as replies
 from blossom.segments import queries as segments
 from blossom.shops import queries as shops
 
@@ -68,22 +71,24 @@ def contact(contact_id: int) -> Response:
 
 @views.get(f"{CONTACT}/texts")
 def texts(contact_id: int) -> Response:
-    """What they got, or were to get, from the shop: a page of it."""
+    """What they and the shop texted each other: a page of it."""
     caller = caller_with("contacts:read")
-    person = queries.person(caller.shop_id, contact_id)
-    before = request.args.get("before", "")
-    if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
+    asked = request.args.get("before")
+    before = read_heads(asked) if asked is not None else None
+    if asked is not None and before is None:
         raise NotFound("page")
-    found, older_than = queries.texts_to(caller.shop_id, person.contact.phone_hash, int(before) if before else None)
-    return htmx.page_or_partial(
-        "people/texts.html",
-        "people/_texts.html",
-        person=person,
-        texts=found,
-        older_than=older_than,
-        text_words=text_words,
-        words=rules,
-    )
+    return _conversation(caller, contact_id, before)
+
+
+@views.post(f"{CONTACT}/read")
+def read_conversation(contact_id: int) -> Response:
+    """Say of all that they texted that it was read; the newest of it."""
+    caller = caller_with("contacts:write")
+    phone_hash = queries.person(caller.shop_id, contact_id).contact.phone_hash
+    if phone_hash is not None:
+        replies.mark_all_of(caller.shop_id, phone_hash)
+    answer = _conversation(caller, contact_id, None)
+    return htmx.toast(answer, t("Marked as read"))
 
 
 @views.get(f"{CONTACT}/opt-out")
@@ -123,6 +128,21 @@ def proof_pdf(contact_id: int) -> Response:
     return response
 
 
+def _conversation(caller: Principal, contact_id: int, before: Heads | None) -> Response:
+    person = queries.person(caller.shop_id, contact_id)
+    return htmx.page_or_partial(
+        "people/texts.html",
+        "people/_texts.html",
+        person=person,
+        talk=queries.conversation(caller.shop_id, person.contact.phone_hash, before),
+        is_whole=True,
+        text_words=text_words,
+        reply_words=reply_words,
+        words=rules,
+        may_write="contacts:write" in caller.scopes,
+    )
+
+
 def _list(caller: Principal, listing: Listing, choice: Choice, search: Search | None = None) -> Response:
     shop = shops.get_shop(caller.shop_id)
     response = htmx.page_or_partial(
@@ -147,8 +167,9 @@ def _person(caller: Principal, contact_id: int, **context: Any) -> Response:
         "people/_contact.html",
         person=person,
         words=rules,
-        texts=queries.texts_to(caller.shop_id, person.contact.phone_hash)[0][:_TEXTS],
+        talk=queries.conversation(caller.shop_id, person.contact.phone_hash, shown=_TEXTS),
         text_words=text_words,
+        reply_words=reply_words,
         lists=queries.lists_of(caller.shop_id, contact_id),
         may_write="contacts:write" in caller.scopes,
         may_list="segments:write" in caller.scopes,
