@@ -10,6 +10,7 @@ JOBS = (
     # Seconds: what a shop would notice. They look at small partial indexes only.
     Periodic("messaging.sweep", timedelta(seconds=5)),
     Periodic("messaging.decide_winners", timedelta(seconds=10)),
+    Periodic("messaging.decide_winners", timedelta(seconds=10)),
     Periodic("messaging.ask_about_orphans", timedelta(seconds=10), queue="questions"),
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),

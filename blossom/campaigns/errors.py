@@ -27,6 +27,7 @@ _DONE = {
     "resumed": noted("resumed"),
     "cancelled": noted("cancelled"),
     "retried": noted("retried"),
+    "given a winner": noted("given a winner"),
 }
 """The words of `rules.states`, for translation."""
 

@@ -47,6 +47,17 @@ def opened(shop_id: int, dispatch_ids: Sequence[int]) -> dict[int, int]:
     return {dispatch_id: int(opened) for dispatch_id, opened in rows}
 
 
+def people_by_link(shop_id: int, dispatch_id: int) -> dict[int, int]:
+    """Link of a dispatch, by its number → recipients who opened it before any other: summed over several links, each
+    person counts once. Links that nobody opened first are not in the answer."""
+    rows = session.execute(
+        select(LinkCount.number, func.sum(LinkCount.people))
+        .where(LinkCount.shop_id == shop_id, LinkCount.dispatch_id == dispatch_id)
+        .group_by(LinkCount.number)
+    )
+    return {number: int(people) for number, people in rows if people}
+
+
 _CLICKS = text("""
 SELECT date_trunc('minute', first_at) AS minute, count(*) AS people
 FROM (SELECT message_id, min(first_at) AS first_at FROM link_clicks

@@ -58,5 +58,17 @@ class NothingToRetry(BlossomError):
         )
 
 
+class NothingToChoose(BlossomError):
+    """The dispatch tests no such text, or nobody waits for a winner."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            noted("There is no winner to be chosen: this campaign has no such text, or nobody waits for one."),
+            code="nothing_to_choose",
+            status=409,
+            actionable=noted("Choose one of its texts while people wait for the winner."),
+        )
+
+
 class NotStored(Exception):
     """Receipts could not be stored now, or nobody knows whether they were. Bringing them again is harmless."""

@@ -48,6 +48,11 @@ def reconcile() -> None:
     messaging.reconcile()
 
 
+@queue.job("messaging.decide_winners")
+def decide_winners() -> None:
+    messaging.decide_winners()
+
+
 @queue.job("messaging.ask_about_orphans")
 def ask_about_orphans() -> None:
     messaging.ask_about_orphans()

@@ -22,6 +22,7 @@ TABLE = {
     Action.RESUME: ["no", "no", "no", S.SENDING, "no", "no", "no"],
     Action.CANCEL: ["no", S.CANCELLED, S.CANCELLED, S.CANCELLED, "no", "no", "no"],
     Action.RETRY: ["no", "no", "no", "no", S.SENDING, S.SENDING, "no"],
+    Action.CHOOSE_WINNER: ["no", "no", S.SENDING, S.PAUSED, "no", "no", "no"],
     Action.COMPLETE: ["no", "no", S.COMPLETED, S.COMPLETED, "no", "no", "no"],
     Action.FAIL: ["no", S.FAILED, S.FAILED, S.FAILED, "no", "no", "no"],
 }

@@ -1,5 +1,6 @@
 """Reads of campaigns and of what became of them."""
 
+from blossom.campaigns.queries.ab_test import AbStanding, TextStanding, ab_test
 from blossom.campaigns.queries.listing import (
     due_campaigns,
     get_campaign,
@@ -13,7 +14,10 @@ from blossom.campaigns.queries.stats import CampaignStats, campaign_stats, stats
 from blossom.campaigns.queries.tallies import refresh_of
 
 __all__ = [
+    "AbStanding",
     "CampaignStats",
+    "TextStanding",
+    "ab_test",
     "campaign_stats",
     "due_campaigns",
     "get_campaign",

@@ -50,6 +50,7 @@ class Action(StrEnum):
     RESUME = "resumed"
     CANCEL = "cancelled"
     RETRY = "retried"
+    CHOOSE_WINNER = "given a winner"
     COMPLETE = "completed"
     FAIL = "failed"
 
@@ -68,6 +69,7 @@ TRANSITIONS: dict[Action, dict[CampaignState, CampaignState | None]] = {
     Action.RESUME: {_S.PAUSED: _S.SENDING},
     Action.CANCEL: {_S.SCHEDULED: _S.CANCELLED, _S.SENDING: _S.CANCELLED, _S.PAUSED: _S.CANCELLED},
     Action.RETRY: {_S.COMPLETED: _S.SENDING, _S.FAILED: _S.SENDING},
+    Action.CHOOSE_WINNER: {_S.SENDING: _S.SENDING, _S.PAUSED: _S.PAUSED},
     # By what its dispatch came to. A pause may cross with the last text, hence from `paused` too; a planned
     # campaign fails when it can't be sent at its hour.
     Action.COMPLETE: {_S.SENDING: _S.COMPLETED, _S.PAUSED: _S.COMPLETED},

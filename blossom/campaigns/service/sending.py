@@ -13,10 +13,12 @@ from blossom.audit import service as audit
 from blossom.campaigns import errors, queries
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import trials
+from blossom.campaigns.rules.ab_test import LETTERS
 from blossom.campaigns.rules.states import REPEATED, Action, CampaignState, allowed_from
 from blossom.campaigns.service import fitness
 from blossom.campaigns.service.locking import fold, lock, require
 from blossom.messaging import service as messaging
+from blossom.messaging.errors import InvalidDispatchState
 from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchKind
 from blossom.platform import clock
@@ -178,6 +180,27 @@ def cancel_campaign(shop_id: int, campaign_id: int, *, actor: str) -> tuple[Camp
         session.flush()
         _note(campaign, "cancelled", actor, left=outcome.left, cancelled=outcome.cancelled)
     return campaign, outcome
+
+
+def choose_winner(shop_id: int, campaign_id: int, number: int, *, actor: str) -> Campaign:
+    """Choose the text (0 is A) that the rest of the audience gets, at any time before a winner is known. The same
+    choice again changes nothing.
+
+    Raises `NotFound`, `InvalidStatus` once another was chosen or it is not on its way, messaging's `NothingToChoose`,
+    wallet's `InsufficientCredit`.
+    """
+    campaign = lock(shop_id, campaign_id)
+    if campaign.dispatch_id is None:
+        require(campaign, Action.CHOOSE_WINNER)
+    try:
+        with session.begin_nested():
+            chosen = messaging.choose_winner(shop_id, _dispatch_of(campaign), number, by=actor)
+    except InvalidDispatchState as refused:
+        allowed = allowed_from(Action.CHOOSE_WINNER)
+        raise errors.InvalidStatus(Action.CHOOSE_WINNER.value, campaign.state.value, allowed) from refused
+    if chosen:
+        _note(campaign, "winner_chosen", actor, text=LETTERS[number])
+    return campaign
 
 
 def retry_failed(

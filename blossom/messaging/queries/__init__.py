@@ -16,6 +16,7 @@ from blossom.messaging.queries.recipients import (
     recipients,
     skipped_by_reason,
 )
+from blossom.messaging.queries.showings import Standing, TextFigures, standing
 from blossom.messaging.queries.walk import Place, Stretch, stretch
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "QueueStats",
     "RecipientRow",
     "Sample",
+    "Standing",
     "Stretch",
+    "TextFigures",
     "Try",
     "Word",
     "costs_by_country",
@@ -49,5 +52,6 @@ __all__ = [
     "queue_stats",
     "recipients",
     "skipped_by_reason",
+    "standing",
     "stretch",
 ]

@@ -1,5 +1,6 @@
 """What other domains may ask of messaging. Everything flushes and never commits, but for what says otherwise."""
 
+from blossom.messaging.service.deciding import choose_winner, decide_winners
 from blossom.messaging.service.dispatches import (
     CancelOutcome,
     DispatchPlan,
@@ -38,7 +39,9 @@ __all__ = [
     "apply_receipts",
     "ask_about_orphans",
     "cancel_dispatch",
+    "choose_winner",
     "close_messages",
+    "decide_winners",
     "fail_dispatch",
     "finish_if_done",
     "forget_reply",

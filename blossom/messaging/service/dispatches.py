@@ -147,12 +147,12 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
         """),
         {"dispatch_id": dispatch_id, "valid_until": clock.now() + validity},
     )
-    _reserve_anew(dispatch)
+    reserve_anew(dispatch)
     nudge_lanes()
     return dispatch
 
 
-def _reserve_anew(dispatch: Dispatch) -> None:
+def reserve_anew(dispatch: Dispatch) -> None:
     """Hold what the pending messages will cost, unless the first reservation is open still."""
     if dispatch.reservation_id is not None:
         held = prices.reservation(dispatch.shop_id, dispatch.reservation_id)
