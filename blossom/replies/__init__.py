@@ -1,0 +1,1 @@
+"""What people text to shops, for the merchant to read."""
