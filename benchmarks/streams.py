@@ -3,13 +3,14 @@
 `python -m benchmarks.streams --streams 200 --json`: one web process (gunicorn as in production), a worker that sends at
 Mitto's pace, durable Postgres. Pages are asked one after another over one connection, without open progress streams and
 with so many, phase by phase in turn; goal: their p95 at most 1.5 of that without. `live` says how many of the streams
-told of progress meanwhile.
+told of progress meanwhile; who gets none asks for the page instead (`polls`), as the page's script does.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import heapq
 import multiprocessing
 import selectors
 import socket
@@ -37,36 +38,56 @@ PACE = 200
 PEOPLE = 60_000
 ROUNDS = 25
 PATHS = ("/", "/campaigns", "/campaigns/{campaign}", "/campaigns/{campaign}/recipients", "/contacts", "/wallet")
-_HEAD = "GET {path}/events HTTP/1.1\r\nHost: {host}\r\nHX-Request: true\r\nAuthorization: Bearer {token}\r\n\r\n"
+POLL_SECONDS = 4.0
+"""As static/js/live.js, when there is no stream for it."""
+_HEAD = "GET {path} HTTP/1.1\r\nHost: {host}\r\nHX-Request: true\r\nAuthorization: Bearer {token}\r\n\r\n"
 
 
-def _listen(pipe: Connection, port: int, path: str, token: str, number: int) -> None:  # pragma: no cover -- a process
-    """Hold so many streams open, each anew when it ends, until `pipe` says so; then tell how many had news."""
-    selector, said = selectors.DefaultSelector(), [0] * number
-    head = _HEAD.format(path=path, host=HOST, token=token).encode()
+class _Listeners:  # pragma: no cover -- in a process of its own
+    """So many pages that are open: each hears a stream, anew when it ends, or where there is none asks now and then."""
 
-    def open_one(which: int) -> None:
-        opened = socket.create_connection((HOST, port))
-        opened.sendall(head)
-        selector.register(opened, selectors.EVENT_READ, which)
+    def __init__(self, port: int, path: str, token: str, number: int) -> None:
+        self._port = port
+        self._heads = [_HEAD.format(path=path + end, host=HOST, token=token).encode() for end in ("/events", "")]
+        self._selector = selectors.DefaultSelector()
+        self._due: list[tuple[float, int]] = []  # when which asks next
+        self.events, self.polls = [0] * number, 0
+        for which in range(number):
+            self._open(which, 0)
 
-    for which in range(number):
-        open_one(which)
+    def _open(self, which: int, head: int) -> None:
+        opened = socket.create_connection((HOST, self._port))
+        opened.sendall(self._heads[head])
+        self._selector.register(opened, selectors.EVENT_READ, (which, head))
+
+    def listen(self, seconds: float) -> None:
+        for key, _ in self._selector.select(seconds):
+            (which, head), received = key.data, key.fileobj.recv(65_536)  # type: ignore[union-attr]  # a socket
+            self.events[which] += received.count(b"\ndata: <div") > 0
+            refused = received.startswith(b"HTTP/1.1 204")
+            if head or refused or not received or received.endswith(b"\r\n0\r\n\r\n"):
+                self._selector.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]
+                if head or refused:
+                    heapq.heappush(self._due, (time.monotonic() + POLL_SECONDS, which))
+                else:
+                    self._open(which, 0)
+        while self._due and self._due[0][0] <= time.monotonic():
+            self.polls += 1
+            self._open(heapq.heappop(self._due)[1], 1)
+
+
+def _listen(pipe: Connection, *listeners: Any) -> None:  # pragma: no cover -- a process
+    """Until `pipe` says that it is enough; then tell how many had news by a stream, how much, and how many polls."""
+    heard = _Listeners(*listeners)
     while not pipe.poll():
-        for key, _ in selector.select(0.2):
-            own, which = key.fileobj, key.data
-            received = own.recv(65_536)  # type: ignore[union-attr]  # a socket
-            said[which] += received.count(b"\ndata:") > 0
-            if not received or b"\r\n0\r\n\r\n" in received:
-                selector.unregister(own)
-                own.close()  # type: ignore[union-attr]
-                open_one(which)
-    pipe.send((sum(count > 0 for count in said), sum(said)))
+        heard.listen(0.2)
+    pipe.send((sum(count > 0 for count in heard.events), sum(heard.events), heard.polls))
 
 
 @contextlib.contextmanager
 def listening(port: int, path: str, number: int) -> Any:
-    """So many streams; a list that has (how many were live, events in all) afterwards."""
+    """So many pages; a list that has what `_listen` tells afterwards."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_listen, args=(theirs, port, path, page_table.token(), number))
@@ -96,7 +117,7 @@ def ask(port: int, paths: list[str], rounds: int) -> list[float]:
     return sorted(times)
 
 
-def run(made: Ground, streams: int, phases: int, threads: int | None) -> dict[str, Any]:
+def run(made: Ground, streams: int, phases: int, gunicorn_options: str) -> dict[str, Any]:
     shop = create_shop_with(made, PEOPLE, page_data.DOMAIN)
     with db.transaction():
         page_data.install(shop.id)
@@ -104,8 +125,7 @@ def run(made: Ground, streams: int, phases: int, threads: int | None) -> dict[st
             shop.id, name="Bench", body=TEXT, audience=Audience(everybody=True), actor="bench"
         ).id
     environment = {**made.environment, **page_table.ENVIRONMENT, "MITTO_TEXTS_PER_SECOND": str(PACE)}
-    if threads is not None:
-        environment["GUNICORN_CMD_ARGS"] = f"--threads {threads}"
+    environment["GUNICORN_CMD_ARGS"] = gunicorn_options
     command = [sys.executable, "-m", "blossom.cli", "worker", "--queue"]
     workers = [subprocess.Popen([*command, name], env=environment) for name in ("send", "prepare")]
     paths = [path.format(campaign=campaign) for path in PATHS]
@@ -133,6 +153,7 @@ def run(made: Ground, streams: int, phases: int, threads: int | None) -> dict[st
         "streams": streams,
         "live": heard[0],
         "events": heard[1],
+        "polls": heard[2],
         "p50_ms": round(median(times[len(times) // 2] for times in found["with"]), 1),
         "p95_ms": round(median(p95["with"]), 1),
         "without_p50_ms": round(median(times[len(times) // 2] for times in found["without"]), 1),
@@ -146,11 +167,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--phases", type=int, default=3)
-    parser.add_argument("--threads", type=int, help="Instead of those in ops/gunicorn_conf.py.")
+    parser.add_argument("--gunicorn", default="", help="More than ops/gunicorn_conf.py says: `--worker-class=gthread`.")
     parser.add_argument("--json", action="store_true", help="Only the JSON object, as the last line.")
     options = parser.parse_args()
     with ground() as made:
-        result = run(made, options.streams, options.phases, options.threads)
+        result = run(made, options.streams, options.phases, options.gunicorn)
     if not options.json:
         for name, value in result.items():
             print(f"{name:26} {value}")

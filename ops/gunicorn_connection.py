@@ -108,6 +108,7 @@ class Connection(TConn):
         self.began = None  # when the first of a request was waited for, by the monotonic clock
         self.wait_until = None  # by the same: for more of a request, or for the next lot
         self.continued = False  # whether we have said that the body may be sent
+        self.parked = None  # what is to be done with it once its request's thread has ended, if others speak on it
         self.in_part = False  # whether its request was handed on before all of it was here
 
     def init(self):

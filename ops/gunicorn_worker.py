@@ -1,4 +1,4 @@
-"""gunicorn's threaded worker (`gthread`), changed in five places. Without TLS and HTTP/2: a host's router ends both.
+"""gunicorn's threaded worker (`gthread`), changed in six places. Without TLS and HTTP/2: a host's router ends both.
 
 **A request gets a thread when all of it is here.** gthread gives it one at its first byte, so 64 clients that send half
 a body and stall hold a whole process. Here the loop that waits for connections collects what they send, also what comes
@@ -9,6 +9,8 @@ for what came. What can't be collected (`Connection`) is read by its thread, and
 the interpreter's lock. So those that came while one lot was being stored are the next lot, for one thread that does
 nothing else: parsed by gunicorn's parser as always, and given together to the application (`ReceiptsIngress.together`).
 What that leaves to others gets a thread as any request does.
+
+**Event streams hold no thread** (ops/gunicorn_streams.py).
 
 **Nobody is waited for in the loop.** gthread waits there, up to two seconds for each client, until it closes its side.
 Nor for ever in a thread, until a client takes its answer.
@@ -37,9 +39,9 @@ from selectors import EVENT_READ
 
 from gunicorn import util
 from gunicorn.http import wsgi
-from gunicorn.workers.gthread import ThreadWorker
 
 from ops.gunicorn_connection import Connection, Sent
+from ops.gunicorn_streams import ParkingWorker
 
 PARTING_SECONDS = 2.0
 """For a client to take the last answer and close its side."""
@@ -72,7 +74,7 @@ class _Done:
         return self._stays
 
 
-class Worker(ThreadWorker):
+class Worker(ParkingWorker):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._waiting = set()  # connections that have not sent all of a request
@@ -97,6 +99,7 @@ class Worker(ThreadWorker):
         if hasattr(ingress, "together"):
             self._together = ingress.together
             self._first_line = b"POST %s HTTP/1.1\r\n" % ingress.path.encode()
+        self.wsgi = self.parking(self.wsgi)
 
     def is_parent_alive(self):
         alive = super().is_parent_alive()
@@ -216,6 +219,9 @@ class Worker(ThreadWorker):
         conn.close()
 
     def finish_request(self, conn, fs):
+        if conn.parked:
+            self._park(conn)
+            return
         try:
             stays = fs.result()
         except BaseException:  # gunicorn's own has seen to it

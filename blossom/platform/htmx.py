@@ -1,14 +1,11 @@
-"""What pages need of htmx 4: one URL for page and partial, and streams of partials (server-sent events)."""
+"""What pages need of htmx 4: one URL for page and partial, and the events of its streams (streams.py)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-from flask import Response, current_app, make_response, render_template, request
-
-from blossom.platform import languages
+from flask import Response, make_response, render_template, request
 
 ASKED_BY = ("HX-Request", "HX-Request-Type", "HX-Boosted", "HX-History-Restore-Request")
 """The headers that decide between page and partial, so caches must tell their values apart."""
@@ -50,22 +47,3 @@ def event(data: str, name: str | None = None) -> str:
 
 COMMENT = ":\n\n"
 """Keeps a quiet stream open, and notices a client that has gone."""
-
-
-def event_stream(events: Iterator[str]) -> Response:
-    """Answer with `events` as they come. They are made after the request has ended, outside of its contexts, and in the
-    language of who asked."""
-    response = current_app.response_class(_written_for(languages.reader(), events), mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-store, no-transform"
-    response.headers["X-Accel-Buffering"] = "no"  # a buffering proxy would hold back what is meant to be live
-    return response
-
-
-def _written_for(locale: str, events: Iterator[str]) -> Iterator[str]:
-    """Between two of them the thread may be another's."""
-    while True:
-        with languages.reading(locale):
-            written = next(events, None)
-        if written is None:
-            return
-        yield written

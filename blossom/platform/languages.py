@@ -3,7 +3,7 @@
 English stands in the code and templates themselves. Another language is one more file: `docs/languages.md` says how.
 
 Who writes for a given locale (a job, a shopper's page) takes its `translator`. A merchant's pages use `t` and `tn`,
-which speak to whoever reads the answer at hand: `pages` and `admin` find that out for each request, `htmx.event_stream`
+which speak to whoever reads the answer at hand: `pages` and `admin` find that out for each request, `streams.answer`
 keeps it for what is written after the request has ended, and `reading` sets it anywhere else.
 """
 

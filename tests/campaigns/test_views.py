@@ -15,10 +15,9 @@ from werkzeug.test import TestResponse
 
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.views import picture as pictures
-from blossom.campaigns.views import watching
 from blossom.messaging.models import Batch, Dispatch
 from blossom.messaging.rules.states import DispatchState
-from blossom.platform import clock, config, passes, stopping
+from blossom.platform import clock, config, passes, stopping, streams
 from blossom.platform.config import Config
 from blossom.platform.db import session
 from blossom.shops.models import Shop
@@ -44,8 +43,8 @@ def ours(personas: Personas) -> Shop:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Streams that look again at once, and end by themselves soon."""
-    monkeypatch.setattr(watching, "TICK_SECONDS", 0.0)
-    monkeypatch.setattr(watching, "STREAM_SECONDS", 0.2)
+    monkeypatch.setattr(streams, "TICK_SECONDS", 0.0)
+    monkeypatch.setattr(streams, "SECONDS", 0.2)
     yield
     stopping.forget()
 

@@ -58,7 +58,7 @@ class Web:
     def gunicorn(self) -> tuple[psutil.Process, psutil.Process]:
         """The master, and its one process."""
         [master] = self.process.children()
-        [worker] = master.children()
+        [worker] = until(master.children, "there is one: for a moment, nobody has taken a dead one's place")
         return master, worker
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from blossom.platform import htmx, languages, localised
+from blossom.platform import languages, localised, streams
+from blossom.platform.streams import Shown, Topic
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = [("blossom/**.py", "python"), ("templates/**.html", "jinja2")]
@@ -154,15 +155,20 @@ class TestWordsForTheReader:
         with languages.reading("el"):
             assert "1.234" in languages.t(words)
 
-    def test_of_a_stream_are_in_the_language_of_who_asked_for_it(self, app: Flask) -> None:
-        def events() -> Iterator[str]:
-            yield languages.reader()
-            yield languages.reader()
+    def test_of_a_stream_are_in_the_language_of_who_asked_for_it(
+        self, app: Flask, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(streams, "TICK_SECONDS", 0.0)
+        looks = iter((1, 2))
 
-        with app.app_context(), languages.reading("el"):
-            stream = htmx.event_stream(events())
+        def look() -> Shown:
+            number = next(looks)
+            return Shown(f"{languages.reader()} {number}", is_last=number == 2)
+
+        with app.test_request_context(), languages.reading("el"):
+            stream = streams.answer(Topic(1, "any", look))
         assert languages.reader() == "en"
-        assert [str(part, "utf-8") if isinstance(part, bytes) else part for part in stream.response] == ["el", "el"]
+        assert re.findall("data: (.+)", stream.get_data(as_text=True)) == ["el 1", "el 2"]
 
 
 class TestForms:
