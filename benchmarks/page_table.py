@@ -120,6 +120,7 @@ PAGES = (
     Page("campaigns.ask_pause", "/campaigns/{sending}/pause", 10),
     Page("campaigns.ask_resume", "/campaigns/{paused}/resume", 10),
     Page("campaigns.ask_cancel", "/campaigns/{sending}/cancel", 10),
+    Page("campaigns.ask_winner", "/campaigns/{sending}/winner/a", 10),
     Page("campaigns.ask_retry_failed", "/campaigns/{campaign}/retry-failed", 10),
     Page("campaigns.ask_retry_unconfirmed", "/campaigns/{campaign}/retry-unconfirmed", 10),
     Page("campaigns.recipients", "/campaigns/{campaign}/recipients", 8),
@@ -186,7 +187,7 @@ DEEDS = frozenset(
     {
         "campaigns.begin_campaign", "campaigns.save_campaign", "campaigns.confirm", "campaigns.pause",
         "campaigns.resume", "campaigns.cancel", "campaigns.retry_failed", "campaigns.retry_unconfirmed",
-        "campaigns.refresh", "campaigns.do_row", "people.opt_out", "people.add_contact", "people.change_lists",
+        "campaigns.refresh", "campaigns.do_row", "campaigns.choose_winner", "people.opt_out", "people.add_contact", "people.change_lists",
         "people.mark_reply", "people.mark_replies", "people.read_conversation",
         "people.make_segment", "people.make_list", "people.change_segment", "people.delete_segment",
         "people.add_member", "people.remove_member", "uploads.announce", "uploads.receive_part",

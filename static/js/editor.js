@@ -1,12 +1,13 @@
-// The editor of a text: variables, links, cures, templates, going to a fault. Wherever a page has a text (`#body`) and a
-// preview that follows it (`#look`); it may come by a swap, so that everything listens on the document.
+// The editor of a text: variables, links, cures, templates, going to a fault. Wherever a page has texts, each in an
+// element of its own (`data-editor`), and a preview that follows them (`#look`); they may come by a swap, so that
+// everything listens on the document.
 (() => {
-  const body = () => document.getElementById('body');
+  const areas = () => [...document.querySelectorAll('[data-editor] textarea')];
+  const areaOf = (element) => element.closest('[data-editor]')?.querySelector('textarea') ?? areas()[0];
   const look = () => htmx.trigger(document.getElementById('look'), 'look');
 
   // `insertText` keeps the browser's own undo.
-  const put = (words, all = false) => {
-    const area = body();
+  const put = (area, words, all = false) => {
     area.focus();
     if (all) area.select();
     if (!document.execCommand('insertText', false, words)) {
@@ -14,8 +15,7 @@
       area.dispatchEvent(new Event('input', {bubbles: true}));
     }
   };
-  const place = (line, column) => {
-    const area = body();
+  const place = (area, line, column) => {
     const lines = area.value.split('\n');
     const at = lines.slice(0, line - 1).reduce((sum, each) => sum + each.length + 1, 0);
     // Columns count characters, the field counts UTF-16 units.
@@ -25,63 +25,67 @@
     area.focus();
     area.setSelectionRange(at + before, at + before + piece.length);
   };
-  const putLink = () => {
-    const link = document.getElementById('link');
+  const putLink = (area, form) => {
+    const link = form.querySelector('input');
     const address = link.value.trim();
     const fits = /^https:\/\/[^\s"'{}<>\\]+$/.test(address);
-    document.getElementById('link-fault').hidden = fits;
+    form.querySelector('.fault').hidden = fits;
     link.toggleAttribute('aria-invalid', !fits);
     if (fits) {
       link.closest('details').open = false;
-      put(`{{ "${address}" | shortlink }}`);
+      put(area, `{{ "${address}" | shortlink }}`);
       link.value = '';
     } else {
       link.focus();
     }
   };
 
-  let asked; // the text of the preview that is on its way, and of the one that is shown
-  let shown;
-  let wanted;
+  let asked = new Map(); // the texts, by their fields, of the preview that is on its way, and of the one that is shown
+  let shown = new Map();
+  let wanted; // a cure for which the preview is awaited: {area, name}
   document.addEventListener('htmx:config:request', (event) => {
-    if (event.detail.ctx?.sourceElement?.id === 'look') asked = body()?.value;
+    if (event.detail.ctx?.sourceElement?.id === 'look') asked = new Map(areas().map((area) => [area, area.value]));
   });
   document.addEventListener('htmx:after:swap', (event) => {
     if (event.detail.ctx?.sourceElement?.id !== 'look') return;
     shown = asked;
-    const button = wanted && document.querySelector(`[data-cure-name="${wanted}"]`);
+    if (!wanted) return;
+    const {area, name} = wanted;
+    const button = area.closest('[data-editor]')?.querySelector(`[data-cure-name="${name}"]`);
     wanted = undefined;
-    if (button && shown === body().value) put(button.dataset.cure, true);
+    if (button && shown.get(area) === area.value) put(area, button.dataset.cure, true);
   });
 
   document.addEventListener('click', (event) => {
-    if (!body() || !document.getElementById('look')) return;
-    const button = event.target.closest?.('[data-insert], [data-cure], [data-line], [data-go], [data-do="link"]');
+    if (!areas().length || !document.getElementById('look')) return;
+    const button = event.target.closest?.('[data-insert], [data-cure], [data-line], [data-go], [data-do="link"], [data-do="copy"]');
     if (!button || !document.getElementById('main').contains(button)) return;
+    const named = button.hash && document.getElementById(button.hash.slice(1));
+    const area = areas().includes(named) ? named : areaOf(button);
     const {insert, cure, cureName, line, column, do: deed, go} = button.dataset;
-    if (insert) put(insert);
+    if (insert) put(area, insert);
     if (cure !== undefined) {
-      if ((shown ?? body().defaultValue) === body().value) put(cure, true);
+      if ((shown.get(area) ?? area.defaultValue) === area.value) put(area, cure, true);
       else { // what it was worked out for has been typed over
-        wanted = cureName;
+        wanted = {area, name: cureName};
         look();
       }
     }
     if (line) {
       event.preventDefault();
-      place(Number(line), Number(column));
+      place(area, Number(line), Number(column));
     } else if (go !== undefined) {
       event.preventDefault();
-      const target = document.getElementById(button.hash.slice(1));
-      target?.focus();
-      target?.scrollIntoView({block: 'center'});
+      named?.focus();
+      named?.scrollIntoView({block: 'center'});
     }
-    if (deed === 'link') putLink();
+    if (deed === 'link') putLink(area, button.closest('.tool-form'));
+    if (deed === 'copy') put(area, areas()[0].value, true);
   });
   document.addEventListener('change', (event) => {
     const chosen = event.target.closest?.('[data-do="template"]')?.selectedOptions?.[0];
     if (!chosen?.dataset.body) return;
-    put(chosen.dataset.body, true);
+    put(areaOf(event.target), chosen.dataset.body, true);
     event.target.value = '';
   });
 })();

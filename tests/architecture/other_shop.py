@@ -109,6 +109,10 @@ TABLE = [
         for deed in ("pause", "resume", "cancel", "retry-failed", "retry-unconfirmed")
         for method in ("GET", "POST")
     ],
+    *[
+        Ask(method, "/campaigns/<int:campaign_id>/winner/<any(a, b, c, d):letter>", 404, arguments={"letter": "a"})
+        for method in ("GET", "POST")
+    ],
     Ask("POST", "/campaigns/<int:campaign_id>/refresh", 404),
     Ask("POST", "/campaigns/<int:campaign_id>/retry-failed", 409, arguments=OURS, form={"message": "{message_id}"}),
     Ask("GET", "/campaigns/<int:campaign_id>/recipients", 404),

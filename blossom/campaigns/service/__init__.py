@@ -19,6 +19,7 @@ from blossom.campaigns.service.fitness import preview, text_reasons
 from blossom.campaigns.service.planning import plan_of, planned
 from blossom.campaigns.service.sending import (
     cancel_campaign,
+    choose_winner,
     enqueue_campaign,
     enqueue_due_campaign,
     pause_campaign,
@@ -48,6 +49,7 @@ __all__ = [
     "ask_for_refresh",
     "ask_to_confirm",
     "cancel_campaign",
+    "choose_winner",
     "confirm_campaign",
     "count_audience",
     "count_tally",

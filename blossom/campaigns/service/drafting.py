@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from blossom.campaigns import errors
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.plans import Plan, When
 from blossom.campaigns.rules.schedule import ScheduleKind
 from blossom.campaigns.rules.states import Action, CampaignState, Priority
@@ -35,6 +36,7 @@ class Draft:
     audience: Audience | None
     priority: Priority
     plan: Plan
+    ab_test: AbTest | None = None
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,16 @@ def _plan_anew(campaign: Campaign, draft: Draft, by: Save) -> None:
 def _is(campaign: Campaign, draft: Draft) -> bool:
     """Whether all of that is stored already."""
     shop = shops.get_shop(campaign.shop_id)
-    stored = (campaign.name, campaign.body, campaign.audience, campaign.priority, planning.plan_of(shop, campaign))
+    plan = planning.plan_of(shop, campaign)
+    stored = (campaign.name, campaign.body, campaign.ab_test, campaign.audience, campaign.priority, plan)
     audience = draft.audience.to_json() if draft.audience else None
-    return stored == (draft.name, draft.body, audience, draft.priority.value, draft.plan)
+    test = draft.ab_test.to_json() if draft.ab_test else None
+    return stored == (draft.name, draft.body, test, audience, draft.priority.value, draft.plan)
 
 
 def _fields(draft: Draft) -> dict[str, Any]:
-    return {"name": draft.name, "body": draft.body, "audience": draft.audience, "priority": draft.priority}
+    texts = {"body": draft.body, "ab_test": draft.ab_test}
+    return {"name": draft.name, **texts, "audience": draft.audience, "priority": draft.priority}
 
 
 def _stored(plan: Plan) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ from blossom.audit import service as audit
 from blossom.campaigns import errors, queries
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import schedule, states
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Action, CampaignState, Priority
 from blossom.campaigns.service.fitness import check_text, names_known_segments
 from blossom.campaigns.service.locking import lock, require
@@ -21,7 +22,7 @@ from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 
-EDITABLE = frozenset({"name", "body", "audience", "priority"})
+EDITABLE = frozenset({"name", "body", "ab_test", "audience", "priority"})
 
 
 def create_campaign(
@@ -29,6 +30,7 @@ def create_campaign(
     *,
     name: str,
     body: str = "",
+    ab_test: AbTest | None = None,
     audience: Audience | None = None,
     priority: Priority = Priority.NORMAL,
     actor: str,
@@ -42,6 +44,7 @@ def create_campaign(
         shop_id=shop_id,
         name=name,
         body=body,
+        ab_test=ab_test.to_json() if ab_test else None,
         audience=_stored(shop_id, audience),
         stored_state=CampaignState.DRAFT.value,
         priority=priority.value,
@@ -57,7 +60,8 @@ def create_campaign(
 def update_campaign(
     shop_id: int, campaign_id: int, changes: Mapping[str, Any], *, version: int | None = None, actor: str
 ) -> Campaign:
-    """Change a draft or a planned campaign. `changes`: some of name, body, audience (`Audience` or None), priority.
+    """Change a draft or a planned campaign. `changes`: some of name, body, ab_test (`AbTest` or None), audience
+    (`Audience` or None), priority.
 
     With `version`, the one that the caller read: raises `ChangedMeanwhile` if somebody was quicker. Raises `NotFound`,
     `InvalidStatus`; a planned campaign must stay fit for its hour, else `CannotSend`.
@@ -73,10 +77,15 @@ def update_campaign(
 
 
 def change(campaign: Campaign, changes: Mapping[str, Any], *, note_by: str | None) -> None:
-    """Write these of name, body, audience and priority into a locked campaign. `note_by`: who, for the trail; None: the
-    trail has it already. Raises `InvalidInput`, and for a planned one `CannotSend`."""
+    """Write these of `EDITABLE` into a locked campaign. `note_by`: who, for the trail; None: the trail has it already.
+    Raises `InvalidInput`, and for a planned one `CannotSend`."""
     for name, value in changes.items():
-        setattr(campaign, name, _stored(campaign.shop_id, value) if name == "audience" else str(value))
+        if name == "audience":
+            campaign.audience = _stored(campaign.shop_id, value)
+        elif name == "ab_test":
+            campaign.ab_test = value.to_json() if value else None
+        else:
+            setattr(campaign, name, str(value))
     if campaign.state is CampaignState.SCHEDULED:
         check_text(shops.get_shop(campaign.shop_id), campaign)
     _changed(campaign)
@@ -95,12 +104,13 @@ def delete_campaign(shop_id: int, campaign_id: int, *, actor: str) -> None:
 
 
 def duplicate_campaign(shop_id: int, campaign_id: int, *, name: str | None = None, actor: str) -> Campaign:
-    """A draft with the same text, audience and priority, whatever became of the original. Raises `NotFound`."""
+    """A draft with the same texts, audience and priority, whatever became of the original. Raises `NotFound`."""
     original = queries.get_campaign(shop_id, campaign_id)
     return create_campaign(
         shop_id,
         name=name or f"{original.name[:190]} (copy)",
         body=original.body,
+        ab_test=AbTest.from_json(original.ab_test) if original.ab_test else None,
         audience=Audience.from_json(original.audience) if original.audience else None,
         priority=Priority(original.priority),
         actor=actor,

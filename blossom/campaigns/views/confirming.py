@@ -12,6 +12,7 @@ from flask import Response, make_response, redirect, request, url_for
 
 from blossom.campaigns import service
 from blossom.campaigns.rules import confirming as rules
+from blossom.campaigns.rules.ab_test import LETTERS, AbTest
 from blossom.campaigns.rules.confirming import Deed
 from blossom.campaigns.service import Question
 from blossom.campaigns.views.routes import views
@@ -89,6 +90,8 @@ def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again:
         fault=fault,
         again=again and fault is None,
         left_out_words=rules.LEFT_OUT_WORDS,
+        letters=LETTERS,
+        rule=AbTest.from_json(asked.campaign.ab_test) if asked.campaign.ab_test else None,
     )
 
 

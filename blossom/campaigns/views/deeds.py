@@ -1,4 +1,5 @@
-"""What a merchant does with a campaign on its way: pause, resume, cancel, send again, have Mitto asked.
+"""What a merchant does with a campaign on its way: pause, resume, cancel, choose the text that the rest gets, send
+again, have Mitto asked.
 
 Each deed is asked first, at the same address: GET shows what it will do with the numbers as they are, as a page of its
 own, or for htmx as a question on the campaign's page; POST does it, and shows the campaign as it is then.
@@ -15,6 +16,7 @@ from flask import Response, request, url_for
 from blossom.campaigns import errors
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.ab_test import letter_number
 from blossom.campaigns.rules.states import Action, allowed_from, may
 from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import watching
@@ -75,6 +77,20 @@ def cancel(campaign_id: int) -> Response:
     if outcome.released_credits:
         told.append(tn("%(num)s credit is free again.", "%(num)s credits are free again.", outcome.released_credits))
     return _done(caller, campaign_id, t("Cancelled"), told)
+
+
+@views.get("/campaigns/<int:campaign_id>/winner/<any(a, b, c, d):letter>")
+def ask_winner(campaign_id: int, letter: str) -> Response:
+    """Whether the rest is to get this text."""
+    return _ask(campaign_id, "winner", Action.CHOOSE_WINNER, letter=letter.upper())
+
+
+@views.post("/campaigns/<int:campaign_id>/winner/<any(a, b, c, d):letter>")
+def choose_winner(campaign_id: int, letter: str) -> Response:
+    caller, number = _sender(), letter_number(letter.upper())
+    assert number is not None, "the route knows letters only"
+    campaigns.choose_winner(caller.shop_id, campaign_id, number, actor=caller.actor)
+    return _done(caller, campaign_id, t("Text %(letter)s goes to the rest", letter=letter.upper()))
 
 
 @views.get("/campaigns/<int:campaign_id>/retry-failed")

@@ -10,7 +10,9 @@ from flask import request
 from blossom.campaigns import queries
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign, StatusRefresh
+from blossom.campaigns.queries import AbStanding
 from blossom.campaigns.rules import causes, outcomes
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.outcomes import Outcome
 from blossom.campaigns.rules.states import STATE_WORDS, Action, CampaignState, may
 from blossom.campaigns.rules.tally import Cause, Tally
@@ -64,7 +66,8 @@ def caller_of(scope: str) -> Principal:
 
 @dataclass(frozen=True)
 class Picture:
-    """`progress` None: it was never sent. `figures` None: none are needed. `settled`: nothing will change by itself."""
+    """`progress` None: it was never sent. `figures` None: none are needed. `test`: how its texts do, if there are
+    several. `settled`: nothing will change by itself."""
 
     campaign: Campaign
     shop: Shop
@@ -74,11 +77,17 @@ class Picture:
     left_out: list[tuple[str, int]]
     figures: Figures | None
     refresh: StatusRefresh | None
+    test: AbStanding | None
     settled: bool
 
     @property
     def state(self) -> str:
         return t(STATE_WORDS[self.campaign.state])
+
+    @property
+    def rule(self) -> AbTest | None:
+        """How its texts are tested; None for the one text of most campaigns."""
+        return AbTest.from_json(self.campaign.ab_test) if self.campaign.ab_test else None
 
     @property
     def is_preparing(self) -> bool:
@@ -115,6 +124,8 @@ class Picture:
             return may(Action[action.upper()], state) and progress is not None
         if action == "cancel":
             return may(Action.CANCEL, state)
+        if action == "choose_winner":
+            return self.test is not None and self.test.may_choose
         if progress is None:
             return False
         if action == "refresh":
@@ -150,7 +161,7 @@ def picture(looks: Viewer, campaign_id: int) -> Picture:
     campaign, shop = queries.get_campaign(looks.shop_id, campaign_id), shops.get_shop(looks.shop_id)
     if campaign.dispatch_id is None:
         unsent = (CampaignState.DRAFT, CampaignState.SCHEDULED)
-        return Picture(campaign, shop, looks, None, [], [], None, None, settled=campaign.state not in unsent)
+        return Picture(campaign, shop, looks, None, [], [], None, None, None, settled=campaign.state not in unsent)
     progress = messaging.progress(looks.shop_id, campaign.dispatch_id)
     figures = campaigns.figures(campaign, progress) if progress.failed or progress.skipped else None
     refresh = queries.refresh_of(looks.shop_id, campaign.id)
@@ -164,6 +175,7 @@ def picture(looks: Viewer, campaign_id: int) -> Picture:
         left_out=_left_out(progress),
         figures=figures,
         refresh=refresh,
+        test=queries.ab_test(looks.shop_id, campaign),
         settled=_is_settled(campaign, progress) and (figures is None or figures.good) and not is_asking,
     )
 

@@ -39,12 +39,18 @@ def write(results: Results) -> bytes:
         (t("Cost in credits"), _number(tally.credits)),
         (t("Segments"), _number(tally.segments)),
         (t("Unsubscribed"), _number(tally.unsubscribes)),
-        (t("The text"), campaign.body),
     ]
+    rule = results.rule
+    if rule is None:
+        facts.append((t("The text"), campaign.body))
+    else:
+        for letter, body in zip(rule.letters, rule.bodies(campaign.body), strict=True):
+            facts.append((t("Text %(letter)s", letter=letter), body))
     for name, value in facts:
         if value:
             page.fact(name, value)
     _write_funnel(page, results)
+    _write_texts(page, results)
     _write_outcomes(page, results)
     for heading, drawn in ((t("Over time"), results.over_time), (t("Clicks over time"), results.clicks_over_time)):
         if drawn is not None:
@@ -76,6 +82,25 @@ def _write_funnel(page: Page, results: Results) -> None:
         page.set_fill_color(*_COLOURS[step.key])
         page.rect(page.get_x() + 4, page.get_y() + 1, max(86 * step.share / 100, 0.1), 4, style="F")
         page.ln(6)
+
+
+def _write_texts(page: Page, results: Results) -> None:
+    if results.test is None:
+        return
+    page.heading(t("The test of texts"))
+    page.rows(
+        [50, 30, 30, 30],
+        [
+            [
+                f"{t('Text %(letter)s', letter=each.letter)}{' · ' + t('Winner') if each.is_winner else ''}",
+                _number(each.recipients),
+                _number(each.delivered),
+                f"{_number(each.clicked)} ({_percent(each.clicked_rate)})",
+            ]
+            for each in results.test.texts
+        ],
+        head=[t("Text"), t("Recipients"), t("Delivered"), t("Opened a link")],
+    )
 
 
 def _write_outcomes(page: Page, results: Results) -> None:
@@ -132,6 +157,10 @@ def _draw(page: Page, drawn: Drawn) -> None:
 def _moment(results: Results, at: datetime | None) -> str:
     """Empty for none."""
     return localised.moment(at, results.shop.timezone, languages.reader()) if at else ""
+
+
+def _percent(rate: float | None) -> str:
+    return "–" if rate is None else localised.percent(100 * rate, languages.reader())
 
 
 def _number(value: int) -> str:

@@ -11,7 +11,9 @@ from flask import Response
 from blossom.campaigns import errors, queries
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.queries import AbStanding, TextStanding
 from blossom.campaigns.rules import causes, charts
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.charts import Chart, Series, Step
 from blossom.campaigns.rules.tally import Cause, Country, Tally
 from blossom.campaigns.service import Figures
@@ -57,16 +59,30 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Results:
-    """What the page and the report tell. `tally` None: it is being counted for the first time."""
+    """What the page and the report tell. `tally` None: it is being counted for the first time. `test`: how the texts
+    did, if there are several."""
 
     campaign: Campaign
     shop: Shop
     progress: Progress
     figures: Figures
+    test: AbStanding | None
 
     @property
     def tally(self) -> Tally | None:
         return self.figures.tally
+
+    @property
+    def rule(self) -> AbTest | None:
+        """How its texts were tested."""
+        return AbTest.from_json(self.campaign.ab_test) if self.campaign.ab_test else None
+
+    @property
+    def compared(self) -> list[tuple[TextStanding, float]]:
+        """Each text with the length of its bar: in percent of the longest, which is the text opened most."""
+        texts = self.test.texts if self.test else []
+        most = max((each.clicked_rate or 0 for each in texts), default=0)
+        return [(each, 100 * (each.clicked_rate or 0) / most if most else 0.0) for each in texts]
 
     @property
     def left(self) -> int:
@@ -129,7 +145,8 @@ def results_of(shop_id: int, campaign_id: int) -> Results:
     if campaign.dispatch_id is None:
         raise errors.NothingSent()
     progress = messaging.progress(shop_id, campaign.dispatch_id)
-    return Results(campaign, shops.get_shop(shop_id), progress, campaigns.figures(campaign, progress))
+    test = queries.ab_test(shop_id, campaign)
+    return Results(campaign, shops.get_shop(shop_id), progress, campaigns.figures(campaign, progress), test)
 
 
 def _label(begins: datetime, minutes: int, zone: str) -> str:
