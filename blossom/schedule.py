@@ -10,7 +10,6 @@ JOBS = (
     # Seconds: what a shop would notice. They look at small partial indexes only.
     Periodic("messaging.sweep", timedelta(seconds=5)),
     Periodic("messaging.decide_winners", timedelta(seconds=10)),
-    Periodic("messaging.decide_winners", timedelta(seconds=10)),
     Periodic("messaging.ask_about_orphans", timedelta(seconds=10), queue="questions"),
     Periodic("campaigns.enqueue_due", timedelta(seconds=10)),
     Periodic("campaigns.settle_all", timedelta(seconds=10)),
@@ -22,6 +21,8 @@ JOBS = (
     Periodic("inbound.ask_shopify", timedelta(seconds=10), queue="shopify"),
     # Shops that have just come, exports that Shopify has ended.
     Periodic("customers.run_imports", timedelta(seconds=10), queue="sync"),
+    # Shopify's own segments: those that are due to be listed, and members that somebody waits for.
+    Periodic("customers.run_segments", timedelta(seconds=10), queue="sync"),
     # Files that merchants sent, whose job was lost, or that are to be tried again.
     Periodic("uploads.run", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from blossom.customers import service as customers
 from blossom.platform import queue
 from blossom.platform.db import transaction
+from blossom.segments.rules import ACCEPTED_AGE
 
 
 @queue.job("customers.ask_import")
@@ -30,3 +31,23 @@ def push_consent() -> None:
 def compare() -> None:
     """Find what webhooks have missed, in the shops whose night it is."""
     customers.compare_due()
+
+
+@queue.job("customers.list_segments")
+def list_segments(shop_id: int) -> None:
+    """A merchant looks at Shopify's segments: have them listed, unless they just were."""
+    with transaction():
+        customers.ask_for_list(shop_id)
+
+
+@queue.job("customers.read_segments")
+def read_segments(shop_id: int, segment_ids: list[int]) -> None:
+    """A merchant looks at what these of Shopify's segments come to: have them read, unless they just were."""
+    with transaction():
+        customers.ask_for_members(shop_id, segment_ids, older_than=ACCEPTED_AGE)
+
+
+@queue.job("customers.run_segments")
+def run_segments() -> None:
+    """List Shopify's segments, and read who is in them, where that is due."""
+    customers.run_segments()

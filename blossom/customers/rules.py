@@ -42,6 +42,15 @@ def retry_after(tries: int) -> timedelta:
     return timedelta(seconds=_SECONDS[min(tries, MOST_TRIES) - 1])
 
 
+_READING_SECONDS = (5, 15, 30, 60, 120, 300, 600, 600)
+
+
+def reading_retry_after(tries: int) -> timedelta | None:
+    """How long to wait before a segment's members are asked for again, after so many failures in a row (from 1 on).
+    None: it is given up, since a campaign may wait for it: after nine tries, some 29 minutes after the first."""
+    return timedelta(seconds=_READING_SECONDS[tries - 1]) if tries <= len(_READING_SECONDS) else None
+
+
 MOST_WAIT_SECONDS = 2.0
 """That Shopify may let a push wait, tries of a failed call included, in the one process that serves all shops."""
 

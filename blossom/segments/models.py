@@ -21,7 +21,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 from blossom.platform.db import Base
 from blossom.segments import rules
 
-
 _OPEN = f"state IN ({', '.join(repr(state.value) for state in rules.OPEN_READINGS)})"
 
 

@@ -30,8 +30,8 @@ from blossom.contacts.models import Contact
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
-from blossom.segments.models import Segment, SegmentMember
-from blossom.segments.rules import Audience, Condition, Field, Kind, Match, Question
+from blossom.segments.models import Segment, SegmentMember, ShopifySegment
+from blossom.segments.rules import Audience, Condition, Field, Kind, Match, Question, Reading, ReadingState
 
 # Consent stands above segments, so its models can't be imported; the question how long somebody has agreed needs no
 # more of it than these columns, which belong to its documented contract (consent/queries.py).
@@ -117,6 +117,40 @@ def lists_of(shop_id: int, contact_id: int) -> set[int]:
     return set(session.scalars(query))
 
 
+def readings(shop_id: int, segment_ids: Collection[int], *, hold: bool = False) -> dict[int, Reading]:
+    """How those of these segments that are Shopify's stand, by their ids here.
+
+    `hold`: their members stay as they are until the transaction ends.
+    """
+    if not segment_ids:
+        return {}
+    query = (
+        select(ShopifySegment, Segment.name)
+        .join(Segment, and_(Segment.shop_id == ShopifySegment.shop_id, Segment.id == ShopifySegment.segment_id))
+        .where(ShopifySegment.shop_id == shop_id, ShopifySegment.segment_id.in_(segment_ids))
+        .order_by(ShopifySegment.segment_id)
+        .execution_options(populate_existing=True)
+    )
+    if hold:
+        query = query.with_for_update(read=True, of=ShopifySegment)
+    return {row.segment_id: _reading(row, name) for row, name in session.execute(query)}
+
+
+def _reading(row: ShopifySegment, name: str) -> Reading:
+    return Reading(
+        segment_id=row.segment_id,
+        name=name,
+        gone_at=row.gone_at,
+        members=row.members,
+        known=row.known,
+        read_at=row.read_at,
+        state=ReadingState(row.state),
+        expected=row.expected,
+        read_so_far=row.read_so_far,
+        fault=row.fault,
+    )
+
+
 def _named(shop_id: int, ids: Collection[int]) -> dict[int, Segment]:
     if not ids:
         return {}
@@ -127,7 +161,7 @@ def _named(shop_id: int, ids: Collection[int]) -> dict[int, Segment]:
 
 
 def _is_in(one: Segment) -> ColumnElement[bool]:
-    if one.kind == Kind.STATIC:
+    if one.kind != Kind.RULES:
         return exists().where(
             SegmentMember.shop_id == one.shop_id,
             SegmentMember.segment_id == one.id,

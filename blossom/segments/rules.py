@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +30,36 @@ OPEN_READINGS = (ReadingState.WANTED, ReadingState.READING)
 
 ACCEPTED_AGE = timedelta(minutes=5)
 """A campaign's audience is fixed with members whose reading ended no longer ago; else they are read anew first."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a segment of Shopify's stands here (`models.ShopifySegment` says what each field is)."""
+
+    segment_id: int
+    name: str
+    gone_at: datetime | None
+    members: int | None
+    known: int | None
+    read_at: datetime | None
+    state: ReadingState
+    expected: int | None
+    read_so_far: int
+    fault: str | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is being read, or about to be."""
+        return self.state in OPEN_READINGS
+
+    @property
+    def strangers(self) -> int:
+        """Its members who are no contacts here."""
+        return max(0, (self.members or 0) - (self.known or 0))
+
+    def is_fresh(self, now: datetime) -> bool:
+        """Whether a campaign's audience may be fixed with the members as they are here."""
+        return self.read_at is not None and self.read_at >= now - ACCEPTED_AGE
 
 
 class Match(StrEnum):

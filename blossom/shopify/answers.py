@@ -31,6 +31,7 @@ _BY_CODE = {
     "INTERNAL_SERVER_ERROR": "shopify_failed",
     "TIMEOUT": "shopify_failed",
     "ACCESS_DENIED": "access_denied",
+    "NOT_FOUND": "not_found",
 }
 
 

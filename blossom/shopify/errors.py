@@ -121,6 +121,7 @@ FAULTS: dict[str, ShopifyFault] = {
         _P, _CALL, noted("The export that Shopify made for us is gone. It has to be made anew.")
     ),
     # Shopify understood, and refused.
+    "not_found": ShopifyFault(_P, _CALL, noted("What was asked for is not at Shopify any more.")),
     "refused": ShopifyFault(_P, _CALL, noted("Shopify refused the change.")),
 }
 

@@ -12,9 +12,13 @@ from blossom.customers.service.importing import (
     run_imports,
 )
 from blossom.customers.service.pushing import run_pushes
+from blossom.customers.service.segment_lists import ask_for_list
+from blossom.customers.service.segment_members import ask_for_members, run_segments
 
 __all__ = [
     "apply_read",
+    "ask_for_list",
+    "ask_for_members",
     "ask_for_owed",
     "ask_import",
     "compare_due",
@@ -24,4 +28,5 @@ __all__ = [
     "note_gone",
     "run_imports",
     "run_pushes",
+    "run_segments",
 ]

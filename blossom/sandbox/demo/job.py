@@ -71,6 +71,7 @@ def install(installation: Installation, people: Sequence[Mapping[str, Any]], scr
     """Blossom in a shop at Shopify's stand-in, which has these customers already, as a merchant installs it."""
     merchant = Merchant(installation.shopify, installation.url)
     installation.shopify.add_customers(store.DOMAIN, *map(dict, people))
+    installation.shopify.add_segments(store.DOMAIN, **store.SEGMENTS)
     with screen.step("Waiting for the app to be ready"):
         installation.wait_until_ready()
     with screen.step("Opening Blossom in the shop's admin: installed through token exchange"):

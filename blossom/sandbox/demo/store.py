@@ -22,6 +22,13 @@ CODE = "SUMMER"
 # 127.0.0.1: it is framed across sites, as at Shopify.
 HOSTS = {"admin": "admin.localhost", "storefronts": "storefront.localhost"}
 
+SEGMENTS = {
+    "Customers_in_Greece": "customer_countries CONTAINS 'GR'",
+    "Customers_who_have_purchased_more_than_once": "number_of_orders > 1",
+    "Big_spenders_who_agreed_to_texts": "amount_spent >= 200 AND sms_subscription_status = 'SUBSCRIBED'",
+}
+"""As a merchant has them at Shopify."""
+
 MESSAGE = 'Hi {{ first_name | default: "there" }}, 4 EUR off until Sunday: %s No more texts: {{ opt_out_link }}'
 
 _CONSENT = {"yes": "SUBSCRIBED", "unsubscribed": "UNSUBSCRIBED"}

@@ -128,6 +128,25 @@ def blueprint(state: State) -> Blueprint:
             raise RefusedError(f"a customer can't be asked to {do}")
         return person
 
+    @post("/segments")
+    def segments(given: dict[str, Any]) -> Any:
+        """`{"shop", "segments": [{"name", "query"}…]}`: the segments as a merchant makes them."""
+        shop = _shop(state, given)
+        return [state.add_segment(shop, fields["name"], fields["query"]) for fields in given["segments"]]
+
+    @post("/segments/act")
+    def act_on_segment(given: dict[str, Any]) -> Any:
+        """`{"shop", "id", "do"}`: `delete`, or `update` with `fields` (`name`, `query`)."""
+        shop, do = _shop(state, given), given["do"]
+        if given["id"] not in shop.segments:
+            raise RefusedError(f"{shop.domain} has no segment {given['id']}")
+        if do == "delete":
+            return shop.segments.pop(given["id"])
+        if do == "update":
+            shop.segments[given["id"]] = _changed(shop.segments[given["id"]], given["fields"])
+            return shop.segments[given["id"]]
+        raise RefusedError(f"a segment can't be asked to {do}")
+
     @post("/checkouts")
     def checkout(given: dict[str, Any]) -> Any:
         """`{"shop", "checkout": fields}`, and `token` to change one (`orders.begin_checkout`)."""

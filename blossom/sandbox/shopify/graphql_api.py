@@ -226,7 +226,11 @@ class _Meter:
 def _object_of(type_: graphql.GraphQLNamedType) -> str:
     """The type's name; of a connection, the name of what it is a page of."""
     if isinstance(type_, graphql.GraphQLObjectType) and cost.is_connection(type_):
-        return str(graphql.get_named_type(type_.fields["nodes"].type).name)
+        inside: Any = type_.fields.get("nodes")
+        if inside is None:  # a connection of edges alone
+            inside = graphql.get_named_type(type_.fields["edges"].type)
+            inside = inside.fields["node"]
+        return str(graphql.get_named_type(inside.type).name)
     return type_.name
 
 

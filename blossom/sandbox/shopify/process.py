@@ -104,6 +104,15 @@ class StandIn:
         """`update` or `consent` with `fields`, `delete`, `merge` with `other`, `redact`, `data_request`."""
         return self._object("POST", "customers/act", {"shop": shop, "id": id, "do": do, **given})
 
+    def add_segments(self, shop: str, **queries: str) -> list[dict[str, Any]]:
+        """Segments of the merchant's, by their names (`_` for a space) and queries (`segments.matcher`)."""
+        made = [{"name": name.replace("_", " "), "query": query} for name, query in queries.items()]
+        return list(self._ask("POST", "segments", {"shop": shop, "segments": made}))
+
+    def act_on_segment(self, shop: str, id: int, do: str, **fields: str) -> dict[str, Any]:
+        """`delete`, or `update` the `name` or `query`."""
+        return self._object("POST", "segments/act", {"shop": shop, "id": id, "do": do, "fields": fields})
+
     def begin_checkout(self, shop: str, token: str | None = None, **checkout: Any) -> dict[str, Any]:
         """A shopper begins to buy (`orders.begin_checkout`), or with a `token` goes on with it."""
         return self._object("POST", "checkouts", {"shop": shop, "token": token, "checkout": checkout})

@@ -14,12 +14,14 @@ from typing import Any
 
 import graphql
 
-from blossom.sandbox.shopify import bulk, payloads, people, search
+from blossom.sandbox.shopify import bulk, payloads, people, search, segments
 from blossom.sandbox.shopify.customers import Customer, of_crowd
 from blossom.sandbox.shopify.people import PersonError
+from blossom.sandbox.shopify.segments import Segment
 from blossom.sandbox.shopify.state import Shop, State
 
 MOST_IN_PAGE = 250
+MOST_MEMBERS_IN_PAGE = 1_000
 MOST_PAGED = 25_000
 
 Mapping = dict[str, Any]
@@ -30,6 +32,13 @@ class BadArgumentError(graphql.GraphQLError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, extensions={"code": "BAD_REQUEST"})
+
+
+class NotThereError(graphql.GraphQLError):
+    """Of a segment that was deleted, Shopify says more than that it is null."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"{kind} does not exist", extensions={"code": "NOT_FOUND"})
 
 
 def root(state: State, shop: Shop, schema: graphql.GraphQLSchema, scopes: tuple[str, ...]) -> Mapping:
@@ -73,8 +82,25 @@ def _queries(state: State, shop: Shop) -> Mapping:
         views = [_bulk_view(state, each) for each in (reversed(found) if given.get("reverse") else found)]
         return _page(views, given.get("first"), None)
 
+    def segment(info: Any, id: str) -> Mapping:
+        return _segment_view(_segment(shop, id))
+
+    def all_segments(info: Any, **given: Any) -> Mapping:
+        if (given.get("sortKey") or "CREATION_DATE") not in ("CREATION_DATE", "ID"):
+            raise BadArgumentError("the stand-in sorts segments by CREATION_DATE and ID")
+        return _page([_segment_view(each) for each in shop.segments.values()], given.get("first"), given.get("after"))
+
+    def segment_members(info: Any, **given: Any) -> Mapping:
+        found = segments.members(_segment(shop, given.get("segmentId") or ""), shop.customers)
+        views = [{"id": f"gid://shopify/CustomerSegmentMember/{person.id}"} for person in found]
+        page = _page(views, given.get("first"), given.get("after"), at_most=MOST_MEMBERS_IN_PAGE, in_all=len(views))
+        return page | {"totalCount": len(views)}
+
     return {
         "shop": _shop_view(state, shop),
+        "segment": segment,
+        "segments": all_segments,
+        "customerSegmentMembers": segment_members,
         "customer": customer,
         "customerByIdentifier": customer_by_identifier,
         "customers": customers,
@@ -199,6 +225,17 @@ def _shop_view(state: State, shop: Shop) -> Mapping:
     }
 
 
+def _segment(shop: Shop, gid: str) -> Segment:
+    number = _number(gid, "Segment")
+    if number not in shop.segments:
+        raise NotThereError("Segment")
+    return shop.segments[number]
+
+
+def _segment_view(segment: Segment) -> Mapping:
+    return {"id": segment.gid, "name": segment.name}
+
+
 def _bulk_view(state: State, operation: bulk.BulkOperation) -> Mapping:
     return {
         "id": operation.gid,
@@ -260,13 +297,23 @@ def _customer_order(key: str) -> Callable[[Customer], Any]:
     return orders[key]
 
 
-def _page(views: list[Mapping], first: int | None, after: str | None) -> Mapping:
-    """A connection. A cursor names the last object of the page before, wherever that stands by now, or stood."""
-    if first is None or not 1 <= first <= MOST_IN_PAGE:
-        raise BadArgumentError(f"first must be given, from 1 to {MOST_IN_PAGE}")
+def _page(
+    views: list[Mapping],
+    first: int | None,
+    after: str | None,
+    *,
+    at_most: int = MOST_IN_PAGE,
+    in_all: int = MOST_PAGED,
+) -> Mapping:
+    """A connection. A cursor names the last object of the page before, wherever that stands by now, or stood.
+
+    `at_most` objects a page, and pages up to `in_all` objects.
+    """
+    if first is None or not 1 <= first <= at_most:
+        raise BadArgumentError(f"first must be given, from 1 to {at_most}")
     start = _after(views, after)
-    if start + first > MOST_PAGED:
-        raise BadArgumentError(f"Pagination goes to {MOST_PAGED} objects; narrow the query")
+    if min(start + first, len(views)) > in_all:
+        raise BadArgumentError(f"Pagination goes to {in_all} objects; narrow the query")
     shown = views[start : start + first]
     return {
         "nodes": shown,

@@ -21,6 +21,7 @@ from blossom.sandbox.shopify.cost import Bucket
 from blossom.sandbox.shopify.customers import Customer
 from blossom.sandbox.shopify.deliveries import Deliveries
 from blossom.sandbox.shopify.faults import Call, Faults
+from blossom.sandbox.shopify.segments import Segment
 from blossom.sandbox.shopify.tokens import Tokens
 
 PROTECTED_DATA = ("customers", "name", "email", "phone", "address")
@@ -101,6 +102,7 @@ class Installation:
 class Shop:
     """A store. `customers` by id, and `crowd` more in exports only (`customers.of_crowd`); `orders`, `checkouts`:
     documents as webhooks carry them, by id and by token. `discounts`: code, in capitals → hundredths off an order.
+    `segments` by id, in the order of their making.
     """
 
     id: int
@@ -122,6 +124,7 @@ class Shop:
     orders: dict[int, dict[str, Any]] = field(default_factory=dict)
     checkouts: dict[str, dict[str, Any]] = field(default_factory=dict)
     charges: dict[int, Charge] = field(default_factory=dict)
+    segments: dict[int, Segment] = field(default_factory=dict)
     bucket: Bucket = field(init=False)
     _reached_by: dict[tuple[str, str], Customer] = field(default_factory=dict, init=False, repr=False)
 
@@ -208,6 +211,15 @@ class State:
                 shop.staff.append(Staff(self.next_id(), "Olga", email=shop.email, account_owner=True))
             self.shops[domain] = shop
             return shop
+
+    def add_segment(self, shop: Shop, name: str, query: str) -> Segment:
+        """A segment of the merchant's. ValueError for a query that can't be read, or a name that another one has."""
+        with self.lock:
+            if any(each.name == name for each in shop.segments.values()):
+                raise ValueError("Name has already been taken")
+            made = Segment(self.next_id(), name, query)
+            shop.segments[made.id] = made
+            return made
 
     @property
     def admin_url(self) -> str:

@@ -43,6 +43,7 @@ def token(shopify: Shopify) -> str:
 def test_each_operation_of_ours_is_answered_and_each_field_of_the_schema_with_it(
     shopify: Shopify, token: str, eleni: dict[str, Any]
 ) -> None:
+    (segment,) = shopify.stand_in.add_segments(OURS, Often="number_of_orders >= 3")
     begun = shopify.run(token, "bulk_operation_run_query", query=OPERATIONS["customers_bulk"])
     export = begun["data"]["bulkOperationRunQuery"]["bulkOperation"]["id"]
     variables: dict[str, dict[str, Any]] = {
@@ -52,6 +53,9 @@ def test_each_operation_of_ours_is_answered_and_each_field_of_the_schema_with_it
         "customers_updated_since": {"query": "updated_at:>='2026-01-01T00:00:00Z'", "first": 10},
         "customers_by_id": {"ids": [_gid(eleni), "gid://shopify/Customer/1"]},
         "customers_there": {"ids": [_gid(eleni), "gid://shopify/Customer/1"]},
+        "segment": {"segment": _gid(segment, "Segment")},
+        "segment_members": {"segment": _gid(segment, "Segment"), "first": 10},
+        "segments": {"first": 10},
         "customer_create": {"phone": "+306984303402", "marketingState": "SUBSCRIBED"},
         "customer_sms_marketing_consent_update": {"customerId": _gid(eleni), "marketingState": "UNSUBSCRIBED"},
     }
