@@ -96,14 +96,15 @@ def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma
             answer = asked.send(client)
             body = answer.get_data()
             pipe.send(Answered(answer.status_code, time.perf_counter() - began, seen[0], body))
-            _work()
+            with app.app_context():
+                _work()
 
 
 def _work() -> None:  # pragma: no cover -- as above
     """What the answer has asked of a worker, before the next question comes."""
     waiting = queue.rq_queue("default")
-    while (job := waiting.pop_job_id()) is not None:
-        asked = Job.fetch(job, connection=queue.connection(), serializer=JSONSerializer)
+    while waiting.count:
+        asked = Job.fetch(str(waiting.pop_job_id()), connection=queue.connection(), serializer=JSONSerializer)
         name, given, _ = asked.args
         queue.registered()[name](**given)
         asked.delete()

@@ -24,7 +24,7 @@ from blossom.messaging import service as messaging
 from blossom.messaging.models import Message
 from blossom.platform import clock, config, crypto, db
 from blossom.platform.access import SHOP_SCOPES
-from blossom.platform.api import encode_cursor
+from blossom.platform.api import encode_cursor, encode_pair
 from blossom.segments import service as segments
 from blossom.shops import service as shops
 from blossom.shops.models import Shop
@@ -168,7 +168,7 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "campaign_id": campaign.id,
         "after_campaign_id": campaign.id + 1,
         "after_campaign": encode_cursor(campaign.id + 1),
-        "before_message": encode_cursor(failed.id - 1),
+        "before_message": encode_pair(0, failed.id - 1),
         "message_id": failed.id,
         "provider_id": "zyxon-7777777",
         "contact_id": person.id,

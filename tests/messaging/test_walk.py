@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import event, text
 
 from blossom.messaging import queries
@@ -17,6 +18,8 @@ from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.platform import clock, db
 from blossom.platform.db import session
 from blossom.shops.models import Shop
+from tests.api.client import client_for
+from tests.factories.campaigns import create_campaign
 from tests.factories.messaging import create_batch, create_dispatch, create_message
 from tests.factories.wallet import create_wallet
 from tests.personas import Personas
@@ -88,10 +91,10 @@ def test_theirs_is_empty(mixed: Dispatch, personas: Personas) -> None:
 
 
 class Read:
-    """The most rows that a step of a statement on messages reads."""
+    """The most rows that a step of a statement on messages reads, and the most batches that are summed up for it."""
 
     def __init__(self) -> None:
-        self.most = 0
+        self.most = self.summed = 0
 
     def look(self, connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         if "messages" not in statement or "EXPLAIN" in statement:
@@ -104,6 +107,8 @@ class Read:
             if node.get("Relation Name") == "messages":
                 rows = (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
                 self.most = max(self.most, int(rows))
+            if node["Node Type"] == "WindowAgg":
+                self.summed = max(self.summed, int(node["Actual Rows"]))
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -112,7 +117,7 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
-def test_a_page_reads_some_batches_of_a_large_dispatch_and_no_more(ours: Shop) -> None:
+def test_a_page_reads_some_batches_of_a_large_dispatch_and_no_more(app: Flask, ours: Shop) -> None:
     """40,000 messages in 80 batches; two in a thousand of them have failed."""
     dispatch = create_dispatch(ours.id, total=40_000)
     first = message_ids.of_dispatch(dispatch.id).first
@@ -151,6 +156,16 @@ def test_a_page_reads_some_batches_of_a_large_dispatch_and_no_more(ours: Shop) -
             found = queries.stretch(ours.id, dispatch.id, state=state, after=after, limit=10)
             assert len(found.rows) == (10 if most else 0)
             assert seen.most <= most, (state, after)
+        campaign = create_campaign(ours)
+        campaign.stored_state, campaign.dispatch_id = "sending", dispatch.id
+        session.flush()
+        client = client_for(app, ours.id, "campaigns:read")
+        for status, most in (("delivered", 1_500), ("failed", 11 * 500), ("sending", 0)):
+            seen.most = 0
+            answer = client.get(f"/api/campaigns/{campaign.id}/recipients?status={status}&pageSize=10").get_json()
+            assert len(answer["items"]) == (10 if most else 0)
+            assert seen.most <= most, f"{status}, by the API"
+        assert seen.summed <= 12, "as many as may be needed, and not all 80"
         seen.most = 0
         queries.history(ours.id, dispatch.id, first + 12_345)
         assert seen.most <= 2, "one message"

@@ -29,7 +29,9 @@ from blossom.platform.api import (
     Reply,
     Text,
     decode_cursor,
+    decode_pair,
     encode_cursor,
+    encode_pair,
     limiting,
     openapi,
     wording,
@@ -396,6 +398,14 @@ def test_a_cursor_is_opaque_and_checked(client: ApiClient) -> None:
     for bad in ("", "AAAA", "....", encode_cursor(5)[:-1], encode_cursor(5) + "=", "é" * 12, "A" * 10_000):
         with pytest.raises(ValueError, match="cursor"):
             decode_cursor(bad)
+
+
+def test_a_cursor_of_two_is_checked_as_well() -> None:
+    assert decode_pair(encode_pair(3, 2**63 - 1)) == (3, 2**63 - 1)
+    others = (encode_pair(2**31, 5), encode_pair(1, 0), encode_pair(1, 2**63), encode_cursor(5))
+    for bad in ("", "AAAA", "....", encode_pair(1, 5)[:-1], "é" * 12, *others):
+        with pytest.raises(ValueError, match="cursor"):
+            decode_pair(bad)
 
 
 @pytest.mark.parametrize("bad", ["0", "-1", "1.5", "x", "99999999999999999999", "9" * 5000, "١٢"])

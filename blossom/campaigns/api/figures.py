@@ -25,7 +25,7 @@ from blossom.campaigns.forms.answers import (
 from blossom.campaigns.forms.inputs import RecipientsQuery, RefreshBulkInput, RefreshInput, StatsQuery
 from blossom.messaging import queries as progress
 from blossom.messaging import service as messaging
-from blossom.platform.api import Principal, Reply, encode_cursor
+from blossom.platform.api import Principal, Reply, encode_pair
 
 _ASKING = {"not_found": 404, "too_many_questions": 429}
 _CACHE = {"X-Cache": "HIT when the figures were cached, else MISS. A change of them is never missed."}
@@ -60,22 +60,22 @@ def campaign_progress(caller: Principal, campaign_id: int) -> ProgressAnswer:
 )
 def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQuery) -> RecipientsAnswer:
     campaign = queries.get_campaign(caller.shop_id, campaign_id)
-    rows = (
-        progress.recipients(
+    found = (
+        progress.stretch(
             caller.shop_id,
             campaign.dispatch_id,
-            states=[query.status] if query.status else None,
-            after_id=query.cursor or 0,
-            limit=query.page_size + 1,
+            state=query.status,
+            exactly=True,
+            after=progress.Place(*query.cursor) if query.cursor else None,
+            limit=query.page_size,
         )
         if campaign.dispatch_id
-        else []
+        else progress.Stretch([], None)
     )
-    shown = rows[: query.page_size]
     return RecipientsAnswer(
-        items=[recipient_answer(row, phone_in_clear="contacts:read" in caller.scopes) for row in shown],
+        items=[recipient_answer(row, phone_in_clear="contacts:read" in caller.scopes) for row in found.rows],
         page_size=query.page_size,
-        next_cursor=encode_cursor(shown[-1].id) if len(rows) > len(shown) else None,
+        next_cursor=encode_pair(found.after.batch, found.after.message_id) if found.after else None,
     )
 
 

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, 
 from blossom.campaigns.rules.states import CampaignState, Priority
 from blossom.message_templates.rules.markup import MAX_SOURCE
 from blossom.messaging.rules.states import MessageState
-from blossom.platform.api import Cursor, Input, Int64, PageQuery, Query, Text
+from blossom.platform.api import Input, Int64, PageQuery, PairCursor, Query, Text
 from blossom.platform.errors import InvalidInput
 from blossom.segments.rules import Audience
 
@@ -120,7 +120,7 @@ class CampaignsQuery(PageQuery):
 class RecipientsQuery(Query):
     status: MessageState | None = None
     page_size: int = Field(default=50, ge=1, le=100)
-    cursor: Cursor | None = None
+    cursor: PairCursor | None = None
 
 
 def _split(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,21 +15,18 @@ from blossom.platform.db import session
 
 # A pending message of a claimed batch is shown as being sent, one of a closed batch as what it is about to become.
 _ROWS = text("""
-SELECT * FROM (
-    SELECT m.*, a.bulk_id, b.due_at,
-           CASE WHEN m.state <> 'pending' THEN m.state
-                WHEN b.state = 'claimed' THEN 'sending'
-                WHEN b.state = 'cancelled' THEN CASE d.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END
-                ELSE 'pending' END AS shown_state
-    FROM messages m
-    JOIN dispatches d ON d.shop_id = m.shop_id AND d.id = m.dispatch_id
-    JOIN batches b ON b.dispatch_id = m.dispatch_id AND b.number = m.batch_number
-    LEFT JOIN attempts a ON a.id = m.attempt_id
-    WHERE m.id BETWEEN :first_id AND :last_id AND m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id
-      AND (CAST(:phone_hash AS bytea) IS NULL OR m.phone_hash = CAST(:phone_hash AS bytea))
-) shown
-WHERE CAST(:states AS text[]) IS NULL OR shown_state = ANY(CAST(:states AS text[]))
-ORDER BY id LIMIT :limit
+SELECT m.*, a.bulk_id, b.due_at, b.text_number,
+       CASE WHEN m.state <> 'pending' THEN m.state
+            WHEN b.state = 'claimed' THEN 'sending'
+            WHEN b.state = 'cancelled' THEN CASE d.state WHEN 'failed' THEN 'failed' ELSE 'cancelled' END
+            ELSE 'pending' END AS shown_state
+FROM messages m
+JOIN dispatches d ON d.shop_id = m.shop_id AND d.id = m.dispatch_id
+JOIN batches b ON b.dispatch_id = m.dispatch_id AND b.number = m.batch_number
+LEFT JOIN attempts a ON a.id = m.attempt_id
+WHERE m.id BETWEEN :first_id AND :last_id AND m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id
+  AND (CAST(:phone_hash AS bytea) IS NULL OR m.phone_hash = CAST(:phone_hash AS bytea))
+ORDER BY m.id LIMIT :limit
 """)
 
 _PHONE = text("""
@@ -73,7 +69,10 @@ GROUP BY country ORDER BY credits DESC, country
 
 @dataclass(frozen=True)
 class RecipientRow:
-    """One message as the merchant sees it; `phone` in the clear (E.164), for the merchant whose contact it is."""
+    """One message as the merchant sees it; `phone` in the clear (E.164), for the merchant whose contact it is.
+
+    `text_number`: which of the dispatch's texts they get, from 0; None: the winner, which is not known yet.
+    """
 
     id: int
     phone: str | None
@@ -91,6 +90,7 @@ class RecipientRow:
     sent_at: datetime | None
     delivered_at: datetime | None
     failed_at: datetime | None
+    text_number: int | None = 0
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,11 @@ def recipients(
     shop_id: int,
     dispatch_id: int,
     *,
-    states: Sequence[MessageState] | None = None,
     phone: str | None = None,
     after_id: int = 0,
     limit: int = 50,
 ) -> list[RecipientRow]:
-    """Messages in order of id, from after `after_id` on, of these states as they are shown. `phone`: E.164, exact."""
+    """Messages in order of id, from after `after_id` on. `phone`: E.164, exact. Those of one state: `walk.stretch`."""
     cipher, stand = crypto.for_shop(shop_id), message_ids.of_dispatch(dispatch_id)
     values = {
         "shop_id": shop_id,
@@ -131,7 +130,6 @@ def recipients(
         "first_id": max(stand.first, after_id + 1),
         "last_id": stand.last,
         "limit": limit,
-        "states": list(states) if states is not None else None,
         "phone_hash": cipher.lookup(phone) if phone else None,
     }
     return [row_of(row, cipher) for row in session.execute(_ROWS, values)]
@@ -174,4 +172,5 @@ def row_of(row: Row[Any], cipher: crypto.ShopCipher) -> RecipientRow:
         sent_at=row.sent_at,
         delivered_at=row.delivered_at,
         failed_at=row.failed_at,
+        text_number=row.text_number,
     )

@@ -33,27 +33,32 @@ class Stretch:
 
 
 _OPEN = "b.size - b.sent - b.delivered - b.failed - b.skipped - b.cancelled - b.unconfirmed"
-_COUNTED = (state for state in MessageState if state not in (MessageState.PENDING, MessageState.SENDING))
-_IN_BATCH: dict[MessageState | None, str] = {
-    None: "b.size",
-    MessageState.PENDING: f"CASE WHEN b.state IN ('pending', 'claimed') THEN {_OPEN} ELSE 0 END",
-    **{state: f"b.{state.value}" for state in _COUNTED},
+_UNCOUNTED = (MessageState.PENDING, MessageState.SENDING)
+_TO_GO, _ANY = "to go", "any"
+_IN_BATCH: dict[str, str] = {
+    _ANY: "b.size",
+    _TO_GO: f"CASE WHEN b.state IN ('pending', 'claimed') THEN {_OPEN} ELSE 0 END",
+    MessageState.PENDING.value: f"CASE WHEN b.state = 'pending' THEN {_OPEN} ELSE 0 END",
+    MessageState.SENDING.value: f"CASE WHEN b.state = 'claimed' THEN {_OPEN} ELSE 0 END",
+    **{state.value: f"b.{state.value}" for state in MessageState if state not in _UNCOUNTED},
 }
-"""How many messages of a state a batch counts. `PENDING` stands for all that are still to go: `SENDING` too."""
+"""How many messages that are shown so a batch counts."""
 
-# The first batches that together have enough; of the one that the walk stands in nobody knows how many are left, so it
-# counts for none. A batch's messages stand in its range, among others' at most.
+# The first batches that together have enough, of those that have any: each has one at least, so no more of them are
+# summed than a page is long. Of the one that the walk stands in nobody knows how many are left, so it counts for none.
+# A batch's messages stand in its range, among others' at most.
 _STRETCH = """
 WITH counted AS (
     SELECT b.*, {in_batch} AS wanted FROM batches b
-    WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.number >= :batch
+    WHERE b.shop_id = :shop_id AND b.dispatch_id = :dispatch_id AND b.number >= :batch AND {in_batch} > 0
+    ORDER BY b.number LIMIT :limit + 2
 ), summed AS (
     SELECT c.*, sum(CASE WHEN c.number = :batch AND :message_id > 0 THEN 0 ELSE c.wanted END)
                 OVER (ORDER BY c.number) - c.wanted AS before
-    FROM counted c WHERE c.wanted > 0
+    FROM counted c
 )
-SELECT m.*, a.bulk_id, b.number, b.due_at, m.shown_state
-FROM (SELECT * FROM summed WHERE before <= :limit ORDER BY number LIMIT :limit + 2) b
+SELECT m.*, a.bulk_id, b.number, b.due_at, b.text_number, m.shown_state
+FROM (SELECT * FROM summed WHERE before <= :limit) b
 CROSS JOIN LATERAL (
     SELECT m.*, CASE WHEN m.state <> 'pending' THEN m.state
                      WHEN b.state = 'claimed' THEN 'sending'
@@ -69,32 +74,43 @@ LEFT JOIN attempts a ON a.id = m.attempt_id
 WHERE CAST(:states AS text[]) IS NULL OR m.shown_state = ANY(CAST(:states AS text[]))
 ORDER BY b.number, m.id LIMIT :limit + 1
 """
-_STATEMENTS = {state: text(_STRETCH.format(in_batch=in_batch)) for state, in_batch in _IN_BATCH.items()}
+_STATEMENTS = {shown: text(_STRETCH.format(in_batch=in_batch)) for shown, in_batch in _IN_BATCH.items()}
 
-_SHOWN_AS = {MessageState.PENDING: [MessageState.PENDING.value, MessageState.SENDING.value]}
-
-_PERHAPS = {MessageState.FAILED: [MessageState.PENDING.value], MessageState.CANCELLED: [MessageState.PENDING.value]}
-"""States that rows of closed batches are shown in → the one that they are stored in until a job has closed them too."""
+_STORED_AS_PENDING = (MessageState.SENDING, MessageState.FAILED, MessageState.CANCELLED)
+"""What rows are shown as whose batch is in a worker's hands, or was closed and they are not yet."""
 
 _FAILED = text("SELECT state = 'failed' FROM dispatches WHERE shop_id = :shop_id AND id = :dispatch_id")
 
 
 def stretch(
-    shop_id: int, dispatch_id: int, *, state: MessageState | None = None, after: Place | None = None, limit: int = 50
+    shop_id: int,
+    dispatch_id: int,
+    *,
+    state: MessageState | None = None,
+    exactly: bool = False,
+    after: Place | None = None,
+    limit: int = 50,
 ) -> Stretch:
-    """Up to `limit` messages after `after`, those shown as `state` alone if one is given (`PENDING`: all that are still
-    to go). Reads some batches' messages however many the dispatch has: as many as it takes to fill the page."""
+    """Up to `limit` messages after `after`, those shown as `state` alone if one is given. `PENDING`: all that are still
+    to go, those that are being sent too, unless `exactly`. Reads some batches' messages however many the dispatch has:
+    as many as it takes to fill the page."""
     values: dict[str, Any] = {"shop_id": shop_id, "dispatch_id": dispatch_id}
     failed = bool(session.scalar(_FAILED, values))
+    shown_as, states, stored = _ANY, None, None
+    if state is MessageState.PENDING and not exactly:
+        shown_as, states, stored = _TO_GO, [each.value for each in _UNCOUNTED], [state.value]
+    elif state is not None:
+        shown_as, states = state.value, [state.value]
+        stored = [*states, *([MessageState.PENDING.value] if state in _STORED_AS_PENDING else [])]
     values |= {
         "batch": after.batch if after else 0,
         "message_id": after.message_id if after else 0,
         "limit": limit,
-        "states": None if state is None else _SHOWN_AS.get(state, [state.value]),
-        "stored": None if state is None else [state.value, *_PERHAPS.get(state, ())],
+        "states": states,
+        "stored": stored,
         "dispatch_failed": failed,
     }
-    found = session.execute(_STATEMENTS[state], values).all()
+    found = session.execute(_STATEMENTS[shown_as], values).all()
     cipher = crypto.for_shop(shop_id)
     shown = found[:limit]
     more = Place(shown[-1].number, shown[-1].id) if len(found) > limit else None

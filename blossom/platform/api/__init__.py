@@ -12,7 +12,16 @@ returns its answer model, or a `Reply` to add headers. Whatever is wrong leaves 
 
 from blossom.platform.access import Principal
 from blossom.platform.api.bodies import read_whole
-from blossom.platform.api.paging import Cursor, Page, PageQuery, decode_cursor, encode_cursor
+from blossom.platform.api.paging import (
+    Cursor,
+    Page,
+    PageQuery,
+    PairCursor,
+    decode_cursor,
+    decode_pair,
+    encode_cursor,
+    encode_pair,
+)
 from blossom.platform.api.registry import Api, Reply, Route
 from blossom.platform.api.serving import init
 from blossom.platform.api.shapes import Answer, Input, Int64, Query, Text, one_visible_line
@@ -25,13 +34,16 @@ __all__ = [
     "Int64",
     "Page",
     "PageQuery",
+    "PairCursor",
     "Principal",
     "Query",
     "Reply",
     "Route",
     "Text",
     "decode_cursor",
+    "decode_pair",
     "encode_cursor",
+    "encode_pair",
     "init",
     "one_visible_line",
     "read_whole",

@@ -15,6 +15,8 @@ MAX_PAGE_SIZE = 100
 
 _CURSOR = struct.Struct(">BQ")
 _CURSOR_VERSION = 1
+_PAIR = struct.Struct(">BIQ")
+_PAIR_VERSION = 2
 
 Item = TypeVar("Item")
 
@@ -38,8 +40,29 @@ def decode_cursor(cursor: str) -> int:
     return int(last_id)
 
 
+def encode_pair(group: int, last_id: int) -> str:
+    """An opaque mark after the row `last_id` of a group, for lists that are walked group by group."""
+    return base64.urlsafe_b64encode(_PAIR.pack(_PAIR_VERSION, group, last_id)).decode()
+
+
+def decode_pair(cursor: str) -> tuple[int, int]:
+    """Group and id. Raises ValueError as `decode_cursor`, and needs no signature either."""
+    try:
+        version, group, last_id = _PAIR.unpack(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True))
+    except (binascii.Error, struct.error, UnicodeEncodeError):
+        raise ValueError("is not a cursor of this API") from None
+    fits = group < 2**31 and 0 < last_id < 2**63
+    if version != _PAIR_VERSION or not fits or encode_pair(group, last_id) != cursor:
+        raise ValueError("is not a cursor of this API")
+    return group, last_id
+
+
 def _read(value: object) -> object:
     return decode_cursor(value) if isinstance(value, str) else value
+
+
+def _read_pair(value: object) -> object:
+    return decode_pair(value) if isinstance(value, str) else value
 
 
 Cursor = Annotated[
@@ -48,6 +71,13 @@ Cursor = Annotated[
     Field(description="`nextCursor` of the answer before; then `page` is not looked at."),
 ]
 """In a query model: arrives as text, is read as the id after which to go on."""
+
+PairCursor = Annotated[
+    tuple[int, int],
+    BeforeValidator(_read_pair, json_schema_input_type=str),
+    Field(description="`nextCursor` of the answer before."),
+]
+"""The same for `encode_pair`."""
 
 
 class PageQuery(Query):
