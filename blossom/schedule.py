@@ -27,6 +27,8 @@ JOBS = (
     Periodic("uploads.run", timedelta(seconds=10), queue="slow"),
     # Consent that Shopify is owed, whose job was lost, or that is to be tried again.
     Periodic("customers.push_consent", timedelta(seconds=10), queue="shopify"),
+    # Shopify's segments that drafts and planned campaigns name.
+    Periodic("campaigns.keep_segments_fresh", timedelta(minutes=1)),
     # A merchant's question to the provider whose job was lost.
     Periodic("campaigns.refresh", timedelta(seconds=30), queue="questions"),
     # What is left of erasures that Shopify asked for.

@@ -85,6 +85,13 @@ def take_yeses() -> None:
             log.exception("campaigns.take_yes_failed", shop_id=shop_id, campaign_id=campaign_id)
 
 
+@queue.job("campaigns.keep_segments_fresh")
+def keep_segments_fresh() -> None:
+    """Have read who is in the segments of Shopify's that campaigns to come name."""
+    with transaction():
+        campaigns.keep_segments_fresh(clock.now())
+
+
 @queue.job("campaigns.refresh")
 def refresh() -> None:
     """Ask the provider what merchants wanted asked."""

@@ -145,6 +145,7 @@ def _reading(row: ShopifySegment, name: str) -> Reading:
         known=row.known,
         read_at=row.read_at,
         state=ReadingState(row.state),
+        wanted_at=row.wanted_at,
         expected=row.expected,
         read_so_far=row.read_so_far,
         fault=row.fault,

@@ -43,6 +43,7 @@ class Reading:
     known: int | None
     read_at: datetime | None
     state: ReadingState
+    wanted_at: datetime | None
     expected: int | None
     read_so_far: int
     fault: str | None

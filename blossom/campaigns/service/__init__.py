@@ -29,6 +29,7 @@ from blossom.campaigns.service.sending import (
     send_test,
     settle,
 )
+from blossom.campaigns.service.shopify_segments import keep_fresh as keep_segments_fresh
 from blossom.campaigns.service.tallying import Figures, count_tally, figures
 from blossom.campaigns.service.writing import (
     create_campaign,
@@ -48,6 +49,7 @@ __all__ = [
     "Waits",
     "ask_for_refresh",
     "ask_to_confirm",
+    "keep_segments_fresh",
     "cancel_campaign",
     "choose_winner",
     "confirm_campaign",

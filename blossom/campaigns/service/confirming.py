@@ -25,7 +25,7 @@ from blossom.campaigns.rules.confirming import Deed, LocalMoment
 from blossom.campaigns.rules.plans import Plan, When
 from blossom.campaigns.rules.schedule import Schedule
 from blossom.campaigns.rules.states import CampaignState
-from blossom.campaigns.service import counting, fitness
+from blossom.campaigns.service import counting, fitness, shopify_segments
 from blossom.campaigns.service.locking import lock
 from blossom.campaigns.service.sending import enqueue_campaign
 from blossom.campaigns.service.writing import schedule_campaign
@@ -37,7 +37,7 @@ from blossom.platform import clock, queue
 from blossom.platform.db import session
 from blossom.platform.errors import BlossomError
 from blossom.platform.languages import noted
-from blossom.segments.rules import Audience
+from blossom.segments.rules import Audience, Reading
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 
@@ -68,6 +68,7 @@ class Waits(StrEnum):
 
     COUNTING = "counting"
     CHECKING = "checking"  # a yes: everybody is counted once more
+    READING = "reading"  # segments of Shopify's, whose members are being read
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class Question:
     `reasons`: why it can't be sent (`code`, `message`, `actionable`); with a faulty text, or nobody chosen, there is
     nothing to count, and `seen` is None. `first`, `last`: when texts leave; None without recipients. `later`: moment →
     people who are not texted at once. `mark` changes with all of that. `waits`: nothing can be said yet. `was_refused`:
-    there was a yes, to numbers that have changed meanwhile.
+    there was a yes, to numbers that have changed meanwhile. `readings`: how the audience's segments of Shopify's stand.
     """
 
     campaign: Campaign
@@ -91,6 +92,7 @@ class Question:
     sample: previewing.Sample | None = None
     mark: str = ""
     waits: Waits | None = None
+    readings: list[Reading] = field(default_factory=list)
     was_refused: bool = False
 
     @property
@@ -163,7 +165,7 @@ def confirm_campaign(
     if deed == Deed.SCHEDULE and campaign.state is CampaignState.SCHEDULED:
         return Outcome(campaign)
     at_once = counting.is_at_once(shop_id)
-    question = _question(campaign, _for_a_look if at_once else _as_kept)
+    question = _question(campaign, _for_a_look if at_once else _as_kept, waits=False)
     if question is None:
         return Outcome(campaign)
     if question.waits or not _is_as_shown(question, deed, mark, credits_free):
@@ -217,12 +219,12 @@ def take_yes(shop_id: int, campaign_id: int) -> None:
     campaign = queries.get_campaign(shop_id, campaign_id)
     if yeses.yes_to(shop_id, campaign_id) is None:
         return
-    _question(campaign, count)
+    _question(campaign, count, waits=False)
     campaign = lock(shop_id, campaign_id)  # as is who keeps a yes
     yes = yeses.yes_to(shop_id, campaign_id)
     if yes is None or yes.refused_at is not None:
         return
-    question = _question(campaign, count)
+    question = _question(campaign, count, waits=False)
     if question is None:  # it is on its way by another, or has ended
         session.delete(yes)
         return
@@ -265,8 +267,9 @@ def _deed_of(campaign: Campaign) -> Deed | None:
     return rules.deed_of(campaign.state, has_hour=Plan.from_json(campaign.plan).when is not When.NOW)
 
 
-def _question(campaign: Campaign, count: Count) -> Question | None:
-    """Everything as it is now; None where there is nothing to ask."""
+def _question(campaign: Campaign, count: Count, *, waits: bool = True) -> Question | None:
+    """Everything as it is now; None where there is nothing to ask. `waits`: for segments of Shopify's that were not
+    read just now; a yes to numbers that were shown doesn't."""
     deed = _deed_of(campaign)
     if deed is None:
         return None
@@ -282,10 +285,13 @@ def _question(campaign: Campaign, count: Count) -> Question | None:
         return Question(campaign, shop, deed, reasons, mark=rules.mark({"version": campaign.version}))
     audience = fitness.audience_of(campaign)
     assert audience is not None, "text_reasons() has seen to it"
+    readings = shopify_segments.look(shop.id, audience)
+    if waits and shopify_segments.must_wait(readings, now):
+        return Question(campaign, shop, deed, [], waits=Waits.READING, readings=readings)
     counted = count(shop, audience, max(now, (hour and hour.scheduled_at) or now), now)
     if counted is None:
         return Question(campaign, shop, deed, [], waits=Waits.COUNTING)
-    return _with_numbers(campaign, shop, deed, now, hour, counted)
+    return replace(_with_numbers(campaign, shop, deed, now, hour, counted), readings=readings)
 
 
 def _with_numbers(

@@ -7,7 +7,7 @@ from typing import Any
 from blossom.campaigns import errors
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.schedule import Schedule
-from blossom.campaigns.service import planning
+from blossom.campaigns.service import planning, shopify_segments
 from blossom.message_templates.rules import language, linter, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import queries as messaging
@@ -66,6 +66,8 @@ def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
         reasons.append(NO_AUDIENCE)
     elif not names_known_segments(shop.id, audience):
         reasons.append(SEGMENT_GONE)
+    else:
+        reasons += shopify_segments.reasons_against(shopify_segments.readings_of(shop.id, audience))
     return reasons
 
 
@@ -123,11 +125,13 @@ def check_sendable(shop: Shop, campaign: Campaign) -> None:
     """Raise `CannotSend`, or `InsufficientCredit` when only credits are missing.
 
     Counts the audience once, where the preview reads it four times: the click must be answered within a second,
-    whatever its size.
+    whatever its size. One that Shopify is to be asked about first is counted when its audience is fixed.
     """
     check_text(shop, campaign)
     audience = audience_of(campaign)
     assert audience is not None, "check_text() has seen to it"
+    if shopify_segments.is_stale(shop.id, audience):
+        return
     compiled = language.compile_text(source_of(shop, campaign.body), Trigger.CAMPAIGN)
     values = {"shop_name": shop.name, "sender": shop.sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
     prices = wallet.price_list_at(shop.id, clock.now())

@@ -12,6 +12,7 @@ from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import schedule, states
 from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Action, CampaignState, Priority
+from blossom.campaigns.service import shopify_segments
 from blossom.campaigns.service.fitness import check_text, names_known_segments
 from blossom.campaigns.service.locking import lock, require
 from blossom.campaigns.service.planning import plan_of
@@ -157,6 +158,7 @@ def _stored(shop_id: int, audience: Audience | None) -> dict[str, Any] | None:
         return None
     if not names_known_segments(shop_id, audience):
         raise InvalidInput({"audience": "names a segment that this shop does not have"})
+    shopify_segments.note_choice(shop_id, audience)
     return audience.to_json()
 
 

@@ -13,7 +13,7 @@ from blossom.customers.service.importing import (
 )
 from blossom.customers.service.pushing import run_pushes
 from blossom.customers.service.segment_lists import ask_for_list
-from blossom.customers.service.segment_members import ask_for_members, run_segments
+from blossom.customers.service.segment_members import ask_for_members, note_failure_told, run_segments
 
 __all__ = [
     "apply_read",
@@ -25,6 +25,7 @@ __all__ = [
     "export_ended",
     "forget_gone",
     "import_now",
+    "note_failure_told",
     "note_gone",
     "run_imports",
     "run_pushes",

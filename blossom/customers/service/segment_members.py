@@ -55,6 +55,12 @@ def ask_for_members(shop_id: int, segment_ids: Collection[int], older_than: time
         segment_lists.nudge()
 
 
+def note_failure_told(shop_id: int, segment_id: int) -> None:
+    """Whoever waited for a reading that was given up has been told: the next wish has it tried anew. What was the
+    matter stays written down. Flushed."""
+    session.execute(_TOLD, {"shop": shop_id, "segment": segment_id})
+
+
 def run_segments() -> int:
     """List and read what is due, until nothing is, or the time is up; how many steps. Manages its transactions."""
     ends_at = time.monotonic() + AT_A_TIME_SECONDS
@@ -330,6 +336,12 @@ _PUT_OFF = text(
     """
     UPDATE shopify_segments SET tries = :tries, next_try_at = :next, in_hand_until = NULL, fault = :fault
     WHERE shop_id = :shop AND segment_id = :segment AND turn = :turn AND state IN ('wanted', 'reading')
+    """
+)
+_TOLD = text(
+    """
+    UPDATE shopify_segments SET state = 'resting'
+    WHERE shop_id = :shop AND segment_id = :segment AND state = 'failed'
     """
 )
 _BEGIN_ANEW = text(

@@ -38,7 +38,7 @@ from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.messaging.rules.states import DispatchState
-from blossom.messaging.service import dispatches
+from blossom.messaging.service import dispatches, freshness
 from blossom.platform import clock, config, db
 from blossom.platform.db import rows_changed, session
 from blossom.platform.errors import BlossomError
@@ -139,6 +139,8 @@ def _prepare(dispatch: Dispatch) -> bool:
         dispatches.fail_dispatch(shop.id, dispatch.id, "shop_left", str(ShopLeft()))
         return False
     audience = Audience.from_json(dispatch.audience or {})
+    if not freshness.is_readable(dispatch, audience):
+        return False
     compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
     price_list = prices.price_list(int(dispatch.price_list_id or 0))
     values = {"shop_name": shop.name, "sender": dispatch.sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
