@@ -18,6 +18,7 @@ from blossom.admin import errors, rules, service
 from blossom.platform import clock, config, db, htmx, pages
 from blossom.platform.config import Config
 from blossom.shopify import domains
+from blossom.shopify.access_scopes import scope_words
 from blossom.shopify.errors import ShopifyError
 
 views = Blueprint("admin", __name__)
@@ -136,7 +137,8 @@ def _admit_document(settings: Config) -> Response | None:
 def _let_in(settings: Config, shop: str, entry: service.Entry) -> None:
     frame = _frame(settings, shop)
     if entry.missing_scopes:
-        frame = replace(frame, missing_scopes=entry.missing_scopes, grant_url=_grant_address(settings, shop))
+        missing = scope_words(entry.missing_scopes)
+        frame = replace(frame, missing_scopes=missing, grant_url=_grant_address(settings, shop))
     pages.stand_in(frame)
     pages.admit(entry.principal)
 

@@ -99,7 +99,7 @@ def events(shop_id: int, phone_hash: bytes) -> Sequence[ConsentEvent]:
 
 
 def proof(shop_id: int, contact_id: int) -> Proof:
-    """Why a contact may, or may not, be texted: for a page, and for `service.proof_pdf`. Raises `NotFound`."""
+    """Why a contact may, or may not, be texted: for a page, and for a PDF. Raises `NotFound`."""
     contact = contacts.contact(shop_id, contact_id)
     shop = shops.get_shop(shop_id)
     story = events(shop_id, contact.phone_hash) if contact.phone_hash else []

@@ -33,8 +33,10 @@ def percent(value: float, locale: str) -> str:
     return str(pattern.apply(value / 100, forms(locale)))
 
 
-def money(minor: int, locale: str) -> str:
-    """`1,234.50`: a sum in the shop's currency, of which we know no name; `minor` counts its hundredths."""
+def money(minor: int, locale: str, currency: str | None = None) -> str:
+    """`€1,234.50`: a sum in the shop's currency, or without it where we know of none; `minor` counts its hundredths."""
+    if currency:
+        return numbers.format_currency(Decimal(minor) / 100, currency, locale=forms(locale))
     return numbers.format_decimal(Decimal(minor) / 100, "#,##0.00", locale=forms(locale))
 
 

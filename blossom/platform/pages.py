@@ -13,7 +13,7 @@ from jinja2.runtime import Context
 
 from blossom.platform import config, htmx, languages, localised, passes
 from blossom.platform.access import OPERATOR, Principal
-from blossom.platform.errors import BlossomError, Forbidden
+from blossom.platform.errors import BlossomError, Forbidden, NotFound, Unauthorized
 from blossom.platform.languages import noted
 
 PROGRAMS = ("/api/", "/webhooks/", "/healthz", "/readyz")
@@ -25,7 +25,7 @@ class Frame:
     """The admin's frame around an answer. `ancestors`: the origins that may frame it, each of them validated.
 
     `bridged`: whether App Bridge is loaded; it acts on the page's address, so one that we refuse goes without it.
-    `missing_scopes`: what the shop has yet to grant, which `grant_url` lets it.
+    `missing_scopes`: what the shop has yet to grant, in words for `t`; `grant_url` lets it.
     """
 
     ancestors: tuple[str, ...]
@@ -151,8 +151,8 @@ def _percent(_: Context, value: float) -> str:
 
 
 @pass_context
-def _money(_: Context, minor: int) -> str:
-    return localised.money(minor, languages.reader())
+def _money(_: Context, minor: int, currency: str | None = None) -> str:
+    return localised.money(minor, languages.reader(), currency)
 
 
 @pass_context
@@ -178,8 +178,7 @@ def wanted() -> bool:
 def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Response:
     """The page that tells of `fault`; or for htmx the words, which take no part of the page that asked away."""
     partial = htmx.wants_partial()
-    if isinstance(fault, Forbidden):
-        fault = _in_words(fault)
+    fault = _in_words(fault)
     template = "errors/_trouble.html" if partial else "errors/page.html"
     response = make_response(render_template(template, fault=fault, request_id=g.get("request_id")), fault.status)
     if partial:
@@ -190,15 +189,35 @@ def error(fault: BlossomError, headers: Mapping[str, str] | None = None) -> Resp
     return response
 
 
-def _in_words(fault: Forbidden) -> BlossomError:
-    """The same to somebody of a shop's staff, whom the names of our rights tell nothing."""
-    return BlossomError(
-        noted("Your Shopify account may not do this."),
-        code=fault.code,
-        status=fault.status,
-        details=fault.details,
-        actionable=noted("Nothing was changed. Ask the store's owner for the right to, then open Blossom again."),
-    )
+def _in_words(fault: BlossomError) -> BlossomError:
+    """The same to somebody of a shop's staff, whom what programs are told says nothing."""
+    message: str
+    actionable: str
+    if isinstance(fault, Forbidden):
+        message = noted("Your Shopify account may not do this.")
+        actionable = noted("Nothing was changed. Ask the store's owner for the right to, then open Blossom again.")
+    elif isinstance(fault, Unauthorized):
+        message = noted("We don't know who you are.")
+        actionable = noted("Nothing was changed. Open Blossom from your Shopify admin.")
+    elif isinstance(fault, NotFound):
+        message = fault.message
+        actionable = noted("It may have been deleted. Go to the page that listed it, or begin at Home.")
+    elif fault.status in _FOR_PEOPLE:
+        message, actionable = _FOR_PEOPLE[fault.status]
+    else:
+        return fault
+    return BlossomError(message, code=fault.code, status=fault.status, details=fault.details, actionable=actionable)
+
+
+_FOR_PEOPLE = {
+    404: (
+        noted("There is nothing at this address."),
+        noted("The address may be mistyped, or from an older version of Blossom. Begin at Home."),
+    ),
+    405: (noted("This page can't be asked so."), noted("Nothing was changed. Begin at Home.")),
+    413: (noted("That is too much at once."), noted("Nothing was changed. Send less, or a smaller file.")),
+}
+"""What Flask itself refuses: its words, and those of the API, speak of methods and headers."""
 
 
 def _origin(url: str) -> str:

@@ -6,12 +6,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fpdf import FPDF
-from fpdf.enums import XPos, YPos
+from fpdf.enums import MethodReturnValue, XPos, YPos
 from fpdf.fonts import TTFFont
 
 _FONT = Path(__file__).resolve().parents[2] / "static" / "fonts" / "DejaVuSans.ttf"
 
 Colour = tuple[int, int, int]
+_NAMES = 50.0
+"""Millimetres for the names of facts."""
+
 GREY: Colour = (90, 90, 90)
 BLACK: Colour = (20, 20, 20)
 PALE: Colour = (205, 205, 205)
@@ -39,12 +42,17 @@ class Page(FPDF):
 
     def fact(self, name: str, value: str) -> None:
         """A name, and beside it its value on as many lines as it takes."""
-        if self.will_page_break(6):
-            self.add_page()
         self.use(9, GREY)
-        self.cell(42, 5.5, name, new_x=XPos.RIGHT, new_y=YPos.TOP)
+        height = self.multi_cell(_NAMES, 5.5, name, align="L", dry_run=True, output=MethodReturnValue.HEIGHT)
+        assert isinstance(height, float)
+        if self.will_page_break(height + 0.5):
+            self.add_page()
+        top, number = self.get_y(), self.page_no()
+        self.multi_cell(_NAMES, 5.5, name, align="L", new_x=XPos.RIGHT, new_y=YPos.TOP)
         self.use(9, BLACK)
         self.multi_cell(0, 5.5, self.shown(value), align="L", new_x=XPos.LMARGIN, new_y=YPos.NEXT)
+        if self.page_no() == number:  # a name may take more lines than its value
+            self.set_y(max(self.get_y(), top + height))
 
     def heading(self, text: str) -> None:
         """Of a part of the document; not left alone at the foot of a page."""

@@ -30,6 +30,7 @@ class Shop(Base):
     name: Mapped[str] = mapped_column(Text)
     timezone: Mapped[str] = mapped_column(Text, default="UTC")  # IANA name
     default_country: Mapped[str] = mapped_column(Text, default="US")  # ISO 3166-1 alpha-2; reads national numbers
+    currency: Mapped[str | None] = mapped_column(Text)  # ISO 4217, as Shopify told; NULL: not yet
     sender: Mapped[str] = mapped_column(Text)  # 3 to 11 letters and digits, or E.164
     contact_line: Mapped[str] = mapped_column(Text, default="")  # how a shopper reaches the shop, in HELP's answer
     opt_out_text: Mapped[str] = mapped_column(Text, default="Reply STOP to opt out")

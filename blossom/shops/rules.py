@@ -21,7 +21,10 @@ _NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SITE = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
 PROXY_PATH = "/apps/blossom"
 """Where the app proxy stands on a shop's site, as shopify.app.toml has it; a merchant may move it."""
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _MAX_STOP_KEYWORDS = 20
+LEAST_OPEN_HOURS = 4
+"""Of each day, outside of the quiet hours: fewer, and a campaign would hang for days."""
 QUIET_FROM, QUIET_UNTIL = time(20, 0), time(9, 0)
 """The quiet hours of a shop that has not chosen its own, in the recipient's local time (spec §2)."""
 DAILY_CAP, WEEKLY_CAP = 1, 3
@@ -69,8 +72,23 @@ def settings_faults(settings: Mapping[str, Any]) -> dict[str, str]:
 
 
 def quiet_hours_fault(starts: time, ends: time) -> str | None:
-    """Equal times would mean either no hours or all of them; the switch says the first, nobody wants the second."""
-    return noted("must differ from the beginning of the quiet hours") if starts == ends else None
+    """Why the quiet hours can't end then, or None.
+
+    Equal times would mean either no hours or all of them; the switch says the first, nobody wants the second.
+    """
+    if starts == ends:
+        return noted("must differ from the beginning of the quiet hours")
+    open_minutes = (starts.hour * 60 + starts.minute - ends.hour * 60 - ends.minute) % (24 * 60)
+    if open_minutes < LEAST_OPEN_HOURS * 60:
+        return noted("must leave at least %(hours)s hours of each day for texts", hours=LEAST_OPEN_HOURS)
+    return None
+
+
+def caps_fault(a_day: int | None, a_week: int | None) -> str | None:
+    """Why so many texts a week can't stand beside so many a day, or None."""
+    if a_day is None or a_week is None or a_week >= a_day:
+        return None
+    return noted("must not be less than the %(number)s that one day allows", number=a_day)
 
 
 def site_host(url: str) -> str | None:
@@ -80,6 +98,11 @@ def site_host(url: str) -> str | None:
     except ValueError:
         return None
     return host if _SITE.fullmatch(host) else None
+
+
+def currency_code(told: object) -> str | None:
+    """The currency that Shopify names, or None for what names none."""
+    return told if isinstance(told, str) and _CURRENCY.fullmatch(told) else None
 
 
 def proxy_address(shop_url: str, host: str, proxy_path: str) -> str:

@@ -84,11 +84,19 @@ class TestThePage:
         response = visitor.document("/nowhere")
         assert response.status_code == 404
         assert policy(response)["frame-ancestors"] == ["https://ours.myshopify.com", ADMIN]
+        html = response.get_data(as_text=True)
+        assert '<a class="button" href="/">Go to Home</a>' in html
+        assert "API" not in html
 
     def test_says_what_the_shop_has_yet_to_grant(self, app: Flask, personas: Personas, shopify: Config) -> None:
         install(personas.ours, scopes=["read_customers"])
         html = Visitor(app).document("/settings").get_data(as_text=True)
-        assert "<code>read_orders</code>, <code>write_customers</code>" in html
+        wanted = re.search(r"What it still needs:</p>\s*<ul>(.*?)</ul>", html)
+        assert wanted is not None
+        assert re.findall(r"<li>([^<]*)</li>", wanted[1]) == [
+            "Read your orders: who bought, how often, and for how much",
+            "Tell Shopify who agreed to texts and who opted out",
+        ]
         assert f'<a href="{APP}/auth?shop=ours.myshopify.com" target="_top">' in html
 
     def test_says_nothing_of_the_kind_when_all_is_granted(self, visitor: Visitor) -> None:

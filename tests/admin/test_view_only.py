@@ -23,6 +23,7 @@ ONLY_LOOKING = {
     "/contacts",  # looks for a number or an address, which is not to stand in a URL
     "/templates/preview",  # the same, as a page
     "/segments/count",  # counts by what is posted
+    "/replies",  # looks for a number, as "/contacts" does
     "/wallet/cost",  # calculates with what is posted
     "/campaigns/<int:campaign_id>/recipients",  # the same among those who get a campaign
 }

@@ -33,6 +33,6 @@ def test_tells_of_each_what_shopify_told(visitor: Visitor, ours: Shop, theirs: S
 
 def test_says_which_rights_decide(visitor: Visitor, ours: Shop) -> None:
     shown = visitor.document("/settings/staff").get_data(as_text=True)
-    assert "<code>write_customers</code>" in shown
-    assert "<code>read_customers</code>" not in shown
+    assert "<li>to edit customers</li>" in shown
+    assert "to see customers" not in shown
     assert "<form" not in shown, "nothing is changed here"

@@ -97,10 +97,12 @@ class TestSettings:
             ("opt_out_text", "Hello"), ("opt_out_text", "Reply ARRET to opt out"),
             ("opt_out_text", "STOP {{ shop_name"), ("opt_out_text", "{{ first_name }}: STOP to end"),
             ("contact_line", "x" * 101),
-            ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"), ("quiet_until", "21:30"),
+            ("quiet_from", ""), ("quiet_from", "25:00"), ("quiet_from", "8"),
+            ("quiet_until", "21:30"), ("quiet_until", "21:29"),
             ("default_country", ""), ("default_country", "gr"), ("default_country", "ZZ"),
             ("trial_numbers", "12"), ("trial_numbers", ",".join(f"+3069123456{n}" for n in range(10, 21))),
-            ("daily_cap", "0"), ("daily_cap", "-1"), ("daily_cap", "1e3"), ("weekly_cap", "9999"), ("sender", "a\0b"),
+            ("daily_cap", "0"), ("daily_cap", "-1"), ("daily_cap", "1e3"), ("weekly_cap", "9999"),
+            ("weekly_cap", "1"), ("sender", "a\0b"),
         ],
     )  # fmt: skip
     def test_nothing_is_saved_when_one_is_wrong_and_what_was_typed_stays(

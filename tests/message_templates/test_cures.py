@@ -87,4 +87,4 @@ def test_emoji_go_with_their_spaces_and_joiners(text: str, left: str) -> None:
 def test_the_linter_promises_what_a_cure_keeps() -> None:
     body = "“Sale” 🎉 20% off everything until Sunday, in our shop and online too. Reply STOP to opt out"
     (found,) = [finding for finding in lint(body, Trigger.CAMPAIGN) if finding.code == "not_gsm"]
-    assert f"{fewest_segments(body, parts)} instead of {parts(body)} parts" in found.actionable
+    assert f"{fewest_segments(body, parts)} instead of {parts(body)} segments" in found.actionable

@@ -154,7 +154,7 @@ def test_advice_stands_where_it_belongs_and_errors_come_first() -> None:
 
 def test_the_cost_of_dear_characters_is_told() -> None:
     (found,) = lint("“Sale”… " + "a" * 100 + " Reply STOP to opt out", CAMPAIGN)
-    assert "1 instead of 2 parts" in found.actionable
+    assert "1 instead of 2 segments" in found.actionable
     assert "typographic double quote" in found.message
 
 

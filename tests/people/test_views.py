@@ -206,8 +206,20 @@ class TestSearch:
         assert 'id="query-fault"' in html
         assert f'value="{typed.strip(chr(0))[:320]}"' in html
 
+    def test_says_that_names_can_not_be_searched(self, visitor: Visitor) -> None:
+        assert "Names are kept encrypted" in listed(visitor)
+        answer = visitor.fetch("/contacts", method="POST", data={"query": "Ελένη"})
+        assert "nobody can be found by theirs" in answer.get_data(as_text=True)
+
 
 class TestContact:
+    @pytest.mark.parametrize(("currency", "said"), [("EUR", "€1,234.50"), (None, "1,234.50")])
+    def test_has_what_they_spent_in_the_shops_currency(
+        self, visitor: Visitor, ours: Shop, currency: str | None, said: str
+    ) -> None:
+        ours.currency = currency
+        assert f"Spent {said}" in words(shown(visitor, create_contact(ours, total_spent_minor=123_450)))
+
     def test_shows_who_it_is_and_why_they_may_be_texted(self, visitor: Visitor, ours: Shop) -> None:
         contact = create_contact(ours, first_name="Ελένη", last_name="Παπά", phone="+306912345678", tags=["VIP"])
         assert contact.phone_hash is not None

@@ -54,6 +54,7 @@ def test_a_shop_is_described_by_what_shopify_knows_of_it(connected: Connected) -
     assert shop.sender == "OursofAthen"
     assert shop.contact_line == "owner@example.com"
     assert shop.primary_domain == "ours.storefront.test"
+    assert shop.currency == "EUR"
 
 
 def test_what_a_merchant_has_chosen_is_not_overwritten(connected: Connected) -> None:

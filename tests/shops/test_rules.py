@@ -65,6 +65,21 @@ def test_each_setting_that_cannot_be_is_named(settings: dict[str, object], named
 def test_quiet_hours_end_at_another_time_than_they_begin() -> None:
     assert rules.quiet_hours_fault(time(9), time(9))
     assert rules.quiet_hours_fault(time(20), time(9)) is None
+    assert rules.quiet_hours_fault(time(13), time(9)) is None
+    assert rules.quiet_hours_fault(time(12, 59), time(9))
+    assert rules.quiet_hours_fault(time(0), time(23, 59)), "a minute a day is no time to send in"
+
+
+@pytest.mark.parametrize(
+    ("a_day", "a_week", "fits"), [(1, 3, True), (3, 3, True), (4, 3, False), (None, 3, True), (4, None, True)]
+)
+def test_a_week_allows_no_less_than_a_day(a_day: int | None, a_week: int | None, fits: bool) -> None:
+    assert (rules.caps_fault(a_day, a_week) is None) == fits
+
+
+@pytest.mark.parametrize(("told", "kept"), [("EUR", "EUR"), ("eur", None), ("", None), (None, None), (7, None)])
+def test_a_currency_is_three_capital_letters(told: object, kept: str | None) -> None:
+    assert rules.currency_code(told) == kept
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,16 @@ def words(error: str | None, delivery_status: str | None) -> Words:
     return _CAUSES.get(error or "") or _BY_STATUS.get((delivery_status or "").lower(), _ANY)
 
 
+_FROM_STATUS = frozenset({"expired", "not_delivered"})
+"""Our words for what a receipt said: beside its own word they say the same twice."""
+
+
+def codes(error: str | None, delivery_status: str | None) -> str:
+    """What support asks for: the network's own word, and our code where it says more."""
+    own = "" if delivery_status and error in _FROM_STATUS else error
+    return " · ".join(filter(None, (delivery_status, own)))
+
+
 def passes(error: str | None, delivery_status: str | None) -> bool:
     """Whether it may be another one tomorrow, so that *retry failed* sends such texts again."""
     return retrying.failed_for_now(error, delivery_status)

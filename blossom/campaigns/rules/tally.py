@@ -33,6 +33,11 @@ class Cause:
     messages: int
     again: int
 
+    @property
+    def codes(self) -> str:
+        """What support asks for."""
+        return causes.codes(self.error, self.delivery_status)
+
 
 @dataclass(frozen=True)
 class Country:

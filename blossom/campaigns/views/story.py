@@ -97,5 +97,4 @@ def _of_end(history: History) -> Iterator[Happening]:
 
 
 def _codes(ended: object) -> str:
-    found = (getattr(ended, "delivery_status", None), getattr(ended, "error", None))
-    return " · ".join(filter(None, found))
+    return causes.codes(getattr(ended, "error", None), getattr(ended, "delivery_status", None))

@@ -11,7 +11,6 @@ from blossom.consent.service.opt_out_links import (
     unsubscribe_code,
 )
 from blossom.consent.service.people import contact_for
-from blossom.consent.service.proof import proof_pdf
 from blossom.consent.service.requests import (
     Asked,
     confirm,
@@ -41,7 +40,6 @@ __all__ = [
     "opt_out_by_code",
     "opt_out_by_link",
     "phone_hash_of",
-    "proof_pdf",
     "prune_requests",
     "receive_request",
     "record_keyword",

@@ -53,6 +53,8 @@ _FLOAT = re.compile(r"([+]?\d{7,15})[.,]0+")
 _FRACTION = re.compile(r"[+]?\d{7,15}[.,]\d{1,2}")
 _LONG_RUNS = re.compile(r"\d(?:[\s().-]*\d){6,}")
 _PLAIN = re.compile(r"[+]?[0-9][0-9 ()-]{0,38}")
+_TRUNK = re.compile(r"((?:\+|00) *[1-9][0-9]{0,2}[ .-]*)\( *0 *\)")
+"""`+30 (0) 691…`: the nought in brackets is for who dials from inside the country."""
 _LINE_BREAK = re.compile(r"[\r\n\v\f\x85\u2028\u2029]+")
 _GIVE_A_MOBILE = noted("Give the person's mobile number, with its country code.")
 _LONGEST = 60  # characters; no number is written longer
@@ -61,8 +63,8 @@ _LONGEST = 60  # characters; no number is written longer
 def normalise_phone(raw: str | None, default_country: str) -> Phone:
     """Read `raw`; a number without a country code is one of `default_country` (ISO 3166-1 alpha-2).
 
-    Takes `+30…`, `0030…`, national forms, spaces, dots, brackets, digits of other scripts, Excel's leading apostrophe
-    and a float's `.0`. Raises `PhoneRefused`, whose code tells why and whose text doesn't hold the number.
+    Takes `+30…`, `0030…`, `+30 (0)…`, national forms, spaces, dots, brackets, digits of other scripts, Excel's leading
+    apostrophe and a float's `.0`. Raises `PhoneRefused`, whose code tells why and whose text doesn't hold the number.
     """
     text = (raw or "").strip()
     if not _PLAIN.fullmatch(text):
@@ -166,6 +168,10 @@ def _parse(text: str, default_country: str) -> PhoneNumber:
             abroad = None
         if abroad is not None and phonenumbers.is_valid_number(abroad):
             return abroad
+    if number is None or not phonenumbers.is_valid_number(number):
+        without, found = _TRUNK.subn(r"\1", text)
+        if found:
+            return _parse(without, default_country)
     if number is None:
         assert fault is not None
         raise _why_not_parsed(fault) from None

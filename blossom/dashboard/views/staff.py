@@ -10,6 +10,7 @@ from blossom.dashboard.views.routes import caller_with, views
 from blossom.platform import config, htmx
 from blossom.platform.access import SHOP_SCOPES
 from blossom.platform.errors import NotFound
+from blossom.shopify.access_scopes import right_words
 from blossom.shops import queries as shops
 from blossom.shops import rules as shop_rules
 from blossom.shops import service as shops_service
@@ -44,5 +45,5 @@ def staff() -> Response:
         "dashboard/_staff.html",
         shop=shops.get_shop(caller.shop_id),
         rows=rows,
-        needed=writing or list(settings.shopify_scopes),
+        needed=right_words(writing or settings.shopify_scopes),
     )

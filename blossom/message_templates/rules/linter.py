@@ -170,7 +170,7 @@ def _size(compiled: CompiledText, sent: str, site: str) -> Iterator[Finding]:
             Level.ERROR,
             "too_long",
             noted(
-                "The text takes %(segments)s parts; %(max_segments)s can be sent.",
+                "The text takes %(segments)s segments; %(max_segments)s can be sent.",
                 segments=size.segments,
                 max_segments=MAX_SEGMENTS,
             ),
@@ -182,10 +182,10 @@ def _size(compiled: CompiledText, sent: str, site: str) -> Iterator[Finding]:
         yield Finding(
             Level.WARNING,
             "long",
-            noted("The text takes %(segments)s parts, and each is paid for.", segments=size.segments),
+            noted("The text takes %(segments)s segments, and each is paid for.", segments=size.segments),
             1,
             1,
-            noted("Few people read more than two parts; say it shorter."),
+            noted("Few people read more than two segments; say it shorter."),
         )
     yield from _dear_characters(
         compiled.source, sent, size, lambda text: example_segments(text, compiled.trigger, compiled.language, site)
@@ -212,13 +212,13 @@ def _dear_characters(
         Level.WARNING if saved > 0 else Level.INFO,
         "not_gsm",
         noted(
-            "Not in the GSM alphabet: %(shown)s%(more)s. They leave 70 characters a part instead of 160.",
+            "Not in the GSM alphabet: %(shown)s%(more)s. They leave 70 characters a segment instead of 160.",
             shown=shown,
             more=more,
         ),
-        noted("Written plainly: %(fewest)s instead of %(segments)s parts.", fewest=fewest, segments=size.segments)
+        noted("Written plainly: %(fewest)s instead of %(segments)s segments.", fewest=fewest, segments=size.segments)
         if saved > 0
-        else noted("Here it makes no difference to the number of parts."),
+        else noted("Here it makes no difference to the number of segments."),
     )
 
 

@@ -11,6 +11,9 @@ from blossom.contacts.rules import normalise_phone
 from blossom.people.rules import Mark, read_mark
 from blossom.platform.languages import noted
 
+NOT_BY_NAME = noted(
+    "Names are kept encrypted, so nobody can be found by theirs. Type a whole phone number, or a whole e-mail address."
+)
 _LONGEST = 320  # characters of an e-mail address
 
 
@@ -31,6 +34,8 @@ def read_search(given: Mapping[str, str], default_country: str) -> Search:
         return Search(typed, fault=noted("Type a phone number, or an e-mail address."))
     if "@" in typed:
         return Search(typed, email=typed)
+    if not any(character.isdigit() for character in typed):
+        return Search(typed, fault=NOT_BY_NAME)
     try:
         return Search(typed, phone=normalise_phone(typed, default_country).e164)
     except PhoneRefused as refused:

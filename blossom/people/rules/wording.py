@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -116,9 +117,9 @@ def facts(entry: ProofEntry) -> list[tuple[str, str]]:
 
 
 def _value(name: str, value: object) -> str:
-    if name == "collected":
-        return HOW_WORDS.get(str(value), str(value))
-    return _YES if value is True else str(value)
+    if value is True:
+        return _YES
+    return _VALUES.get(name, {}).get(str(value)) or str(value)
 
 
 HOW_WORDS = {
@@ -138,6 +139,22 @@ _DETAILS = {
     "import_id": noted("Number of the import"),
     "line": noted("Line of the file"),
     "collected": noted("How they agreed"),
+    "level": noted("How sure Shopify is of it"),
+    "collected_from": noted("Where Shopify has it from"),
+    "inbound_text_id": noted("Number of their text"),
+    "dispatch": noted("Number of the sending"),
+}
+_VALUES: Mapping[str, Mapping[str, str]] = {
+    "collected": HOW_WORDS,
+    "level": {
+        "SINGLE_OPT_IN": noted("they agreed once"),
+        "CONFIRMED_OPT_IN": noted("they agreed, and confirmed it"),
+        "UNKNOWN": noted("it does not say"),
+    },
+    "collected_from": {
+        "SHOPIFY": noted("from its own checkout or pages"),
+        "OTHER": noted("from another program"),
+    },
 }
 
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from flask import Response, make_response, request, url_for
 
-from blossom.consent import service as consent
 from blossom.people import forms, queries, rules, service
 from blossom.people.forms import Choice, Search
 from blossom.people.queries import Listing
@@ -121,7 +120,7 @@ def proof(contact_id: int) -> Response:
 def proof_pdf(contact_id: int) -> Response:
     """The same as a file. Its name, which stays in folders of downloads, names nobody."""
     caller = caller_with("contacts:read")
-    response = make_response(consent.proof_pdf(queries.person(caller.shop_id, contact_id).proof))
+    response = make_response(service.proof_pdf(queries.person(caller.shop_id, contact_id).proof))
     response.mimetype = "application/pdf"
     response.headers["Content-Disposition"] = f'attachment; filename="proof-of-consent-{contact_id}.pdf"'
     response.headers["Cache-Control"] = "no-store"

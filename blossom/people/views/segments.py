@@ -12,6 +12,7 @@ from blossom.people.forms import segments as drafts
 from blossom.people.rules import read_mark
 from blossom.people.rules import segments as words
 from blossom.people.rules.segments import Draft
+from blossom.people.views import shopify_segments
 from blossom.people.views.routes import CONTACT, caller_with, views
 from blossom.platform import htmx
 from blossom.platform.access import Principal
@@ -28,7 +29,9 @@ SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
 
 @views.get("/segments")
 def all_segments() -> Response:
-    return _list(caller_with("segments:read"))
+    caller = caller_with("segments:read")
+    shopify_segments.have_listed(caller.shop_id)
+    return _list(caller)
 
 
 @views.get("/segments/new")
@@ -155,6 +158,8 @@ def change_lists(contact_id: int) -> Response:
 
 
 def _build(caller: Principal, found: Segment | None) -> Response:
+    if found is not None and found.kind == Kind.SHOPIFY:
+        raise NotFound("segment")
     if found is not None and found.kind == Kind.STATIC:
         return _rename(caller, found)
     shop = shops.get_shop(caller.shop_id)
@@ -205,6 +210,7 @@ def _list(caller: Principal, draft: Draft | None = None) -> Response:
         raise NotFound("page")
     found, older_than = queries.listed(caller.shop_id, int(before) if before else None)
     statics = [each.id for each in found if each.kind == Kind.STATIC]
+    readings = segments.readings(caller.shop_id, [each.id for each in found if each.kind == Kind.SHOPIFY])
     response = htmx.page_or_partial(
         "segments/segments.html",
         "segments/_segments.html",
@@ -212,6 +218,8 @@ def _list(caller: Principal, draft: Draft | None = None) -> Response:
         segments=found,
         older_than=older_than,
         counts=queries.member_counts(caller.shop_id, statics),
+        readings=readings,
+        why=shopify_segments.why,
         most=queries.MEMBERS_COUNTED,
         words=words,
         draft=draft or Draft(),
@@ -224,6 +232,8 @@ def _list(caller: Principal, draft: Draft | None = None) -> Response:
 def _segment_page(
     caller: Principal, found: Segment, *, search: forms.Search | None = None, draft: Draft | None = None
 ) -> Response:
+    if found.kind == Kind.SHOPIFY:
+        return shopify_segments.page(caller, found)
     shop = shops.get_shop(caller.shop_id)
     if found.kind == Kind.STATIC:
         after = request.args.get("after")

@@ -59,7 +59,7 @@ def install_by_code(domain: str, code: str) -> Installed:
 
 def describe(shop_id: int) -> None:
     """Take over what Shopify knows of the shop. Name, zone, country, its address for customers: once; what a merchant
-    sets afterwards stays. Where its own site is: each time. Raises `ShopifyError`."""
+    sets afterwards stays. Where its own site is, and its currency: each time. Raises `ShopifyError`."""
     with contextlib.closing(access.client(shop_id)) as client:
         facts = client.run("shop")["shop"]
     with transaction():
@@ -68,6 +68,7 @@ def describe(shop_id: int) -> None:
             return
         shop = queries.get_shop(shop_id)
         shop.primary_domain = rules.site_host((facts.get("primaryDomain") or {}).get("url") or "")
+        shop.currency = rules.currency_code(facts.get("currencyCode"))
         known = {} if installation.described_at else _settings_of(shop, facts)
         for name, value in known.items():
             try:

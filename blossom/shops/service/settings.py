@@ -39,6 +39,8 @@ def create_shop(
         settings.get("quiet_from", rules.QUIET_FROM), settings.get("quiet_until", rules.QUIET_UNTIL)
     ):
         faults["quiet_until"] = fault
+    if not faults and (fault := rules.caps_fault(settings["daily_cap"], settings["weekly_cap"])):
+        faults["weekly_cap"] = fault
     if faults:
         raise InvalidInput(faults)
     shop = Shop(domain=domain, created_at=clock.now(), **settings)
@@ -62,6 +64,9 @@ def update_settings(shop_id: int, **changes: Any) -> Shop:
         changes.get("quiet_from", shop.quiet_from), changes.get("quiet_until", shop.quiet_until)
     ):
         faults["quiet_until"] = fault
+    caps = (changes.get("daily_cap", shop.daily_cap), changes.get("weekly_cap", shop.weekly_cap))
+    if not {"daily_cap", "weekly_cap"} & faults.keys() and (fault := rules.caps_fault(*caps)):
+        faults["weekly_cap"] = fault
     if faults:
         raise InvalidInput(faults)
     for name, value in changes.items():
