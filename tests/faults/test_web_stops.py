@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import orjson
@@ -25,12 +24,10 @@ from blossom.mitto import signature
 from blossom.platform import config, db, passes
 from tests.factories.campaigns import create_sending, make_ready
 from tests.factories.shops import create_shop
-from tests.faults.processes import Forks, Process, until
+from tests.faults.processes import Forks, until
+from tests.faults.web import SOON, Web, heard, serving
 
 SECRET = "stop-secret"
-
-SOON = 10.0
-"""Seconds; a host gives 30. What stalls is waited for 2 s, and a client that doesn't hang up for 2 more."""
 
 HALVES = (
     b"",
@@ -40,40 +37,10 @@ HALVES = (
 )
 
 
-@dataclass
-class Web:
-    process: Process
-    port: int
-
-    def connect(self, sent: bytes = b"") -> socket.socket:
-        opened = socket.create_connection(("127.0.0.1", self.port), timeout=30)
-        opened.sendall(sent)
-        return opened
-
-    def answers(self) -> bool:
-        with contextlib.suppress(requests.RequestException):
-            return requests.get(f"http://127.0.0.1:{self.port}/healthz", timeout=10).ok
-        return False
-
-    def gunicorn(self) -> tuple[psutil.Process, psutil.Process]:
-        """The master, and its one process."""
-        [master] = self.process.children()
-        [worker] = until(master.children, "there is one: for a moment, nobody has taken a dead one's place")
-        return master, worker
-
-
 @pytest.fixture
 def web(committed_app: Flask, forks: Forks) -> Iterator[Web]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    process = Process("web", "--port", str(port), forks=forks, MITTO_HMAC_SECRET=SECRET)
-    made = Web(process, port)
-    try:
-        until(made.answers, "the web process answers")
+    with serving(forks, MITTO_HMAC_SECRET=SECRET) as made:
         yield made
-    finally:
-        process.end()
 
 
 def a_stream() -> bytes:
@@ -90,15 +57,6 @@ def receipt(name: str) -> bytes:
     body = orjson.dumps({"messageId": name, "deliveryStatus": "Delivered"})
     head = f"POST /webhooks/mitto/dlr HTTP/1.1\r\nHost: x\r\nX-Mitto-Signature: {signature.sign(body, SECRET)}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
-
-
-def heard(connection: socket.socket) -> bytes:
-    """All that is said until the other side ends it."""
-    parts = []
-    with contextlib.suppress(ConnectionError):
-        while part := connection.recv(65_536):
-            parts.append(part)
-    return b"".join(parts)
 
 
 def answer_of(connection: socket.socket, end: bytes) -> bytes:
