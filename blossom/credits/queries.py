@@ -20,6 +20,9 @@ from blossom.wallet.rules import Balance, EntryKind, PriceList, Reservation
 HELD_SHOWN = 20
 """Reservations on the page; of a shop few are open at a time."""
 
+LINES_SHOWN = 50
+"""Of a month's statement, a page at a time: a busy shop has a line for each of hundreds of campaigns."""
+
 
 @dataclass(frozen=True)
 class Purpose:
@@ -50,8 +53,9 @@ class Line:
 
 @dataclass(frozen=True)
 class Statement:
-    """What moved the balance in a month, the latest first. `opening` + Σ `lines` = `closing`.
+    """What moved the balance in a month, the latest first, a page of it. `opening` + Σ all lines = `closing`.
 
+    `is_first`: the page begins with the latest; `before`: where the next page begins, None at the month's beginning.
     `later`, `earlier`: the neighbouring months, None where there is nothing to see.
     """
 
@@ -59,6 +63,8 @@ class Statement:
     opening: int
     closing: int
     lines: Sequence[Line]
+    is_first: bool
+    before: int | None
     earlier: Month | None
     later: Month | None
 
@@ -74,15 +80,16 @@ class Wallet:
     statement: Statement
 
 
-def wallet_of(shop_id: int, month: Month | None) -> Wallet:
-    """`month` None: this one. Raises `NotFound` for a month that is still to come, and without such a shop."""
+def wallet_of(shop_id: int, month: Month | None, before: int | None = None) -> Wallet:
+    """`month` None: this one; of its statement what stands after the line `before`. Raises `NotFound` for a month that
+    is still to come, and without such a shop."""
     shop = shops.get_shop(shop_id)
     now = clock.now()
     this = Month.of(now, shop.timezone)
     asked = month or this
     if asked > this:
         raise NotFound("month")
-    return Wallet(shop, balance(shop_id), _held(shop_id), prices(shop_id), _statement(shop, asked, this))
+    return Wallet(shop, balance(shop_id), _held(shop_id), prices(shop_id), _statement(shop, asked, this, before))
 
 
 def balance(shop_id: int) -> Balance:
@@ -108,19 +115,22 @@ def _held(shop_id: int) -> list[Held]:
     return [Held(purposes.get(owners.get(each.id, 0)), each) for each in open_ones]
 
 
-def _statement(shop: Shop, month: Month, this: Month) -> Statement:
+def _statement(shop: Shop, month: Month, this: Month, before: int | None) -> Statement:
     begin, end = month.begins_at(shop.timezone), month.next().begins_at(shop.timezone)
-    moved = wallet.moved(shop.id, begin, end)
+    found, in_all = wallet.moved(shop.id, begin, end, before_id=before, limit=LINES_SHOWN + 1)
+    moved = found[:LINES_SHOWN]
     purposes = _purposes(shop.id, {each.dispatch_id for each in moved if each.dispatch_id is not None})
     closing = wallet.balance_at(shop.id, end)
     first = wallet.first_entry_at(shop.id)
     return Statement(
         month=month,
-        opening=closing - sum(each.amount for each in moved),
+        opening=closing - in_all,
         closing=closing,
         lines=[
             Line(each.kind, purposes.get(each.dispatch_id or 0), each.amount, each.last_at, each.note) for each in moved
         ],
+        is_first=before is None,
+        before=moved[-1].last_id if len(found) > LINES_SHOWN else None,
         earlier=month.before() if first is not None and first < begin else None,
         later=month.next() if month < this else None,
     )

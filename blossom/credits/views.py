@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
@@ -18,16 +19,22 @@ from blossom.wallet.rules import ANY_COUNTRY
 
 views = Blueprint("credits", __name__)
 
+_LINE = re.compile(r"[1-9][0-9]{0,17}")
+
 
 @views.get("/wallet")
 def wallet() -> Response:
-    """The page, with the statement of one month: of this one, if none is named."""
+    """The page, with the statement of one month: of this one, if none is named. `before`: after that line of it."""
     caller = _caller()
     asked = request.args.get("month")
     month = Month.read(asked) if asked is not None else None
     if asked is not None and month is None:
         raise NotFound("month")
-    return _page(caller, month, Question({"text": "", "people": "1000", "country": ""}), None)
+    before = request.args.get("before")
+    if before is not None and not _LINE.fullmatch(before):
+        raise NotFound("page")
+    question = Question({"text": "", "people": "1000", "country": ""})
+    return _page(caller, month, question, None, before=int(before) if before else None)
 
 
 @views.post("/wallet/cost")
@@ -52,9 +59,11 @@ def _caller() -> Principal:
     return caller
 
 
-def _page(caller: Principal, month: Month | None, question: Question, answer: Cost | None) -> Response:
+def _page(
+    caller: Principal, month: Month | None, question: Question, answer: Cost | None, *, before: int | None = None
+) -> Response:
     asked_only = request.method == "POST" and htmx.wants_partial()
-    found = None if asked_only else queries.wallet_of(caller.shop_id, month)
+    found = None if asked_only else queries.wallet_of(caller.shop_id, month, before)
     prices = found.prices if found else queries.prices(caller.shop_id)
     return htmx.page_or_partial(
         "credits/wallet.html",

@@ -74,7 +74,7 @@ def open_reservations(shop_id: int, limit: int) -> list[Reservation]:
 
 @dataclass(frozen=True)
 class Moved:
-    """What one kind of entries of one dispatch came to, or a single entry of none. `last_at`: the latest of them.
+    """What one kind of entries of one dispatch came to, or a single entry of none. `last_at`, `last_id`: the latest.
 
     `note`: what an operator or a payment said of it.
     """
@@ -83,13 +83,23 @@ class Moved:
     dispatch_id: int | None
     amount: int
     last_at: datetime
+    last_id: int
     note: str | None
 
 
-def moved(shop_id: int, begin: datetime, end: datetime) -> list[Moved]:
-    """What moved the balance from `begin` until before `end`, the latest first. Reads each entry of that time."""
-    rows = session.execute(_MOVED, {"shop_id": shop_id, "begin": begin, "end": end})
-    return [Moved(EntryKind(row.kind), row.dispatch_id, int(row.amount), row.last_at, row.note) for row in rows]
+def moved(
+    shop_id: int, begin: datetime, end: datetime, *, before_id: int | None = None, limit: int = 50
+) -> tuple[list[Moved], int]:
+    """What moved the balance from `begin` until before `end`, the latest first, up to `limit` of those whose latest
+    entry is before `before_id`; and what all of that time came to. Reads each entry of that time."""
+    values = {"shop_id": shop_id, "begin": begin, "end": end, "before_id": before_id, "limit": limit}
+    rows = session.execute(_MOVED, values).all()
+    found = [
+        Moved(EntryKind(row.kind), row.dispatch_id, int(row.amount), row.last_at, row.last_id, row.note)
+        for row in rows
+        if row.kind is not None
+    ]
+    return found, int(rows[0].in_all)
 
 
 def balance_at(shop_id: int, moment: datetime) -> int:
@@ -154,16 +164,25 @@ def verify(shop_id: int) -> list[str]:
     return list(session.execute(_VERIFY, {"shop_id": shop_id}).scalars())
 
 
-# A large campaign has an entry an attempt; a payment and a correction stand alone (`lone`).
+# A large campaign has an entry an attempt; a payment and a correction stand alone (`lone`). The sum is there without
+# any line too.
 _MOVED = text("""
-    SELECT kind, dispatch_id, sum(amount) AS amount, max(at) AS last_at,
-        max(coalesce(details ->> 'reason', CASE WHEN kind = 'top_up' THEN reference END)) AS note
-    FROM (
-        SELECT *, CASE WHEN dispatch_id IS NULL THEN id END AS lone FROM wallet_entries
-        WHERE shop_id = :shop_id AND at >= :begin AND at < :end
-    ) AS lines
-    GROUP BY kind, dispatch_id, lone
-    ORDER BY max(at) DESC, max(id) DESC
+    WITH moved AS MATERIALIZED (
+        SELECT kind, dispatch_id, sum(amount) AS amount, max(at) AS last_at, max(id) AS last_id,
+            max(coalesce(details ->> 'reason', CASE WHEN kind = 'top_up' THEN reference END)) AS note
+        FROM (
+            SELECT *, CASE WHEN dispatch_id IS NULL THEN id END AS lone FROM wallet_entries
+            WHERE shop_id = :shop_id AND at >= :begin AND at < :end
+        ) AS entries
+        GROUP BY kind, dispatch_id, lone
+    )
+    SELECT lines.*, coalesce(sums.in_all, 0) AS in_all
+    FROM (SELECT sum(amount) AS in_all FROM moved) AS sums
+    LEFT JOIN (
+        SELECT * FROM moved WHERE CAST(:before_id AS bigint) IS NULL OR last_id < :before_id
+        ORDER BY last_id DESC LIMIT :limit
+    ) AS lines ON true
+    ORDER BY lines.last_id DESC
 """)
 _BALANCE_AT = text("""
     SELECT balance - (

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
+from blossom.credits import queries
 from blossom.platform import clock
 from blossom.platform.db import session
 from blossom.shops.models import Shop
@@ -141,6 +142,35 @@ def test_nothing_of_another_shop_is_told(visitor: Visitor, ours: Shop, theirs: S
     html = page(visitor)
     assert "4,321" not in html
     assert "Their sale" not in html
+
+
+def test_a_long_month_comes_a_page_at_a_time_and_its_sums_agree(
+    visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "LINES_SHOWN", 3)
+    create_wallet(ours.id, 1_000)
+    for number in range(5):
+        spend(ours, f"Campaign {number}", 10, entries=2)
+    wallet.adjust(ours.id, -7, "why:3", reason="Counted twice")
+    seen, address = [], ""
+    for _ in range(10):
+        html = page(visitor, address)
+        seen.append(history(html))
+        following = re.search(r'href="/wallet(\?month=2026-11&amp;before=\d+)"', html)
+        assert ("First page" in html) is (address != "")
+        if following is None:
+            break
+        address = following[1].replace("&amp;", "&")
+    rows = [row for each in seen for row in each]
+    assert [len(each) for each in seen] == [4, 3, 2]
+    assert (rows[0], rows[-1]) == ("At the end 943", "At the beginning 0")
+    assert [row.split()[-1] for row in rows[1:-1]] == ["-7", *["-10"] * 5, "+1,000"]
+    assert len(set(rows)) == len(rows)
+
+
+@pytest.mark.parametrize("before", ["0", "-1", "x", "9" * 19])
+def test_a_page_that_is_none_is_not_there(visitor: Visitor, ours: Shop, before: str) -> None:
+    assert visitor.fetch(f"/wallet?before={before}").status_code == 404
 
 
 def test_more_entries_take_no_more_questions(visitor: Visitor, ours: Shop) -> None:
