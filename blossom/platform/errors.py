@@ -58,6 +58,7 @@ _THINGS = {
     "segment": noted("segment"),
     "shop": noted("shop"),
     "template": noted("template"),
+    "text": noted("text"),
 }
 """What pages are about, for translation; the API alone asks for other things."""
 

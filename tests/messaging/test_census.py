@@ -63,8 +63,8 @@ def test_sums_as_the_check_before_sending_does(crowd: Shop, source: str) -> None
     compiled = language.compile_text(source, Trigger.CAMPAIGN)
     prices = wallet.price_list_at(crowd.id, clock.now())
     values = previewing.values_for_all(crowd, compiled, "Ours")
-    anew = estimate.estimate_costs(crowd.id, EVERYBODY, compiled, values, prices)
-    assert previewing.summed(crowd, taken(crowd), compiled, "Ours", prices) == anew
+    anew = estimate.estimate_costs(crowd.id, EVERYBODY, [compiled], values, prices)
+    assert previewing.summed(crowd, taken(crowd), [compiled], "Ours", prices) == anew
 
 
 def test_is_the_same_after_it_was_kept(crowd: Shop) -> None:

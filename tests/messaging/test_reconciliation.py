@@ -15,6 +15,7 @@ from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import claiming, reconciliation
 from blossom.mitto import payloads
 from blossom.platform import clock, config, db, queue
+from blossom.segments.rules import Audience
 from blossom.wallet import queries as wallet
 from tests.factories.consent import create_subscriber
 from tests.messaging.conftest import Outbox
@@ -65,7 +66,7 @@ def test_a_dispatch_whose_job_was_lost_is_prepared(outbox: Outbox) -> None:
     subscribers(outbox, 3)
     with db.transaction():
         dispatch = service.start_dispatch(
-            service.DispatchPlan(outbox.shop.id, service.dispatches.Audience(everybody=True), "Hello", "Ours")
+            service.DispatchPlan(outbox.shop.id, Audience(everybody=True), "Hello", "Ours")
         )
     queue.connection().flushdb()
     assert service.sweep()["unprepared"] == 0, "its job may still be on its way"

@@ -149,7 +149,7 @@ def _sums(
     return previewing.of_census(
         shop,
         counted,
-        compiled,
+        [compiled],
         shop.sender,
         now=now,
         not_before=schedule.scheduled_at if schedule else None,
@@ -210,7 +210,7 @@ def _offers(shop: Shop, asked: Asked, line: str, counted: Census | None, now: da
         if compiled is None:
             return 0, None
         if counted is not None and prices is not None:
-            expected = previewing.summed(shop, counted, compiled, shop.sender, prices)
+            expected = previewing.summed(shop, counted, [compiled], shop.sender, prices)
             return expected.segments, expected.credits
         example = {**examples(Trigger.CAMPAIGN), **previewing.values_for_all(shop, compiled, shop.sender)}
         try:

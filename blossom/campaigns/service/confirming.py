@@ -298,9 +298,18 @@ def _with_numbers(
     campaign: Campaign, shop: Shop, deed: Deed, now: datetime, hour: Schedule | None, counted: Census
 ) -> Question:
     not_before, local_at = (hour.scheduled_at, hour.local_at) if hour else (None, None)
-    source = fitness.source_of(shop, campaign.body)
-    compiled = language.compile_text(source, Trigger.CAMPAIGN)
-    seen = previewing.of_census(shop, counted, compiled, shop.sender, now=now, not_before=not_before, local_at=local_at)
+    sources, test = fitness.sources_of(shop, campaign), fitness.test_of(campaign)
+    texts = [language.compile_text(source, Trigger.CAMPAIGN) for source in sources]
+    seen = previewing.of_census(
+        shop,
+        counted,
+        texts,
+        shop.sender,
+        shares=test.shares if test else (),
+        now=now,
+        not_before=not_before,
+        local_at=local_at,
+    )
     due = [
         (moment, zone, people)
         for (zone, country), number in counted.places().items()
@@ -311,7 +320,7 @@ def _with_numbers(
     facts = {
         "deed": deed,
         "version": campaign.version,
-        "source": source,
+        "source": sources,
         "sender": shop.sender,
         "left_out": sorted(seen.left_out.items()),
         "costs": seen.estimate,
@@ -327,7 +336,7 @@ def _with_numbers(
         first,
         last,
         later,
-        _sample(shop, compiled, counted),
+        _sample(shop, texts[0], counted),
         rules.mark(facts),
     )
 

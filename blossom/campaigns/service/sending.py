@@ -84,12 +84,17 @@ def _start(campaign: Campaign, actor: str, *, judged: bool = False) -> Dispatch:
         fitness.check_sendable(shop, campaign)
     audience = fitness.audience_of(campaign)
     assert audience is not None
+    test = fitness.test_of(campaign)
+    source, *others = fitness.sources_of(shop, campaign)
     dispatch = messaging.start_dispatch(
         messaging.DispatchPlan(
             shop_id=shop.id,
             kind=DispatchKind.CAMPAIGN,
             audience=audience,
-            source=fitness.source_of(shop, campaign.body),
+            source=source,
+            others=others,
+            shares=test.shares if test else (),
+            decide_after=test.after if test else None,
             sender=shop.sender,
             priority=campaign.priority,
             not_before=campaign.scheduled_at,
@@ -241,17 +246,18 @@ def _retry(
 
 
 def send_test(
-    shop_id: int, campaign_id: int, phones: Sequence[str], *, body: str | None = None, actor: str
+    shop_id: int, campaign_id: int, phones: Sequence[str], *, body: str | None = None, number: int = 0, actor: str
 ) -> Dispatch:
     """Send the campaign's text, as it stands, to numbers of the merchant's own. The campaign stays as it is.
 
-    `body`: another text for it, which is typed and not saved yet.
+    `body`: another text for it, which is typed and not saved yet. `number`: which of several texts (0 is A).
 
-    Raises `NotFound`; `CannotSend` for a faulty text; `TooManyTests`; messaging's and wallet's refusals.
+    Raises `NotFound`, also for a text that it does not have; `CannotSend` for a faulty text; `TooManyTests`;
+    messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
-    text = campaign.body if body is None else body
+    text = fitness.body_of(campaign, number) if body is None else body
     if reasons := fitness.faults_of_text(shop, text):
         raise errors.CannotSend(reasons)
     _check_tests_left(shop_id, len(phones))

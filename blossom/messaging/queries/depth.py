@@ -18,7 +18,8 @@ SELECT count(*) FILTER (WHERE b.state = 'pending') AS waiting,
        count(*) FILTER (WHERE b.state = 'done' AND b.failed = b.size) AS failed,
        coalesce(sum(b.sent + b.delivered + b.failed + b.unconfirmed) FILTER (WHERE b.recorded_at > :minute_ago), 0)
            AS last_minute,
-       min(b.due_at) FILTER (WHERE b.state = 'pending' AND b.due_at <= :now AND d.state = 'sending') AS oldest_due
+       min(b.due_at) FILTER (WHERE b.state = 'pending' AND b.due_at <= :now AND b.text_number IS NOT NULL
+                                AND d.state = 'sending') AS oldest_due
 FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
 WHERE d.finished_at IS NULL OR d.finished_at > :day_ago
 """)

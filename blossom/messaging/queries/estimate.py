@@ -3,6 +3,8 @@
 Contacts keep the sizes of their names in the clear. People of the same country and sizes get texts of the same number
 of segments, so the audience is counted by these groups in one statement, and one probe a group is rendered: 1,000,000
 people are some thousand groups.
+
+Of several texts, of which nobody knows yet who gets which, each person counts with the dearest.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from blossom.contacts.models import Contact
 from blossom.message_templates.rules import estimate, language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.language import CompiledText
-from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.models import Batch, Dispatch, DispatchText, Message
 from blossom.messaging.rules import caps as caps_rules
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.caps import Caps
@@ -34,6 +36,9 @@ from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
+
+Texts = Sequence[CompiledText]
+"""One text; or several, of which each person gets one."""
 
 MEGABYTES = 64
 """What a statement that reads a whole audience may use: the consents of a million people, hashed."""
@@ -132,14 +137,12 @@ def capped(shop_id: int, caps: Caps, at: datetime) -> Select[*tuple[Any, ...]] |
     )
 
 
-def survey(
-    shop_id: int, audience: Audience, compiled: CompiledText, values: dict[str, str], prices: PriceList
-) -> Survey:
+def survey(shop_id: int, audience: Audience, texts: Texts, values: dict[str, str], prices: PriceList) -> Survey:
     """All that is to be known of an audience before its messages are made, read in one pass over it."""
     reasons: Counter[str] = Counter()
     groups: list[Alike] = []
     found = Survey()
-    sized = sized_names(compiled)
+    sized = sized_names(texts)
     columns = ("zone", "phone_country", *(f"{name}_size" for name in sized))
     for without_phone, consent_state, number, zone, country, *sizes in _by_consent(shop_id, audience, columns):
         if reason := reason_to_leave_out(without_phone, consent_state):
@@ -148,7 +151,7 @@ def survey(
             groups.append(Alike(country, number, tuple(sizes)))
             found.places.add((zone, country or "ZZ"))
     found.left_out = dict(reasons)
-    found.estimate = total(groups, sized, compiled, values, prices)
+    found.estimate = total(groups, sized, texts, values, prices)
     return found
 
 
@@ -180,18 +183,42 @@ def reason_to_leave_out(without_phone: bool, consent_state: str) -> str | None:
 def estimate_costs(
     shop_id: int,
     audience: Audience,
-    compiled: CompiledText,
+    texts: Texts,
     values: dict[str, str],
     prices: PriceList,
     without: Select[*tuple[Any, ...]] | None = None,
 ) -> Estimate:
     """Sum up the texts to an audience. `values`: what is the same for everybody (`shop_name`, `sender`), and for links
     what has their size (`CompiledText.stand_ins`)."""
-    return sum_up(reachable(shop_id, audience, without), compiled, values, prices)
+    return sum_up(reachable(shop_id, audience, without), texts, values, prices)
 
 
 def cost_of_messages(shop_id: int, dispatch: Dispatch, *which: ColumnElement[bool]) -> int:
-    """What these messages of a dispatch will cost, summed anew: names may have been corrected since it was begun."""
+    """What these messages of a dispatch will cost, summed anew: names may have been corrected since it was begun. Of
+    several texts, each with the one that it gets; who waits for the winner, with the dearest."""
+    sources = session.scalars(
+        select(DispatchText.source)
+        .where(DispatchText.shop_id == shop_id, DispatchText.dispatch_id == dispatch.id)
+        .order_by(DispatchText.number)
+    ).all()
+    if not sources:
+        return _cost(shop_id, dispatch, [dispatch.source], *which)
+    of_batch = (Batch.dispatch_id == Message.dispatch_id) & (Batch.number == Message.batch_number)
+    groups: list[tuple[int | None, Sequence[str]]] = [(None, sources)]
+    groups += [(number, [source]) for number, source in enumerate(sources)]
+    return sum(
+        _cost(
+            shop_id,
+            dispatch,
+            texts,
+            *which,
+            select(Batch.number).where(of_batch, Batch.text_number.is_not_distinct_from(number)).exists(),
+        )
+        for number, texts in groups
+    )
+
+
+def _cost(shop_id: int, dispatch: Dispatch, sources: Sequence[str], *which: ColumnElement[bool]) -> int:
     shop, stand = session.get_one(Shop, shop_id), message_ids.of_dispatch(dispatch.id)
     people = (
         select(Message.country.label("phone_country"), Contact.first_name_size, Contact.last_name_size)
@@ -203,38 +230,48 @@ def cost_of_messages(shop_id: int, dispatch: Dispatch, *which: ColumnElement[boo
             *which,
         )
     )
-    compiled = language.compile_text(dispatch.source, Trigger(dispatch.trigger))
-    values = {"shop_name": shop.name, "sender": dispatch.sender, **compiled.stand_ins(shops.proxy_address(shop_id))}
-    return sum_up(people, compiled, values, wallet.price_list(int(dispatch.price_list_id or 0))).credits
+    texts = [language.compile_text(source, Trigger(dispatch.trigger)) for source in sources]
+    values = same_for_all(shop, texts, dispatch.sender)
+    return sum_up(people, texts, values, wallet.price_list(int(dispatch.price_list_id or 0))).credits
+
+
+def same_for_all(shop: Shop, texts: Texts, sender: str) -> dict[str, str]:
+    """What is the same for everybody who gets one of the texts, and for links what has their size."""
+    site, values = shops.proxy_address(shop.id), {"shop_name": shop.name, "sender": sender}
+    for compiled in texts:
+        values |= compiled.stand_ins(site)
+    return values
 
 
 def sum_up(
-    people_select: Select[*tuple[Any, ...]], compiled: CompiledText, values: dict[str, str], prices: PriceList
+    people_select: Select[*tuple[Any, ...]], texts: Texts, values: dict[str, str], prices: PriceList
 ) -> Estimate:
     """Sum up the texts to these people: rows of `phone_country`, `first_name_size` and `last_name_size`."""
     people = people_select.subquery("recipients")
-    sized = sized_names(compiled)
+    sized = sized_names(texts)
     sizes = [people.c[f"{name}_size"] for name in sized]
     db.use_memory(MEGABYTES)
     rows = session.execute(
         select(people.c.phone_country, func.count(), *sizes).group_by(people.c.phone_country, *sizes)
     )
-    return total([Alike(country, number, tuple(of)) for country, number, *of in rows], sized, compiled, values, prices)
+    return total([Alike(country, number, tuple(of)) for country, number, *of in rows], sized, texts, values, prices)
 
 
-def sized_names(compiled: CompiledText) -> list[str]:
-    """The names in a text whose sizes differ from person to person."""
-    return [name for name in ("first_name", "last_name") if compiled.variables & {name, "full_name"}]
+def sized_names(texts: Texts) -> list[str]:
+    """The names in any of the texts whose sizes differ from person to person."""
+    used = frozenset[str]().union(*(compiled.variables for compiled in texts))
+    return [name for name in ("first_name", "last_name") if used & {name, "full_name"}]
 
 
 def total(
-    groups: Iterable[Alike], sized: Sequence[str], compiled: CompiledText, values: dict[str, str], prices: PriceList
+    groups: Iterable[Alike], sized: Sequence[str], texts: Texts, values: dict[str, str], prices: PriceList
 ) -> Estimate:
     """Sum up the texts to these groups. `sized`: whose sizes stand in them, in this order (`sized_names`)."""
     found, probes, countries = Estimate(), dict[tuple[int, ...], int](), dict[str, list[int]]()
     for country, number, key in groups:
         if key not in probes:
-            probes[key] = estimate.segments_for(compiled, values, dict(zip(sized, key, strict=True)))
+            sizes = dict(zip(sized, key, strict=True))
+            probes[key] = max(estimate.segments_for(compiled, values, sizes) for compiled in texts)
         parts = probes[key]
         found.recipients += number
         if parts == 0:

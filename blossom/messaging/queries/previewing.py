@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -17,12 +17,12 @@ from blossom.message_templates.rules.language import CompiledText
 from blossom.message_templates.rules.values import full_name
 from blossom.messaging.queries import census, estimate
 from blossom.messaging.queries.census import Census
-from blossom.messaging.queries.estimate import Alike, Estimate
+from blossom.messaging.queries.estimate import Alike, Estimate, Texts
 from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
+from blossom.messaging.rules.texts import people_of
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
-from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
 from blossom.wallet.rules import Balance, PriceList
@@ -51,10 +51,30 @@ class Objection:
 
 
 @dataclass(frozen=True)
+class TextSums:
+    """One of several texts. `share`: per cent of the audience, `people`: so many that it is tried on. `of_all`: what it
+    would take if everybody got it. `sample`: as one recipient gets it."""
+
+    number: int
+    share: int
+    people: int
+    of_all: Estimate
+    sample: Sample | None
+
+    @property
+    def credits(self) -> int:
+        """What trying it costs, about: who gets it is left to chance."""
+        if not self.of_all.recipients:
+            return 0
+        return -(-self.of_all.credits * self.people // self.of_all.recipients)
+
+
+@dataclass(frozen=True)
 class Preview:
     """`left_out`: reason → people who get nothing. `put_off`: people who are asleep now, by when they may be texted.
 
-    `first_at`, `last_at`: the first and the last recipient's moment, UTC; None without recipients.
+    `first_at`, `last_at`: the first and the last recipient's moment, UTC; None without recipients. `texts`: each of
+    several; `estimate` then is the most that they can take.
     """
 
     estimate: Estimate
@@ -65,6 +85,7 @@ class Preview:
     first_at: datetime | None
     last_at: datetime | None
     put_off: dict[datetime, int]
+    texts: Sequence[TextSums] = ()
 
     @property
     def can_send(self) -> bool:
@@ -77,31 +98,37 @@ def preview(
     source: str,
     sender: str,
     *,
+    others: Sequence[str] = (),
+    shares: Sequence[int] = (),
     now: datetime,
     not_before: datetime | None = None,
     local_at: datetime | None = None,
 ) -> Preview:
-    """Everything that the confirmation shows, counted now. Raises `TextError` for a text that can't be rendered."""
+    """Everything that the confirmation shows, counted now. `others`: further texts that are tested, `shares` those of
+    all texts, in per cent. Raises `TextError` for a text that can't be rendered."""
     shop = session.get_one(Shop, shop_id)
-    compiled = language.compile_text(source, Trigger.CAMPAIGN)
+    texts = [language.compile_text(each, Trigger.CAMPAIGN) for each in (source, *others)]
     caps = Caps(shop.daily_cap, shop.weekly_cap)
     counted = census.take(shop_id, audience, caps, now=now, planned=max(now, not_before or now))
-    seen = of_census(shop, counted, compiled, sender, now=now, not_before=not_before, local_at=local_at)
-    return replace(seen, samples=_first_texts(shop, audience, compiled, sender, caps, max(now, not_before or now)))
+    seen = of_census(shop, counted, texts, sender, shares=shares, now=now, not_before=not_before, local_at=local_at)
+    return replace(seen, samples=_first_texts(shop, audience, texts[0], sender, caps, max(now, not_before or now)))
 
 
 def of_census(
     shop: Shop,
     counted: Census,
-    compiled: CompiledText,
+    texts: Texts,
     sender: str,
     *,
+    shares: Sequence[int] = (),
     now: datetime,
     not_before: datetime | None = None,
     local_at: datetime | None = None,
 ) -> Preview:
-    """The same of an audience that was counted before, without samples: nobody is read."""
-    expected = summed(shop, counted, compiled, sender, wallet.price_list_at(shop.id, now))
+    """The same of an audience that was counted before, without samples: nobody is read but who stands for each of
+    several texts."""
+    prices = wallet.price_list_at(shop.id, now)
+    expected = summed(shop, counted, texts, sender, prices)
     credit = wallet.balance(shop.id)
     planned = max(now, not_before or now)
     due = due_moments(shop, counted.places(), now, not_before, local_at)
@@ -109,28 +136,46 @@ def of_census(
         estimate=expected,
         left_out=counted.left_out,
         samples=[],
-        objections=_objections(expected, compiled, credit),
+        objections=_objections(expected, texts, credit),
         credit=credit,
         first_at=min(due, default=None),
         last_at=max(due, default=None),
         put_off={moment: number for moment, number in sorted(due.items()) if local_at is None and moment > planned},
+        texts=_each_text(shop, counted, texts, shares, sender, prices) if shares else [],
     )
 
 
-def summed(shop: Shop, counted: Census, compiled: CompiledText, sender: str, prices: PriceList) -> Estimate:
-    """What the text costs the audience that was counted."""
-    values = values_for_all(shop, compiled, sender)
-    sized = estimate.sized_names(compiled)
+def _each_text(
+    shop: Shop, counted: Census, texts: Texts, shares: Sequence[int], sender: str, prices: PriceList
+) -> list[TextSums]:
+    someone = some_contacts(shop.id, [group.someone for group in counted.groups[:1]])
+    people = people_of(shares, counted.recipients)
+    return [
+        TextSums(
+            number=number,
+            share=shares[number],
+            people=people[number],
+            of_all=summed(shop, counted, [compiled], sender, prices),
+            sample=sample_of(someone[0], compiled, values_for_all(shop, compiled, sender)) if someone else None,
+        )
+        for number, compiled in enumerate(texts)
+    ]
+
+
+def summed(shop: Shop, counted: Census, texts: Texts, sender: str, prices: PriceList) -> Estimate:
+    """What the text costs the audience that was counted; of several texts, the dearest for each person."""
+    values = estimate.same_for_all(shop, texts, sender)
+    sized = estimate.sized_names(texts)
     alike: Counter[tuple[str, tuple[int, ...]]] = Counter()
     for group in counted.groups:
         alike[group.country, tuple(getattr(group, f"{name}_size") for name in sized)] += group.people
     groups = [Alike(country, people, sizes) for (country, sizes), people in alike.items()]
-    return estimate.total(groups, sized, compiled, values, prices)
+    return estimate.total(groups, sized, texts, values, prices)
 
 
 def values_for_all(shop: Shop, compiled: CompiledText, sender: str) -> dict[str, str]:
     """What is the same for everybody who gets the text, and for links what has their size."""
-    return {"shop_name": shop.name, "sender": sender, **compiled.stand_ins(shops.proxy_address(shop.id))}
+    return estimate.same_for_all(shop, [compiled], sender)
 
 
 def due_moments(
@@ -190,7 +235,7 @@ def masked(phone: str | None) -> str:
     return f"{phone[:3]}…{phone[-3:]}" if phone else ""
 
 
-def _objections(expected: Estimate, compiled: CompiledText, credit: Balance) -> list[Objection]:
+def _objections(expected: Estimate, texts: Texts, credit: Balance) -> list[Objection]:
     found = []
     if expected.recipients == 0:
         found.append(
@@ -200,8 +245,7 @@ def _objections(expected: Estimate, compiled: CompiledText, credit: Balance) -> 
                 "Choose another audience, or gather consent first.",
             )
         )
-    if compiled.unprovided:
-        names = ", ".join(sorted({use.variable for use in compiled.unprovided}))
+    if names := ", ".join(sorted({use.variable for compiled in texts for use in compiled.unprovided})):
         found.append(
             Objection(
                 "missing_default",

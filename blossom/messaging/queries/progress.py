@@ -19,7 +19,7 @@ SELECT d.id, d.state, d.total, d.left_out, d.failure_code, d.failure_text, d.cre
        coalesce(b.sent, 0) AS sent, coalesce(b.delivered, 0) AS delivered, coalesce(b.failed, 0) AS failed,
        coalesce(b.skipped, 0) AS skipped, coalesce(b.cancelled, 0) AS cancelled,
        coalesce(b.unconfirmed, 0) AS unconfirmed, coalesce(b.sending, 0) AS sending,
-       coalesce(b.recent, 0) AS recent, b.recent_from, b.last_at, b.next_due
+       coalesce(b.waiting, 0) AS waiting, coalesce(b.recent, 0) AS recent, b.recent_from, b.last_at, b.next_due
 FROM dispatches d
 LEFT JOIN LATERAL (
     SELECT sum(sent) AS sent, sum(delivered) AS delivered, sum(failed) AS failed, sum(skipped) AS skipped,
@@ -29,7 +29,8 @@ LEFT JOIN LATERAL (
            sum(sent + delivered + failed + unconfirmed) FILTER (WHERE recorded_at > :recent_since) AS recent,
            min(recorded_at) FILTER (WHERE recorded_at > :recent_since) AS recent_from,
            max(recorded_at) AS last_at,
-           min(due_at) FILTER (WHERE state = 'pending' AND due_at > :now) AS next_due
+           min(due_at) FILTER (WHERE state = 'pending' AND text_number IS NOT NULL AND due_at > :now) AS next_due,
+           sum(size) FILTER (WHERE state = 'pending' AND text_number IS NULL) AS waiting
     FROM batches b WHERE b.dispatch_id = d.id
 ) b ON true
 WHERE d.shop_id = :shop_id AND d.id = ANY(CAST(:ids AS bigint[]))
@@ -44,7 +45,8 @@ class Progress:
     no final word yet), `delivered`, `failed`, `skipped`, `cancelled`, `unconfirmed`, `sending`, `pending`.
 
     `processed`: those with an outcome. `percent` of total, 0 to 100. `messages_per_second` over the last ten seconds;
-    `seconds_left` None when nothing moves. `next_due_at`: when the next recipients that wait may be texted.
+    `seconds_left` None when nothing moves. `next_due_at`: when the next recipients that wait may be texted. `waiting`:
+    those of `pending` who get the winner of a test that is not known yet; no time is told for them.
     """
 
     dispatch_id: int
@@ -66,6 +68,7 @@ class Progress:
     finished_at: datetime | None
     last_progress_at: datetime | None
     next_due_at: datetime | None
+    waiting: int = 0
 
     @property
     def processed(self) -> int:
@@ -114,6 +117,7 @@ def _progress(row: Row[Any], now: datetime) -> Progress:
     }
     rate = _rate(int(row.recent), row.recent_from, now) if row.finished_at is None else 0.0
     remaining = row.total - sum(counts.values()) + counts["sending"]
+    movable = remaining - int(row.waiting)
     return Progress(
         dispatch_id=row.id,
         state=DispatchState(row.state),
@@ -121,13 +125,14 @@ def _progress(row: Row[Any], now: datetime) -> Progress:
         **counts,
         left_out=row.left_out,
         messages_per_second=rate,
-        seconds_left=round(remaining / rate) if rate and remaining else (0 if not remaining else None),
+        seconds_left=round(movable / rate) if rate and movable else (0 if not remaining else None),
         failure_code=row.failure_code,
         failure_text=row.failure_text,
         started_at=row.prepared_at,
         finished_at=row.finished_at,
         last_progress_at=row.last_at,
         next_due_at=row.next_due,
+        waiting=int(row.waiting),
     )
 
 

@@ -3,14 +3,12 @@
 from blossom.messaging.service.deciding import choose_winner, decide_winners
 from blossom.messaging.service.dispatches import (
     CancelOutcome,
-    DispatchPlan,
     cancel_dispatch,
     close_messages,
     fail_dispatch,
     finish_if_done,
     pause_dispatch,
     resume_dispatch,
-    start_dispatch,
 )
 from blossom.messaging.service.lane import run_lane
 from blossom.messaging.service.orphans import ask_about_orphans
@@ -26,6 +24,7 @@ from blossom.messaging.service.reconciliation import (
 from blossom.messaging.service.replies import forget_reply, send_confirmation, send_reply
 from blossom.messaging.service.retries import RetryOutcome, retry_failed, retry_unconfirmed
 from blossom.messaging.service.snapshot import prepare_dispatch
+from blossom.messaging.service.starting import DispatchPlan, start_dispatch
 from blossom.messaging.service.trials import Trial, send_test
 
 __all__ = [

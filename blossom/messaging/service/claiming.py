@@ -15,6 +15,8 @@ from sqlalchemy import text
 from blossom.platform import config
 from blossom.platform.db import session
 
+# What waits for the winner of a test (text_number NULL) is nobody's turn.
+#
 # Turns: answers, then automations, then campaigns; then the shop that waits longest; within it its priorities. Only the
 # row that is taken gets locked: the ordered list is walked until some batch can be had.
 #
@@ -25,7 +27,8 @@ WITH turns AS MATERIALIZED (
     SELECT d.rank, d.shop_id, d.priority, d.id
     FROM dispatches d
     WHERE d.state = 'sending'
-      AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at <= :now)
+      AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending'
+                    AND b.text_number IS NOT NULL AND b.due_at <= :now)
 ), picked AS (
     SELECT b.dispatch_id, b.number
     FROM (
@@ -34,7 +37,7 @@ WITH turns AS MATERIALIZED (
     ) t
     CROSS JOIN LATERAL (
         SELECT b.dispatch_id, b.number FROM batches b
-        WHERE b.dispatch_id = t.id AND b.state = 'pending' AND b.due_at <= :now
+        WHERE b.dispatch_id = t.id AND b.state = 'pending' AND b.text_number IS NOT NULL AND b.due_at <= :now
         ORDER BY b.due_at, b.number LIMIT 1
         FOR UPDATE SKIP LOCKED
     ) b
@@ -43,7 +46,8 @@ WITH turns AS MATERIALIZED (
     UPDATE batches b SET state = 'claimed'
     FROM picked p
     WHERE b.dispatch_id = p.dispatch_id AND b.number = p.number AND b.state = 'pending'
-    RETURNING b.shop_id, b.dispatch_id, b.number, b.first_id, b.last_id, b.valid_until, b.tries
+    RETURNING b.shop_id, b.dispatch_id, b.number, b.first_id, b.last_id, b.valid_until, b.tries,
+              b.text_number
 ), turn AS (
     INSERT INTO send_turns (shop_id, served_at) SELECT shop_id, :now FROM claimed
     ON CONFLICT (shop_id) DO UPDATE SET served_at = excluded.served_at
@@ -54,7 +58,8 @@ WITH turns AS MATERIALIZED (
     FROM claimed c JOIN turn t ON t.shop_id = c.shop_id
     RETURNING id
 )
-SELECT a.id, c.shop_id, c.dispatch_id, c.number, c.first_id, c.last_id, c.valid_until, c.tries FROM claimed c, attempt a
+SELECT a.id, c.shop_id, c.dispatch_id, c.number, c.first_id, c.last_id, c.valid_until, c.tries, c.text_number
+FROM claimed c, attempt a
 """)
 
 # The lock on the dispatch's row is what a pause or a cancel waits for: after either has committed, no call begins.
@@ -94,7 +99,8 @@ RETURNING b.number
 
 @dataclass(frozen=True)
 class Claim:
-    """A batch that this worker alone may send now. Its messages stand from `first_id` to `last_id`."""
+    """A batch that this worker alone may send now. Its messages stand from `first_id` to `last_id`; its people get the
+    dispatch's text of that number."""
 
     attempt_id: int
     shop_id: int
@@ -104,6 +110,7 @@ class Claim:
     last_id: int
     valid_until: datetime
     tries: int
+    text_number: int = 0
 
 
 def claim_batch(worker: str, now: datetime) -> Claim | None:

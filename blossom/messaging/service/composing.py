@@ -40,6 +40,11 @@ FROM dispatches d JOIN shops s ON s.id = d.shop_id
 WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
 """)
 
+_TEXT = text("""
+SELECT source, links_before FROM dispatch_texts
+WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id AND number = :number
+""")
+
 # Whoever has the number now lends the name; a contact that has another one since the audience was fixed does not.
 _RECIPIENTS = text("""
 SELECT m.id, m.phone_sealed, m.country, m.zone, m.retry_count,
@@ -100,7 +105,7 @@ WHERE earlier.today + coalesce(in_hand.texts, 0) >= CAST(:daily AS integer)
 
 @dataclass(frozen=True)
 class Facts:
-    """What holds for a whole batch."""
+    """What holds for a whole batch. `links_before`: how many links of the dispatch's stand in texts before this one."""
 
     kind: DispatchKind
     compiled: language.CompiledText
@@ -112,6 +117,7 @@ class Facts:
     quiet: QuietHours
     caps: Caps
     traffic_account_id: str
+    links_before: int = 0
 
     @property
     def is_marketing(self) -> bool:
@@ -174,17 +180,22 @@ def load(claim: Claim, now: datetime) -> Loaded:
         "first_id": claim.first_id,
         "last_id": claim.last_id,
     }
-    facts = read_facts(claim.shop_id, claim.dispatch_id)
+    facts = read_facts(claim.shop_id, claim.dispatch_id, claim.text_number)
     recipients = list(session.execute(_RECIPIENTS, keys))
     return Loaded(facts, recipients, crypto.for_shop(claim.shop_id), capped(claim, facts, now))
 
 
-def read_facts(shop_id: int, dispatch_id: int) -> Facts:
-    """What holds for every message of a dispatch right now: the shop's settings are read anew for each batch."""
+def read_facts(shop_id: int, dispatch_id: int, text_number: int = 0) -> Facts:
+    """What holds for every message of a batch right now: the shop's settings are read anew for each."""
     row = session.execute(_FACTS, {"shop_id": shop_id, "dispatch_id": dispatch_id}).one()
+    source, links_before = row.source, 0
+    if text_number:  # the first text is the dispatch's own
+        values = {"shop_id": shop_id, "dispatch_id": dispatch_id, "number": text_number}
+        source, links_before = session.execute(_TEXT, values).one()
     return Facts(
         kind=DispatchKind(row.kind),
-        compiled=compiled(row.source, row.trigger),
+        compiled=compiled(source, row.trigger),
+        links_before=links_before,
         sender=row.sender,
         reservation_id=row.reservation_id,
         prices=wallet.price_list(row.price_list_id),
@@ -305,7 +316,7 @@ def _values_of(facts: Facts, cipher: ShopCipher) -> Any:
     """A function from a recipient to the values that the text looks at; nothing else is decrypted."""
     wanted = facts.compiled.variables
     fixed = {"shop_name": facts.shop_name, "sender": facts.sender}
-    links = [(link.slot, link.number) for link in facts.compiled.links if link.address is not None]
+    links = [(link.slot, facts.links_before + link.number) for link in facts.compiled.links if link.address is not None]
     opt_out = OPT_OUT_LINK in wanted
     codes = Codes(cipher.lookup)
     first = bool(wanted & {"first_name", "full_name"})

@@ -13,7 +13,7 @@ from blossom.message_templates.rules import language
 from blossom.messaging.models import Batch, Dispatch, Message
 from blossom.messaging.rules import message_ids
 from blossom.messaging.rules.states import RANKS, DispatchKind, DispatchState
-from blossom.messaging.service import dispatches
+from blossom.messaging.service import dispatches, starting
 from blossom.platform import clock, config, crypto
 from blossom.platform.db import session
 from blossom.shops import service as shop_service
@@ -58,7 +58,7 @@ def start(plan: DirectPlan) -> Dispatch:
         )
         session.add(dispatch)
         session.flush()
-        dispatches.keep_links(dispatch, plan.compiled)
+        starting.keep_links(dispatch, plan.compiled)
         hours = timedelta(hours=config.current().reservation_hours)
         reservation = wallet.reserve(
             plan.shop.id, plan.cost, reference=f"dispatch:{dispatch.id}", expires_at=now + hours, idle_limit=hours

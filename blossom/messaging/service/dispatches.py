@@ -1,51 +1,27 @@
-"""A dispatch from its start to its end: begun, paused, resumed, cancelled, failed, finished."""
+"""A dispatch on its way to its end: paused, resumed, cancelled, failed, finished. How it begins: `starting`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select, text
 
-from blossom.links import service as links
-from blossom.message_templates.rules import language
-from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.errors import InvalidDispatchState
 from blossom.messaging.models import Dispatch, Message
 from blossom.messaging.queries import estimate
 from blossom.messaging.rules.states import (
     FINAL_DISPATCH_STATES,
-    PRIORITIES,
-    RANKS,
-    DispatchKind,
     DispatchState,
     MessageState,
 )
 from blossom.platform import clock, config, queue
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
-from blossom.segments.rules import Audience
 from blossom.shops import service as shop_service
 from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
 from blossom.wallet.rules import ReservationState
-
-
-@dataclass(frozen=True)
-class DispatchPlan:
-    """What to text to whom. `source`: Liquid with the opt-out line. `local_at`: ISO date and time without a zone,
-    read on each recipient's clocks. `on_change`: the job that is told (shop_id, dispatch_id) when the state changes."""
-
-    shop_id: int
-    audience: Audience
-    source: str
-    sender: str
-    kind: DispatchKind = DispatchKind.CAMPAIGN
-    trigger: str = Trigger.CAMPAIGN.value
-    priority: str = "normal"
-    not_before: datetime | None = None
-    local_at: datetime | None = None
-    on_change: str | None = None
 
 
 @dataclass(frozen=True)
@@ -56,49 +32,6 @@ class CancelOutcome:
     cancelled: int
     in_flight: int
     released_credits: int
-
-
-def start_dispatch(plan: DispatchPlan) -> Dispatch:
-    """Begin to text an audience. Quick at any size: a worker fixes the audience and reserves its cost.
-
-    Raises `TextError` when the text can't be rendered at all, `ShopLeft`.
-    """
-    shop_service.require_installed(plan.shop_id)
-    compiled = language.compile_text(plan.source, Trigger(plan.trigger))
-    now = clock.now()
-    dispatch = Dispatch(
-        shop_id=plan.shop_id,
-        kind=plan.kind.value,
-        state=DispatchState.PREPARING.value,
-        rank=RANKS[plan.kind],
-        priority=PRIORITIES[plan.priority],
-        source=plan.source,
-        trigger=plan.trigger,
-        sender=plan.sender,
-        audience=plan.audience.to_json(),
-        not_before=plan.not_before,
-        local_at=plan.local_at.isoformat() if plan.local_at else None,
-        on_change=plan.on_change,
-        price_list_id=prices.price_list_at(plan.shop_id, now).id,
-        created_at=now,
-    )
-    session.add(dispatch)
-    session.flush()
-    keep_links(dispatch, compiled)
-    queue.enqueue(
-        "messaging.prepare_dispatch",
-        queue="prepare",
-        shop_id=plan.shop_id,
-        dispatch_id=dispatch.id,
-        timeout_seconds=3600,
-    )
-    return dispatch
-
-
-def keep_links(dispatch: Dispatch, compiled: language.CompiledText) -> None:
-    """Write down where the text's short links lead, by the numbers that their codes will hold."""
-    addresses = {link.number: link.address for link in compiled.links if link.address is not None}
-    links.keep_targets(dispatch.shop_id, dispatch.id, addresses)
 
 
 def pause_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
@@ -152,6 +85,12 @@ def resume_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
     return dispatch
 
 
+def held_for(dispatch: Dispatch) -> timedelta:
+    """How long its credits are held without use: a day, and as long as clicks have to decide what the rest gets."""
+    waits = dispatch.decide_after if dispatch.winner is None else None
+    return timedelta(hours=config.current().reservation_hours) + (waits or timedelta())
+
+
 def reserve_anew(dispatch: Dispatch) -> None:
     """Hold what the pending messages will cost, unless the first reservation is open still."""
     if dispatch.reservation_id is not None:
@@ -159,13 +98,13 @@ def reserve_anew(dispatch: Dispatch) -> None:
         if held.state is ReservationState.OPEN:
             return
     cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.state == MessageState.PENDING.value)
-    hours = timedelta(hours=config.current().reservation_hours)
+    idle = held_for(dispatch)
     reservation = wallet.reserve(
         dispatch.shop_id,
         cost,
         reference=f"dispatch:{dispatch.id}:after:{dispatch.reservation_id}",
-        expires_at=clock.now() + hours,
-        idle_limit=hours,
+        expires_at=clock.now() + idle,
+        idle_limit=idle,
     )
     if reservation is not None:
         dispatch.reservation_id = reservation.id

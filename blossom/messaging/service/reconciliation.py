@@ -44,7 +44,7 @@ SELECT id FROM attempts WHERE state IN ('claimed', 'calling') AND lease_until < 
 _DUE_WORK = text("""
 SELECT EXISTS (
     SELECT FROM dispatches d JOIN batches b ON b.dispatch_id = d.id
-    WHERE d.state = 'sending' AND b.state = 'pending' AND b.due_at <= :now
+    WHERE d.state = 'sending' AND b.state = 'pending' AND b.text_number IS NOT NULL AND b.due_at <= :now
 )
 """)
 
@@ -113,7 +113,8 @@ SELECT d.id, d.shop_id FROM dispatches d
 WHERE d.finished_at IS NULL AND (
     (d.state = 'preparing' AND d.created_at < :before)
     OR (d.state = 'sending'
-        AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.due_at < :before)
+        AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending'
+                      AND b.text_number IS NOT NULL AND b.due_at < :before)
         AND NOT EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.recorded_at > :before))
 )
 LIMIT 100

@@ -111,8 +111,8 @@ RETURNING NOT EXISTS (
 _NEXT_NUMBER = text("SELECT max(number) + 1 FROM batches WHERE dispatch_id = :dispatch_id")
 
 _NEW_BATCH = text("""
-INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id)
-SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size, :first_id, :last_id
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id, text_number)
+SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size, :first_id, :last_id, text_number
 FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number
 """)
 
@@ -352,7 +352,8 @@ def split_batch(key: AttemptKey, ids: Sequence[int], valid_until: datetime, now:
 def move_to_new_batch(
     dispatch_id: int, batch_number: int, ids: Sequence[int], *, due_at: datetime, valid_until: datetime | None = None
 ) -> int:
-    """Make a pending batch of these pending messages; its number. The batch they leave is recounted by the caller."""
+    """Make a pending batch of these pending messages, which get the same text as before; its number. The batch they
+    leave is recounted by the caller."""
     lock = text("SELECT pg_advisory_xact_lock(hashtext('batch numbers'), CAST(:dispatch_id % 2147483647 AS integer))")
     session.execute(lock, {"dispatch_id": dispatch_id})
     new_number: int = session.execute(_NEXT_NUMBER, {"dispatch_id": dispatch_id}).scalar_one()

@@ -6,9 +6,8 @@ Never what was delivered, and never, since consent is asked again at the moment 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -140,21 +139,22 @@ def _send_again(
     ids = [row.id for row in chosen]
     cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.id.in_(ids))
     now = clock.now()
-    hours = timedelta(hours=config.current().reservation_hours)
+    idle = dispatches.held_for(dispatch)
     first_new = _next_number(dispatch.id)
     with session.begin_nested():  # without credit all of it is undone
         session.execute(_KEEP_TRY, {"ids": ids, "state": state.value, "now": now})
         session.execute(_AGAIN, {"ids": ids, "state": state.value})
-        for batch in _in_batches(ids, config.current().mitto_batch_size):
-            recording.move_to_new_batch(dispatch.id, chosen[0].batch_number, batch, due_at=now)
+        for before, of_text in _by_text(dispatch.id, chosen):
+            for batch in _in_batches(of_text, config.current().mitto_batch_size):
+                recording.move_to_new_batch(dispatch.id, before, batch, due_at=now)
         recording.recount_many(dispatch.id, {row.batch_number for row in chosen})
         dispatches.release_credits(dispatch)
         reservation = wallet.reserve(  # the wallet last, as receipts take it
             dispatch.shop_id,
             cost,
             reference=f"dispatch:{dispatch.id}:again:{first_new}",
-            expires_at=now + hours,
-            idle_limit=hours,
+            expires_at=now + idle,
+            idle_limit=idle,
         )
     dispatch.state, dispatch.finished_at = DispatchState.SENDING.value, None
     dispatch.failure_code = dispatch.failure_text = None
@@ -163,6 +163,24 @@ def _send_again(
     dispatches.nudge_lanes()
     dispatches.tell_owner(dispatch)
     return RetryOutcome(len(ids), dict(left_out), cost)
+
+
+_TEXTS = text("""
+SELECT number, text_number FROM batches
+WHERE dispatch_id = :dispatch_id AND number = ANY(CAST(:numbers AS integer[]))
+""")
+
+
+def _by_text(dispatch_id: int, chosen: Sequence[Row[Any]]) -> Iterable[tuple[int, list[int]]]:
+    """For each text that some of these got, a batch that they were in, and their ids in order: whoever is texted again
+    gets the same text."""
+    numbers = sorted({row.batch_number for row in chosen})
+    rows = session.execute(_TEXTS, {"dispatch_id": dispatch_id, "numbers": numbers})
+    texts: dict[int, int | None] = {row.number: row.text_number for row in rows}
+    found: dict[int | None, tuple[int, list[int]]] = {}
+    for row in chosen:
+        found.setdefault(texts[row.batch_number], (row.batch_number, []))[1].append(row.id)
+    return found.values()
 
 
 _WIDEST = 20_000
