@@ -9,7 +9,7 @@
   const NOT_TYPED = ['page', 'turn', 'version', 'do', 'over', 'anew', 'person', 'person_phone'];
   const ASIDE = ['person', 'person_phone', 'phones']; // changes nothing of the draft
 
-  let open; // {form, edits, saved, since, timer, saving, failures, stopped}
+  let open; // {form, edits, saved, since, timer, saving, heard, failures, stopped, pressed}
   const byItself = () => open.form.dataset.keep === 'by-itself';
   const field = (name) => open.form.elements.namedItem(name);
   const isDirty = () => open.edits !== open.saved;
@@ -52,7 +52,7 @@
     const form = document.getElementById('compose');
     if (!form || open?.form === form) return;
     clearTimeout(open?.timer);
-    open = {form, edits: 0, saved: 0, since: 0, timer: 0, saving: false, failures: 0, stopped: false};
+    open = {form, edits: 0, saved: 0, since: 0, timer: 0, saving: false, heard: 0, failures: 0, stopped: false};
     open.stopped = Boolean(form.querySelector('[data-stop]'));
     const kept = recall(form.dataset.store);
     if (!kept || JSON.stringify(kept.typed) === JSON.stringify(typed())) {
@@ -88,9 +88,9 @@
     open.timer = setTimeout(save, ms);
   };
 
+  const turnNow = () => Number(field('turn').value || 0);
   const nextTurn = () => {
-    const turn = field('turn');
-    turn.value = Number(turn.value || 0) + 1;
+    field('turn').value = turnNow() + 1;
     return open.edits;
   };
 
@@ -100,6 +100,7 @@
     page.saving = true;
     page.since = 0;
     const edits = nextTurn();
+    const turn = turnNow();
     const given = new URLSearchParams(new FormData(page.form));
     say(page.form.dataset.saving);
     let response;
@@ -112,7 +113,8 @@
       });
     } catch { /* away */ }
     page.saving = false;
-    if (response && (response.ok || [404, 409, 422].includes(response.status)) && await took(page, response, edits)) {
+    const isTold = response && (response.ok || [404, 409, 422].includes(response.status));
+    if (isTold && await took(page, response, edits, turn)) {
       page.failures = 0;
       if (page === open && isDirty() && response.ok) later(QUIET_MS);
       return;
@@ -124,15 +126,20 @@
     page.failures += 1;
   };
 
-  // The answer to a save: how the form stands in the database. False: it is something else.
-  const took = async (page, response, edits) => {
+  // The answer to a save: how the form stands in the database. False: it is something else. Its element stays: the answer
+  // to a button that is pressed meanwhile is to go there. And what a later turn has told is newer.
+  const took = async (page, response, edits, turn) => {
     const answer = document.createElement('template');
     answer.innerHTML = await response.text();
     const kept = answer.content.querySelector('#kept');
     if (!kept) return false;
+    if (turn < page.heard) return true;
+    page.heard = turn;
     if (page === open) {
-      document.getElementById('kept').replaceWith(kept);
-      htmx.process(kept);
+      const place = document.getElementById('kept');
+      place.dataset.state = kept.dataset.state;
+      place.replaceChildren(...kept.cloneNode(true).childNodes);
+      htmx.process(place);
     }
     stands(page, kept, response.headers, edits);
     return true;
@@ -180,7 +187,7 @@
     begin();
     if (event.target !== open?.form) return;
     clearTimeout(open.timer);
-    open.pressed = nextTurn();
+    open.pressed = {edits: nextTurn(), turn: turnNow()};
     const button = event.submitter;
     if (button?.value === 'test') { // a test costs: two clicks are one
       setTimeout(() => { button.disabled = true; });
@@ -194,7 +201,8 @@
     const {headers} = ctx.response;
     if (!headers.get('Blossom-Kept')) return; // of something else than of saving
     const kept = document.getElementById('kept');
-    stands(open, kept, headers, open.pressed);
+    open.heard = open.pressed.turn;
+    stands(open, kept, headers, open.pressed.edits);
     kept.querySelector('[data-stop], [data-refused]')?.focus();
   });
   document.addEventListener('htmx:error', (event) => {

@@ -131,9 +131,32 @@ def test_a_lost_network_and_an_old_session_lose_nothing(world: World, browser: B
     tab.context.close()
 
 
+def test_a_button_pressed_while_it_is_being_saved_is_answered(world: World, browser: Browser) -> None:
+    path = drafted(world)
+    tab, frame, _ = worlds.open_admin(browser, world, path)
+    held: list[Route] = []
+    tab.route(f"{world.url}{path}", lambda route: held.append(route) if is_save(route) else route.continue_())
+    text(frame).fill("Slowly. Reply STOP to opt out")
+    expect(frame.get_by_text("Saving…")).to_be_visible()
+    frame.get_by_label("Your numbers").fill("+30 691 234 5678")
+    with tab.expect_request(f"{world.url}{path}"):
+        frame.get_by_role("button", name="Send a test").click()
+    assert len(held) == 2
+    held[0].continue_()
+    saved(frame)
+    held[1].continue_()
+    expect(frame.get_by_text("On its way to 1 number since")).to_be_visible()
+    saved(frame)
+    tab.context.close()
+
+
+def is_save(route: Route) -> bool:
+    return route.request.method == "POST"
+
+
 def lose(route: Route) -> None:
     """No save gets through."""
-    route.abort() if route.request.method == "POST" else route.continue_()
+    route.abort() if is_save(route) else route.continue_()
 
 
 def test_what_never_reached_us_is_back_after_a_reload(world: World, browser: Browser) -> None:
