@@ -26,7 +26,7 @@ from blossom.inbound import views as inbound_views
 from blossom.message_templates import api as templates_api
 from blossom.message_templates import views as templates_views
 from blossom.people import views as people_views
-from blossom.platform import api, crypto, db, health, logs, pages, queue
+from blossom.platform import api, crypto, db, health, logs, pages, queue, typed
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
@@ -75,6 +75,7 @@ def create_app(config: Config | None = None) -> Flask:
     db.db.init_app(app)
     Migrate(app, db.db, directory="migrations")
     Htmx(app)
+    app.request_class = typed.Request  # Htmx sets one of its own
     crypto.init(config.master_keys)
     queue.init(str(config.redis_url))
     _handle_requests(app)
