@@ -51,6 +51,7 @@ ROUTES: list[tuple[str, str, str, Any]] = [
     ("POST", "/pause", "campaigns:send", None),
     ("POST", "/resume", "campaigns:send", None),
     ("POST", "/cancel", "campaigns:send", None),
+    ("POST", "/winner", "campaigns:send", {"text": "B"}),
     ("POST", "/retry-failed", "campaigns:send", {}),
     ("POST", "/retry-unconfirmed", "campaigns:send", None),
     ("POST", "/test-send", "campaigns:send", {"phones": ["+306912345678"]}),

@@ -13,6 +13,7 @@ DRAFT: dict[str, Any] = {
 CAMPAIGN: dict[str, Any] = {
     "id": 42,
     **DRAFT,
+    "abTest": None,
     "status": "draft",
     "priority": "normal",
     "schedule": None,
@@ -52,6 +53,7 @@ PREVIEW: dict[str, Any] = {
             "encoding": "gsm7",
         }
     ],
+    "texts": [],
     "canSend": True,
     "reasons": [],
     "credit": {"balance": 5000, "reserved": 0, "available": 5000},
@@ -70,6 +72,7 @@ PROGRESS: dict[str, Any] = {
     "failed": 4,
     "pending": 480,
     "sending": 100,
+    "waiting": 0,
     "skipped": 6,
     "cancelled": 0,
     "unconfirmed": 0,
@@ -95,4 +98,5 @@ STATS: dict[str, Any] = {
     "deliveredRate": 0.9764,
     "conversionRate": None,
     "firstSentAt": "2026-11-20T12:05:01Z",
+    "abTest": None,
 }

@@ -73,7 +73,12 @@ def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQu
         else progress.Stretch([], None)
     )
     return RecipientsAnswer(
-        items=[recipient_answer(row, phone_in_clear="contacts:read" in caller.scopes) for row in found.rows],
+        items=[
+            recipient_answer(
+                row, phone_in_clear="contacts:read" in caller.scopes, is_tested=campaign.ab_test is not None
+            )
+            for row in found.rows
+        ],
         page_size=query.page_size,
         next_cursor=encode_pair(found.after.batch, found.after.message_id) if found.after else None,
     )
@@ -84,12 +89,16 @@ def campaign_recipients(caller: Principal, campaign_id: int, query: RecipientsQu
     scope="campaigns:read",
     answer=StatsAnswer,
     summary="What it came to",
+    description="How a test of texts stands is counted anew each time.",
     headers=_CACHE,
     answer_example=STATS,
 )
 def campaign_stats(caller: Principal, campaign_id: int) -> Reply:
-    stats, cached = queries.campaign_stats(queries.get_campaign(caller.shop_id, campaign_id))
-    return Reply(stats_answer(stats), {"X-Cache": "HIT" if cached else "MISS"})
+    campaign = queries.get_campaign(caller.shop_id, campaign_id)
+    stats, cached = queries.campaign_stats(campaign)
+    return Reply(
+        stats_answer(stats, queries.ab_test(caller.shop_id, campaign)), {"X-Cache": "HIT" if cached else "MISS"}
+    )
 
 
 @api.get(

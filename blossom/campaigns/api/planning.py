@@ -60,6 +60,7 @@ def create_campaign(caller: Principal, body: CampaignInput) -> CampaignAnswer:
         caller.shop_id,
         name=body.name,
         body=body.body,
+        ab_test=body.ab_test.read() if body.ab_test else None,
         audience=body.audience,
         priority=body.priority,
         actor=caller.actor,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from blossom.campaigns.forms.answers import (
+    AbStandingAnswer,
+    AbTestAnswer,
     CampaignAnswer,
     CampaignPreviewAnswer,
     CountryCostAnswer,
@@ -16,12 +18,15 @@ from blossom.campaigns.forms.answers import (
     ScheduleAnswer,
     StatsAnswer,
     StatusAnswer,
+    TextPreviewAnswer,
+    TextStandingAnswer,
 )
 from blossom.campaigns.models import Campaign
-from blossom.campaigns.queries import CampaignStats
+from blossom.campaigns.queries import AbStanding, CampaignStats
+from blossom.campaigns.rules.ab_test import LETTERS
 from blossom.campaigns.rules.schedule import ScheduleKind
 from blossom.campaigns.rules.states import Priority
-from blossom.messaging.queries import Preview, Progress, RecipientRow
+from blossom.messaging.queries import Preview, Progress, RecipientRow, Sample
 from blossom.wallet.rules import Balance
 
 
@@ -30,6 +35,7 @@ def campaign_answer(campaign: Campaign, stats: CampaignStats | None = None) -> C
         id=campaign.id,
         name=campaign.name,
         body=campaign.body,
+        ab_test=AbTestAnswer(**campaign.ab_test) if campaign.ab_test else None,
         audience=campaign.audience,
         status=campaign.state,
         priority=Priority(campaign.priority),
@@ -56,8 +62,32 @@ def status_answer(campaign: Campaign) -> StatusAnswer:
     )
 
 
-def stats_answer(stats: CampaignStats) -> StatsAnswer:
-    return StatsAnswer.model_validate(stats, from_attributes=True)
+def stats_answer(stats: CampaignStats, standing: AbStanding | None = None) -> StatsAnswer:
+    answer = StatsAnswer.model_validate(stats, from_attributes=True)
+    return answer.model_copy(update={"ab_test": _standing(standing)}) if standing else answer
+
+
+def _standing(standing: AbStanding) -> AbStandingAnswer:
+    return AbStandingAnswer(
+        texts=[
+            TextStandingAnswer(
+                text=each.letter,
+                share=each.share,
+                recipients=each.recipients,
+                sent=each.sent,
+                delivered=each.delivered,
+                failed=each.failed,
+                clicked=each.clicked,
+                is_winner=each.is_winner,
+            )
+            for each in standing.texts
+        ],
+        waiting=standing.waiting,
+        decides_at=standing.decides_at,
+        winner=None if standing.winner is None else LETTERS[standing.winner],
+        chosen_by=standing.chosen_by,
+        chosen_at=standing.chosen_at,
+    )
 
 
 def progress_answer(campaign: Campaign, progress: Progress | None) -> ProgressAnswer:
@@ -71,6 +101,7 @@ def progress_answer(campaign: Campaign, progress: Progress | None) -> ProgressAn
             status=campaign.state,
             **counts,
             unconfirmed=0,
+            waiting=0,
             progress=0,
             percent=0,
             messages_per_second=0,
@@ -89,6 +120,7 @@ def progress_answer(campaign: Campaign, progress: Progress | None) -> ProgressAn
         failed=progress.failed,
         pending=progress.pending + progress.sending,
         sending=progress.sending,
+        waiting=progress.waiting,
         skipped=progress.skipped,
         cancelled=progress.cancelled,
         unconfirmed=progress.unconfirmed,
@@ -118,15 +150,18 @@ def preview_answer(preview: Preview) -> CampaignPreviewAnswer:
             )
             for cost in expected.by_country
         ],
-        samples=[
-            SampleAnswer(
-                contact_id=sample.contact_id,
-                phone=sample.phone_masked,
-                text=sample.text,
-                segments=sample.segments,
-                encoding=sample.encoding,
+        samples=[_sample(sample) for sample in preview.samples],
+        texts=[
+            TextPreviewAnswer(
+                text=LETTERS[each.number],
+                share=each.share,
+                recipients=each.people,
+                segments_min=min(each.of_all.by_segments, default=None),
+                segments_max=max(each.of_all.by_segments, default=None),
+                estimated_cost=each.credits,
+                sample=_sample(each.sample) if each.sample else None,
             )
-            for sample in preview.samples
+            for each in preview.texts
         ],
         can_send=preview.can_send,
         reasons=[
@@ -137,6 +172,16 @@ def preview_answer(preview: Preview) -> CampaignPreviewAnswer:
         first_at=preview.first_at,
         last_at=preview.last_at,
         put_off=[PutOffAnswer(until=until, recipients=number) for until, number in preview.put_off.items()],
+    )
+
+
+def _sample(sample: Sample) -> SampleAnswer:
+    return SampleAnswer(
+        contact_id=sample.contact_id,
+        phone=sample.phone_masked,
+        text=sample.text,
+        segments=sample.segments,
+        encoding=sample.encoding,
     )
 
 
@@ -151,6 +196,7 @@ def refused_preview(reasons: list[ReasonAnswer], credit: Balance) -> CampaignPre
         segments_max=None,
         cost_by_country=[],
         samples=[],
+        texts=[],
         can_send=False,
         reasons=reasons,
         credit=_credit(credit),
@@ -160,11 +206,13 @@ def refused_preview(reasons: list[ReasonAnswer], credit: Balance) -> CampaignPre
     )
 
 
-def recipient_answer(row: RecipientRow, *, phone_in_clear: bool) -> RecipientAnswer:
+def recipient_answer(row: RecipientRow, *, phone_in_clear: bool, is_tested: bool = False) -> RecipientAnswer:
+    """`is_tested`: the campaign has several texts."""
     return RecipientAnswer(
         id=row.id,
         phone=row.phone if phone_in_clear or row.phone is None else f"{row.phone[:3]}…{row.phone[-3:]}",
         country=row.country,
+        text=LETTERS[row.text_number] if is_tested and row.text_number is not None else None,
         status=row.state,
         reason=row.reason,
         error=row.error,

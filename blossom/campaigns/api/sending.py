@@ -7,8 +7,9 @@ from blossom.campaigns.api.examples import STATUS
 from blossom.campaigns.api.rendering import status_answer
 from blossom.campaigns.api.routes import api
 from blossom.campaigns.forms.answers import CancelAnswer, RetryAnswer, StatusAnswer, TestSendAnswer
-from blossom.campaigns.forms.inputs import RetryInput, RetryUnconfirmedInput, TestSendInput
+from blossom.campaigns.forms.inputs import RetryInput, RetryUnconfirmedInput, TestSendInput, WinnerInput
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.ab_test import LETTERS
 from blossom.campaigns.rules.trials import MOST_TESTED_A_DAY
 from blossom.messaging.service import RetryOutcome
 from blossom.platform.api import Principal
@@ -78,6 +79,26 @@ def cancel_campaign(caller: Principal, campaign_id: int) -> CancelAnswer:
 
 
 @api.post(
+    "/campaigns/<int:campaign_id>/winner",
+    scope="campaigns:send",
+    body=WinnerInput,
+    answer=StatusAnswer,
+    summary="Choose the text that the rest gets",
+    description=(
+        "Of a campaign that tests texts, at any time before a winner is known; who waited is texted at once. The first"
+        " choice holds: the same again changes nothing, another is refused. While it is paused, nobody is texted before"
+        " it goes on."
+    ),
+    errors=_INVALID | _UNPAID | {"nothing_to_choose": 409},
+    body_example={"text": "B"},
+    answer_example=STATUS,
+)
+def choose_winner(caller: Principal, campaign_id: int, body: WinnerInput) -> StatusAnswer:
+    number = LETTERS.index(body.text)
+    return status_answer(campaigns.choose_winner(caller.shop_id, campaign_id, number, actor=caller.actor))
+
+
+@api.post(
     "/campaigns/<int:campaign_id>/retry-failed",
     scope="campaigns:send",
     body=RetryInput,
@@ -125,7 +146,8 @@ def retry_unconfirmed(caller: Principal, campaign_id: int, body: RetryUnconfirme
     body_example={"phones": ["+306912345678"]},
 )
 def send_test(caller: Principal, campaign_id: int, body: TestSendInput) -> TestSendAnswer:
-    dispatch = campaigns.send_test(caller.shop_id, campaign_id, body.phones, actor=caller.actor)
+    number = LETTERS.index(body.text)
+    dispatch = campaigns.send_test(caller.shop_id, campaign_id, body.phones, number=number, actor=caller.actor)
     return TestSendAnswer(dispatch_id=dispatch.id, recipients=dispatch.total)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from blossom.campaigns.rules.ab_test import Winner
 from blossom.campaigns.rules.schedule import ScheduleKind
 from blossom.campaigns.rules.states import CampaignState, Priority
 from blossom.messaging.rules.states import MessageState
@@ -14,6 +15,32 @@ from blossom.platform.api import Answer, Page
 
 _NOT_YET = "null until discounts and reports exist: it can't be known yet."
 _UNCOUNTED = "null when it can't be counted: the text is faulty, or nobody was chosen."
+
+
+class TextStandingAnswer(Answer):
+    """What one of several texts came to so far."""
+
+    text: str = Field(description="Its letter.")
+    share: int = Field(description="Per cent of the audience that it is tried on.")
+    recipients: int = Field(description="Who got it or is to; of the winner, the rest too.")
+    sent: int = Field(description="Those of them without a final word yet.")
+    delivered: int
+    failed: int
+    clicked: int = Field(description="People who have opened a link of it.")
+    is_winner: bool
+
+
+class AbStandingAnswer(Answer):
+    """How a test of texts stands."""
+
+    texts: list[TextStandingAnswer]
+    waiting: int = Field(description="People of the rest, who get the winner.")
+    decides_at: datetime | None = Field(
+        description="When clicks decide; null while the test goes on, where somebody is to choose, and once it is over."
+    )
+    winner: str | None = Field(description="Its letter.")
+    chosen_by: str | None = Field(description="`clicks`, or who chose.")
+    chosen_at: datetime | None
 
 
 class StatsAnswer(Answer):
@@ -33,6 +60,9 @@ class StatsAnswer(Answer):
     delivered_rate: float | None = Field(description="delivered / sent, 0 to 1; null when nothing was sent.")
     conversion_rate: float | None = Field(description="redemptions / delivered, 0 to 1; " + _NOT_YET)
     first_sent_at: datetime | None
+    ab_test: AbStandingAnswer | None = Field(
+        default=None, description="Of a campaign that tests texts and is sent; only where one campaign was asked for."
+    )
 
 
 class StatsListAnswer(Answer):
@@ -60,12 +90,22 @@ class FailureAnswer(Answer):
     message: str | None
 
 
+class AbTestAnswer(Answer):
+    """Several texts, each on a share of the audience."""
+
+    texts: list[str] = Field(description="Texts B, C and D; the campaign's own is A.")
+    shares: list[int] = Field(description="Whole per cent, one for each text with A.")
+    winner: Winner | None = Field(description="null when all are shared out, so that there is no rest.")
+    after_minutes: int | None
+
+
 class CampaignAnswer(Answer):
     """A campaign."""
 
     id: int
     name: str
     body: str
+    ab_test: AbTestAnswer | None
     audience: dict[str, Any] | None
     status: CampaignState
     priority: Priority
@@ -131,6 +171,7 @@ class ProgressAnswer(Answer):
     failed: int
     pending: int = Field(description="Those still to go, with those in a call being made (`sending`).")
     sending: int
+    waiting: int = Field(description="Those of `pending` who get the winner of a test that is not known yet.")
     skipped: int
     cancelled: int
     unconfirmed: int
@@ -162,6 +203,18 @@ class SampleAnswer(Answer):
     encoding: str
 
 
+class TextPreviewAnswer(Answer):
+    """One of several texts."""
+
+    text: str = Field(description="Its letter.")
+    share: int
+    recipients: int = Field(description="So many it is tried on.")
+    segments_min: int | None
+    segments_max: int | None
+    estimated_cost: int = Field(description="Of trying it, about: who gets it is left to chance.")
+    sample: SampleAnswer | None
+
+
 class CreditAnswer(Answer):
     """The shop's credits."""
 
@@ -176,6 +229,7 @@ class ReasonAnswer(Answer):
     code: str
     message: str
     actionable: str | None
+    text: str | None = Field(default=None, description="The letter of the text that is at fault, if there are several.")
     line: int | None = None
     column: int | None = None
 
@@ -192,12 +246,15 @@ class CampaignPreviewAnswer(Answer):
 
     recipient_count: int | None = Field(description=_UNCOUNTED)
     left_out: dict[str, int] = Field(description="Reason → people of the audience who get no text.")
-    estimated_cost: int | None = Field(description="Credits; " + _UNCOUNTED)
+    estimated_cost: int | None = Field(
+        description="Credits; of several texts, the most that they can take; " + _UNCOUNTED
+    )
     segments_total: int | None = Field(description=_UNCOUNTED)
     segments_min: int | None = Field(description="Of one text; null as well when it would reach nobody.")
     segments_max: int | None = Field(description="Of one text; null as well when it would reach nobody.")
     cost_by_country: list[CountryCostAnswer]
     samples: list[SampleAnswer]
+    texts: list[TextPreviewAnswer] = Field(description="Each of the texts that are tested; empty without a test.")
     can_send: bool
     reasons: list[ReasonAnswer]
     credit: CreditAnswer
@@ -212,6 +269,9 @@ class RecipientAnswer(Answer):
     id: int
     phone: str | None = Field(description="Masked for a key without `contacts:read`.")
     country: str
+    text: str | None = Field(
+        description="The letter of the text that they get; null without a test, and while the winner is not known."
+    )
     status: MessageState
     reason: str | None = Field(description="Of a skip.")
     error: str | None

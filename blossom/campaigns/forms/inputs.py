@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainValidator, StringConstraints, WithJsonSchema, model_validator
 
+from blossom.campaigns.rules.ab_test import LARGEST_SHARE, LETTERS, AbTest, Winner
 from blossom.campaigns.rules.states import CampaignState, Priority
 from blossom.message_templates.rules.markup import MAX_SOURCE
 from blossom.messaging.rules.states import MessageState
@@ -43,12 +44,47 @@ AudienceInput = Annotated[
 
 Body = Annotated[str, StringConstraints(max_length=MAX_SOURCE)]
 
+Letter = Literal["A", "B", "C", "D"]
+"""Which text of a test: `rules.ab_test.LETTERS`."""
+
+
+class AbTestInput(Input):
+    """Several texts, each on a share of the audience. The campaign's own text is A; the rest gets the winner."""
+
+    texts: list[Body] = Field(min_length=1, max_length=len(LETTERS) - 1, description="Texts B, C and D.")
+    shares: list[Annotated[int, Field(strict=True, ge=1, le=LARGEST_SHARE)]] = Field(
+        min_length=2,
+        max_length=len(LETTERS),
+        description="Whole per cent, one for each text with A, 100 together at most. 100: all are shared out, there is"
+        " no rest and no winner.",
+    )
+    winner: Winner | None = Field(default=None, description="Needed where there is a rest.")
+    after_minutes: Annotated[int, Field(strict=True)] | None = Field(
+        default=None,
+        description="30 to 1440; for `clicks`: how long after the last text of the test the winner is decided.",
+    )
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        try:
+            self.read()
+        except InvalidInput as refused:
+            raise ValueError(refused.details["fields"]["ab_test"]) from None
+        return self
+
+    def read(self) -> AbTest:
+        return AbTest.from_json(self.model_dump())
+
+
+_AB_TEST = "Test several texts; null: one text for all."
+
 
 class CampaignInput(Input):
     """A new campaign. Text and audience may follow later."""
 
     name: Text
     body: Body = Field(default="", description="Liquid; see GET /api/templates/variables.")
+    ab_test: AbTestInput | None = Field(default=None, description=_AB_TEST)
     audience: AudienceInput | None = None
     priority: Priority = Field(default=Priority.NORMAL, description="Among the shop's own campaigns.")
 
@@ -58,6 +94,7 @@ class CampaignChange(Input):
 
     name: Text | None = None
     body: Body | None = None
+    ab_test: AbTestInput | None = Field(default=None, description=_AB_TEST)
     audience: AudienceInput | None = Field(default=None, description="null: nobody chosen yet.")
     priority: Priority | None = None
     version: int | None = Field(
@@ -66,9 +103,11 @@ class CampaignChange(Input):
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What is to be changed, by name. Only an audience can be taken away by null."""
+        """What is to be changed, by name. Only an audience and a test can be taken away by null."""
         given = {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
-        return {name: value for name, value in given.items() if value is not None or name == "audience"}
+        if self.ab_test is not None:
+            given["ab_test"] = self.ab_test.read()
+        return {name: value for name, value in given.items() if value is not None or name in ("audience", "ab_test")}
 
 
 class ScheduleInput(Input):
@@ -99,9 +138,14 @@ class RetryUnconfirmedInput(Input):
 
 
 class TestSendInput(Input):
+    text: Letter = Field(default="A", description="Which of the texts that are tested.")
     phones: list[Annotated[str, StringConstraints(min_length=3, max_length=32)]] = Field(
         min_length=1, max_length=10, description="Your own numbers, E.164 or as written in the shop's country."
     )
+
+
+class WinnerInput(Input):
+    text: Letter = Field(description="The text that the rest gets.")
 
 
 class RefreshInput(Input):

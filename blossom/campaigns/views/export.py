@@ -14,6 +14,7 @@ from flask import Flask, Response, current_app, make_response, request
 from blossom.campaigns import errors, queries
 from blossom.campaigns.forms import watching as forms
 from blossom.campaigns.rules import causes, outcomes
+from blossom.campaigns.rules.ab_test import LETTERS
 from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import report
 from blossom.campaigns.views.results import results_of
@@ -47,6 +48,7 @@ _HEAD = (
     noted("Delivered"),
     noted("Failed"),
 )
+_TEXT = noted("Text")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -70,6 +72,7 @@ def recipients_csv(campaign_id: int) -> Response:
         zone=shops.get_shop(caller.shop_id).timezone,
         locale=languages.reader(),
         phones_in_clear="contacts:read" in caller.scopes,
+        is_tested=campaign.ab_test is not None,
     )
     response = current_app.response_class(lines, mimetype="text/csv")
     return _as_file(response, f"campaign-{campaign_id}{f'-{choice.state}' if choice.state else ''}.csv")
@@ -102,18 +105,23 @@ def _lines(
     zone: str,
     locale: str,
     phones_in_clear: bool,
+    is_tested: bool,
 ) -> Iterator[str]:
     """The file in pieces; between two of them no connection is held. It begins with a mark by which spreadsheets know
-    that it is UTF-8."""
+    that it is UTF-8. `is_tested`: of several texts, the last column tells which."""
     with languages.reading(locale):
-        head = _written([[t(name) for name in _HEAD]])
+        head = _written([[t(name) for name in (*_HEAD, *([_TEXT] if is_tested else []))]])
     yield f"\ufeff{head}"
     after: Place | None = None
     while True:
         with app.app_context(), transaction():
             found = messaging.stretch(shop_id, dispatch_id, state=state, after=after, limit=AT_ONCE)
         with languages.reading(locale):
-            piece = _written(_cells(row, zone, phones_in_clear=phones_in_clear) for row in found.rows)
+            cells = (
+                [*_cells(row, zone, phones_in_clear=phones_in_clear), *([_letter(row)] if is_tested else [])]
+                for row in found.rows
+            )
+            piece = _written(cells)
         yield piece
         after = found.after
         if after is None:
@@ -146,6 +154,11 @@ def _cells(row: RecipientRow, zone: str, *, phones_in_clear: bool) -> list[str]:
         str(row.credits),
         *(_moment(at, zone) for at in (row.due_at, row.sent_at, row.delivered_at, row.failed_at)),
     ]
+
+
+def _letter(row: RecipientRow) -> str:
+    """Of the text that they get; nothing while the winner is not known."""
+    return "" if row.text_number is None else LETTERS[row.text_number]
 
 
 def _plain(word: str | None) -> str:
