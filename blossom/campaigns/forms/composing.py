@@ -8,16 +8,15 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+from blossom.campaigns.forms import several as texts
+from blossom.campaigns.forms.several import Several
 from blossom.campaigns.rules.plans import LONGEST_TYPED, Plan, When
 from blossom.campaigns.rules.states import Priority
-from blossom.message_templates.rules.markup import MAX_SOURCE, normalise_newlines
 from blossom.platform.api import one_visible_line
 from blossom.platform.languages import noted
 from blossom.segments.rules import MOST_SEGMENTS, Audience
 
 LONGEST_NAME = 200
-LONGEST_BODY = 2 * MAX_SOURCE
-"""More than can be sent: the linter tells of a text that is a little too long, with the place."""
 MOST_PHONES = 10
 
 _ID = re.compile(r"[1-9]\d{0,17}")
@@ -27,7 +26,8 @@ _BETWEEN_PHONES = re.compile(r"[,;\n]")
 
 @dataclass(frozen=True)
 class ComposeForm:
-    """What was typed, and what it comes to. `who`: "everybody", "segments", or "" while nothing is chosen.
+    """What was typed, and what it comes to. `several`: the texts. `who`: "everybody", "segments", or "" while nothing
+    is chosen. `trying`: the number of the text that is to be tried.
 
     `person`: whose text to show; `as_example`: nobody's. `person_phone`: a number that was typed for that. `page`,
     `turn`, `version`: which page saves (`service.drafting.Save`), None and 0 for a form without them. `over`: the
@@ -35,13 +35,14 @@ class ComposeForm:
     """
 
     name: str
-    body: str
+    several: Several
     who: str
     include: tuple[int, ...]
     exclude: tuple[int, ...]
     priority: Priority
     plan: Plan
     phones: str
+    trying: int
     person: int | None
     as_example: bool
     person_phone: str
@@ -50,6 +51,11 @@ class ComposeForm:
     version: int | None
     over: int | None
     faults: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def body(self) -> str:
+        """The one text, or text A."""
+        return self.several.bodies[0]
 
     @property
     def audience(self) -> Audience | None:
@@ -69,9 +75,8 @@ class ComposeForm:
 def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
     """Read the form: the values of each field."""
     given = {name: values[0] for name, values in fields.items() if values}
-    name, body = given.get("name", ""), normalise_newlines(given.get("body", "")).replace("\0", "")
-    faults: dict[str, str] = {}
-    name = " ".join(name.split())
+    name, several = " ".join(given.get("name", "").split()), texts.read(given)
+    faults = dict(several.faults)
     if len(name) > LONGEST_NAME:
         faults["name"] = noted("The name may have %(most)s characters.", most=LONGEST_NAME)
     elif name:
@@ -79,12 +84,10 @@ def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
             one_visible_line(name)
         except ValueError:
             faults["name"] = noted("The name must be one line that can be read.")
-    if len(body) > LONGEST_BODY:
-        faults["body"] = noted("The text may have %(most)s characters.", most=LONGEST_BODY)
     person = given.get("person", "")
     return ComposeForm(
         name=name,
-        body=body,
+        several=several,
         who=given.get("who", "") if given.get("who") in ("everybody", "segments") else "",
         include=_ids(fields.get("include", ())),
         exclude=_ids(fields.get("exclude", ())),
@@ -95,6 +98,7 @@ def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
             given.get("time", "").strip()[:LONGEST_TYPED],
         ),
         phones=given.get("phones", "")[:500].replace("\0", ""),
+        trying=int(given["try"]) if given.get("try") in ("1", "2", "3") else 0,
         person=_number(person),
         as_example=person == "example",
         person_phone=given.get("person_phone", "").strip()[:40],

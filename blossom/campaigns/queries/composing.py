@@ -6,12 +6,13 @@ judges, `messaging.queries.previewing` sums. What is left is to put that side by
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from blossom.campaigns.queries import counting
+from blossom.campaigns.rules.ab_test import LETTERS, AbTest
 from blossom.campaigns.rules.schedule import Schedule
 from blossom.contacts import queries as contacts
 from blossom.contacts.errors import PhoneRefused
@@ -63,34 +64,51 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Look:
-    """`mends`: of each finding of the text, in order. `census` None: nobody chosen, or not counted yet (`is_counting`).
-    `sums` None: that, or the text is faulty."""
+class Written:
+    """One of the texts: as it was typed (`body`), and as `person` of the look reads it. `mends`: of each finding, in
+    order. `sums`: what they all cost (`Look`)."""
 
-    shop: Shop
+    letter: str
+    body: str
     text: TextPreview
-    person: Person
-    people: list[Person]
     mends: list[Mend | None]
     offers: list[CureOffer]
+    sums: messaging.Preview | None
+
+
+@dataclass(frozen=True)
+class Look:
+    """`texts`: the one, or those that are tested. `census` None: nobody chosen, or not counted yet (`is_counting`).
+    `sums` None: that, or a text is faulty; of several texts each person's dearest is summed. `split`:
+    letter → people who get that text in the test, and "" → the rest; empty without a test, or a census. `is_linked`: as
+    far as is known each text has a link that can be clicked."""
+
+    shop: Shop
+    texts: list[Written]
+    person: Person
+    people: list[Person]
     census: Census | None
     is_counting: bool
     sums: messaging.Preview | None
     places: list[Place]
+    split: dict[str, int]
+    is_linked: bool
 
 
 @dataclass(frozen=True)
 class Asked:
     """What is to be looked at. `person`: whose text to show, of those offered; `somebody`: a contact to offer and show
-    whether they are in the audience or not. `word`: what people without a value may read instead."""
+    whether they are in the audience or not. `word`: what people without a value may read instead. `test`: of several
+    texts; None also while its shares are no sound ones."""
 
-    body: str
+    bodies: Sequence[str]
     audience: Audience | None
     schedule: Schedule | None
     person: int | None = None
     somebody: int | None = None
     as_example: bool = False
     word: str = "there"
+    test: AbTest | None = None
 
 
 def look(shop_id: int, asked: Asked, now: datetime) -> Look:
@@ -99,38 +117,64 @@ def look(shop_id: int, asked: Asked, now: datetime) -> Look:
     hour = asked.schedule.scheduled_at if asked.schedule else None
     counted = counting.known_census(shop_id, asked.audience, hour or now) if asked.audience else None
     line = opt_out.line_of(shop.opt_out_text, shop.stop_keywords)
-    compiled, _ = language.examine(
-        opt_out.with_opt_out(asked.body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN
-    )
-    people = _people(shop, counted, compiled, asked.somebody)
+    texts = [
+        language.examine(opt_out.with_opt_out(body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN)[0]
+        for body in asked.bodies
+    ]
+    people = _people(shop, counted, texts[0], asked.somebody)
     chosen = _chosen(people, asked)
     values: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
     if chosen is not None:
         values = {**values, **previewing.names_of(chosen[1])}
+    sound = [compiled for compiled in texts if compiled is not None]
+    sums = None
+    if counted is not None and len(sound) == len(texts):
+        sums = _sums(shop, counted, sound, asked.schedule, now)
+    # What a cure saves is told for everybody where everybody gets that text.
+    measured_on = counted if len(texts) == 1 else None
+    return Look(
+        shop=shop,
+        texts=[
+            _written(shop, letter, body, values, _offers(shop, body, line, measured_on, now), sums, asked.word)
+            for letter, body in zip(LETTERS, asked.bodies, strict=False)
+        ],
+        person=chosen[0] if chosen else _example(),
+        people=[*(each for each, _ in people), _example()],
+        census=counted,
+        is_counting=asked.audience is not None and counted is None,
+        sums=sums,
+        places=_places(shop, counted, asked.schedule, now),
+        split=_split(asked.test, counted),
+        is_linked=all(compiled.links for compiled in sound),
+    )
+
+
+def _split(test: AbTest | None, counted: Census | None) -> dict[str, int]:
+    if test is None or counted is None:
+        return {}
+    people = test.people_of(counted.recipients)
+    return {**dict(zip(test.letters, people, strict=True)), "": counted.recipients - sum(people)}
+
+
+def _written(
+    shop: Shop,
+    letter: str,
+    body: str,
+    values: Mapping[str, Value],
+    offers: list[CureOffer],
+    sums: messaging.Preview | None,
+    word: str,
+) -> Written:
     text = preview_text(
-        asked.body,
+        body,
         Trigger.CAMPAIGN,
         values=values,
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,
         site=shops.proxy_address(shop.id),
     )
-    sums = None
-    if counted is not None and compiled is not None:
-        sums = _sums(shop, counted, compiled, asked.schedule, now)
-    person = chosen[0] if chosen else _example()
-    return Look(
-        shop=shop,
-        text=text,
-        person=person,
-        people=[*(each for each, _ in people), _example()],
-        mends=[mend(asked.body, finding, Trigger.CAMPAIGN, asked.word) for finding in text.findings],
-        offers=_offers(shop, asked, line, counted, now),
-        census=counted,
-        is_counting=asked.audience is not None and counted is None,
-        sums=sums,
-        places=_places(shop, counted, asked.schedule, now),
-    )
+    mends = [mend(body, finding, Trigger.CAMPAIGN, word) for finding in text.findings]
+    return Written(letter, body, text, mends, offers, sums)
 
 
 def person_by_phone(shop_id: int, typed: str) -> tuple[int | None, str | None]:
@@ -144,17 +188,10 @@ def person_by_phone(shop_id: int, typed: str) -> tuple[int | None, str | None]:
 
 
 def _sums(
-    shop: Shop, counted: Census, compiled: CompiledText, schedule: Schedule | None, now: datetime
+    shop: Shop, counted: Census, texts: list[CompiledText], schedule: Schedule | None, now: datetime
 ) -> messaging.Preview:
-    return previewing.of_census(
-        shop,
-        counted,
-        [compiled],
-        shop.sender,
-        now=now,
-        not_before=schedule.scheduled_at if schedule else None,
-        local_at=schedule.local_at if schedule else None,
-    )
+    not_before, local_at = (schedule.scheduled_at, schedule.local_at) if schedule else (None, None)
+    return previewing.of_census(shop, counted, texts, shop.sender, now=now, not_before=not_before, local_at=local_at)
 
 
 def _people(
@@ -199,7 +236,7 @@ def _example() -> Person:
     return Person(None, str(values["full_name"]), "", "example")
 
 
-def _offers(shop: Shop, asked: Asked, line: str, counted: Census | None, now: datetime) -> list[CureOffer]:
+def _offers(shop: Shop, body: str, line: str, counted: Census | None, now: datetime) -> list[CureOffer]:
     """What would save, measured on everybody who gets the text; while nobody is counted, on an example."""
     prices = wallet.price_list_at(shop.id, now) if counted and counted.groups else None
     sums: dict[str, tuple[int, int | None]] = {}
@@ -226,8 +263,8 @@ def _offers(shop: Shop, asked: Asked, line: str, counted: Census | None, now: da
     def credits_of(source: str) -> int | None:
         return sums[opt_out.with_opt_out(source, line, keywords=shop.stop_keywords)][1]
 
-    found = cures.cures_of(asked.body, measure, line=line, keywords=shop.stop_keywords)
-    before = credits_of(asked.body) if found else None
+    found = cures.cures_of(body, measure, line=line, keywords=shop.stop_keywords)
+    before = credits_of(body) if found else None
     return [
         CureOffer(name, cure, None if before is None else before - (credits_of(cure.text) or 0))
         for name, cure in found.items()

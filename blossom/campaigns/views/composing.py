@@ -19,26 +19,28 @@ from flask import Response, make_response, redirect, render_template, request, u
 from blossom.campaigns import queries, service
 from blossom.campaigns.errors import ChangedMeanwhile, InvalidSchedule, InvalidStatus
 from blossom.campaigns.forms import composing as forms
+from blossom.campaigns.forms import several as texts
 from blossom.campaigns.forms.composing import ComposeForm
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.queries import composing, counting
 from blossom.campaigns.queries.composing import Asked, Look
+from blossom.campaigns.rules.ab_test import LETTERS, AbTest
 from blossom.campaigns.rules.schedule import Schedule
 from blossom.campaigns.rules.states import Action, CampaignState, Priority, may
 from blossom.campaigns.service import Draft, Save
-from blossom.campaigns.views import words
+from blossom.campaigns.views import trying, words
 from blossom.campaigns.views.routes import views
 from blossom.campaigns.views.words import PRIORITY_WORDS, REASON_WORDS
 from blossom.message_templates import queries as templates
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.wording import CURE_WORDS, snippets
-from blossom.platform import clock, htmx, pages
+from blossom.platform import clock, htmx, pages, queue
 from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError, InvalidInput, NotFound
 from blossom.platform.languages import noted, t
 from blossom.segments import queries as segments
 from blossom.segments.models import Segment
-from blossom.segments.rules import Audience
+from blossom.segments.rules import Audience, Kind
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 
@@ -77,7 +79,7 @@ def new_campaign() -> Response:
     form = _blank(caller.shop_id)
     if (template_id := _number("template")) is not None:
         template = templates.get_template(caller.shop_id, template_id)
-        form = replace(form, name=template.name, body=template.body)
+        form = replace(form, name=template.name, several=texts.of_stored(template.body, None))
     if (segment_id := _number("segment")) is not None:
         form = replace(form, who="segments", include=(segments.segment(caller.shop_id, segment_id).id,))
     return _page(caller, form, Kept("new"))
@@ -153,9 +155,9 @@ def _keep(caller: Principal, campaign_id: int | None) -> Response:
         campaign_id, form = None, replace(form, page=uuid4(), version=None)
     planned = campaign_id is not None and _is_planned(caller.shop_id, campaign_id)
     if deed == "test" and planned:
-        return _tried(shop, _test(caller, campaign_id or 0, form))
+        return trying.answer(shop, trying.send(caller, campaign_id or 0, form))
     kept = _save(caller, shop, form, campaign_id)
-    tried = _test(caller, kept.saved.id, form) if deed == "test" and kept.saved else None
+    tried = trying.send(caller, kept.saved.id, form) if deed == "test" and kept.saved else None
     if deed == "review" and kept.saved:
         kept = _reviewed(shop, kept.saved, form, lost)
     if not htmx.wants_partial():
@@ -183,22 +185,14 @@ def _and_then(response: Response, campaign: Campaign, deed: str) -> None:
         response.headers["HX-Trigger"] = orjson.dumps({"review": {"address": address}}).decode()
 
 
-def _tried(shop: Shop, tried: Mapping[str, Any]) -> Response:
-    """What came of a test, and nothing else: what is typed over a planned campaign stays unsaved."""
-    response = make_response(render_template("campaigns/_tried.html", shop=shop, tried=tried))
-    response.headers["HX-Retarget"] = "#tried"
-    response.headers["HX-Reswap"] = "outerHTML"
-    response.headers["Cache-Control"] = "no-store"
-    return response
-
-
 def _save(caller: Principal, shop: Shop, form: ComposeForm, campaign_id: int | None) -> Kept:
     """Write it down, or say why not. Of refusals nothing is left in the database."""
     if form.faults:
         campaign = queries.get_campaign(caller.shop_id, campaign_id) if campaign_id else None
         reasons = [{"field": name, "message": fault} for name, fault in form.faults.items()]
         return Kept("refused", campaign, reasons)
-    draft = Draft(form.name or t("Untitled campaign"), form.body, form.audience, form.priority, form.plan)
+    name, test = form.name or t("Untitled campaign"), form.several.test
+    draft = Draft(name, form.body, form.audience, form.priority, form.plan, ab_test=test)
     assert form.page is not None, "_keep() has seen to it"
     by = Save(form.page, form.turn, form.over or form.version, caller.actor)
     try:
@@ -221,41 +215,28 @@ def _save(caller: Principal, shop: Shop, form: ComposeForm, campaign_id: int | N
 def _reasons(refused: BlossomError) -> list[Mapping[str, Any]]:
     if isinstance(refused, InvalidSchedule):
         return [{"field": "when", "message": refused.message, "actionable": refused.actionable}]
-    return [{"field": _field(why["code"]), **why} for why in refused.details.get("reasons", [])] or [
+    return [{"field": _field(why), **why} for why in refused.details.get("reasons", [])] or [
         {"field": "body", "message": refused.message, "actionable": refused.actionable}
     ]
 
 
-def _field(code: str) -> str:
-    return "who" if code in ("no_audience", "segment_gone", "no_recipients") else "body"
+def _field(why: Mapping[str, Any]) -> str:
+    """Where on the page it is mended."""
+    if why["code"] in ("no_audience", "segment_gone", "no_recipients"):
+        return "who"
+    letter = why.get("text") or LETTERS[0]
+    return "body" if letter == LETTERS[0] else f"body-{letter.lower()}"
 
 
 def _reviewed(shop: Shop, campaign: Campaign, form: ComposeForm, lost: str | None) -> Kept:
     """It is saved; and whether something stands against sending it at any hour."""
-    reasons = [{"field": _field(why["code"]), **why} for why in service.text_reasons(shop, campaign)]
+    reasons = [{"field": _field(why), **why} for why in service.text_reasons(shop, campaign)]
     _, fault = _schedule(form, shop, clock.now())
     if fault:
         reasons.append({"field": "when", "message": fault})
     if lost:
         reasons.append({"field": "who", "message": lost})
     return Kept("unfit" if reasons else "saved", campaign, reasons, at=clock.now())
-
-
-def _test(caller: Principal, campaign_id: int, form: ComposeForm) -> dict[str, Any]:
-    """Send what is typed to the merchant's own numbers: what came of it, in words."""
-    if not form.numbers:
-        return {"fault": noted("Give a number of your own to send it to.")}
-    if len(form.numbers) > forms.MOST_PHONES:
-        return {"fault": noted("Give %(most)s numbers at most.", most=forms.MOST_PHONES)}
-    try:
-        sent = service.send_test(caller.shop_id, campaign_id, form.numbers, body=form.body, actor=caller.actor)
-    except InvalidInput as refused:
-        return {"fault": next(iter(refused.details["fields"].values()))}
-    except BlossomError as refused:
-        if refused.status >= 500:
-            raise
-        return {"fault": refused.message, "actionable": refused.actionable}
-    return {"sent": sent.total, "at": clock.now()}
 
 
 def _is_planned(shop_id: int, campaign_id: int) -> bool:
@@ -268,6 +249,7 @@ def _is_planned(shop_id: int, campaign_id: int) -> bool:
 def _page(caller: Principal, form: ComposeForm, kept: Kept, tried: Mapping[str, Any] | None = None) -> Response:
     shop = shops.get_shop(caller.shop_id)
     known, form, lost = _segments(caller.shop_id, form)
+    queue.enqueue("customers.list_segments", queue="sync", shop_id=shop.id)  # those of Shopify's, for the next look
     campaign = kept.campaign
     response = _render(
         "campaigns/compose.html",
@@ -279,9 +261,13 @@ def _page(caller: Principal, form: ComposeForm, kept: Kept, tried: Mapping[str, 
         planned=campaign is not None and campaign.state is CampaignState.SCHEDULED,
         may_send="campaigns:send" in caller.scopes,
         segments=known,
+        standing=segments.readings(shop.id, [each.id for each in known if each.kind == Kind.SHOPIFY]),
         templates=templates.list_templates(caller.shop_id, trigger=Trigger.CAMPAIGN, limit=TEMPLATES_SHOWN),
         variables=snippets(Trigger.CAMPAIGN),
         priorities=PRIORITY_WORDS,
+        letters=LETTERS,
+        after_minutes=texts.after_minutes,
+        minutes_words=words.minutes,
     )
     response.status_code = kept.status
     return response
@@ -295,11 +281,21 @@ def _live(shop: Shop, form: ComposeForm, lost: str | None) -> dict[str, Any]:
     if form.person_phone:
         somebody, person_fault = composing.person_by_phone(shop.id, form.person_phone)
     as_example = form.as_example and somebody is None
-    asked = Asked(form.body, form.audience, schedule, form.person, somebody, as_example=as_example, word=t("there"))
+    asked = Asked(
+        form.several.in_use,
+        form.audience,
+        schedule,
+        form.person,
+        somebody,
+        as_example=as_example,
+        word=t("there"),
+        test=form.several.test,
+    )
     look: Look = composing.look(shop.id, asked, now)
     return {
         "shop": shop,
         "form": form,
+        "readings": service.readings_of(shop.id, form.audience),
         "look": look,
         "schedule": schedule,
         "plan_fault": plan_fault,
@@ -352,7 +348,7 @@ def _as_typed(shop: Shop, campaign: Campaign) -> ComposeForm:
     return replace(
         _blank(campaign.shop_id),
         name=campaign.name,
-        body=campaign.body,
+        several=texts.of_stored(campaign.body, AbTest.from_json(campaign.ab_test) if campaign.ab_test else None),
         who="" if audience is None else "everybody" if audience.everybody else "segments",
         include=audience.segments if audience else (),
         exclude=audience.exclude if audience else (),

@@ -16,6 +16,7 @@ from blossom.campaigns.rules.ab_test import LETTERS, AbTest
 from blossom.campaigns.rules.confirming import Deed
 from blossom.campaigns.service import Question
 from blossom.campaigns.views.routes import views
+from blossom.campaigns.views.words import decided_after
 from blossom.platform import htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.languages import noted, t
@@ -91,6 +92,7 @@ def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again:
         again=again and fault is None,
         left_out_words=rules.LEFT_OUT_WORDS,
         letters=LETTERS,
+        decided_after=decided_after,
         rule=AbTest.from_json(asked.campaign.ab_test) if asked.campaign.ab_test else None,
     )
 

@@ -17,6 +17,7 @@ from blossom.campaigns.rules.outcomes import Outcome
 from blossom.campaigns.rules.states import STATE_WORDS, Action, CampaignState, may
 from blossom.campaigns.rules.tally import Cause, Tally
 from blossom.campaigns.service import Figures
+from blossom.campaigns.views.words import decided_after
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Progress
 from blossom.messaging.rules.states import DispatchState
@@ -88,6 +89,11 @@ class Picture:
     def rule(self) -> AbTest | None:
         """How its texts are tested; None for the one text of most campaigns."""
         return AbTest.from_json(self.campaign.ab_test) if self.campaign.ab_test else None
+
+    @property
+    def decided_after(self) -> str:
+        """How long after the test's last text its winner is decided, in words."""
+        return decided_after(self.rule) if self.rule else ""
 
     @property
     def is_preparing(self) -> bool:

@@ -5,6 +5,7 @@ A number that is searched for is sent in a form's body: an address would put it 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flask import Response, request
@@ -14,6 +15,7 @@ from blossom.campaigns.forms import watching as forms
 from blossom.campaigns.forms.watching import Choice, Search
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules import causes, outcomes
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Action, may
 from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import story, words
@@ -71,6 +73,7 @@ def message(campaign_id: int, message_id: int) -> Response:
         campaign=campaign,
         shop=shop,
         message=history.message,
+        letters=_letters(campaign),
         phone=shown_phone(caller, history.message),
         country=words.country(history.message.country),
         contact=known,
@@ -109,6 +112,7 @@ def _list(
         "rows": [(row, shown_phone(caller, row), _why(row)) for row in found.rows],
         "after": found.after,
         "choice": choice,
+        "letters": _letters(campaign),
         "search": search,
         "total": progress.total,
         "outcomes": outcomes.outcomes(pictures.counts_of(progress), progress.total),
@@ -118,6 +122,11 @@ def _list(
         and may(Action.RETRY, campaign.state),
     }
     return htmx.page_or_partial("campaigns/recipients.html", "campaigns/_recipients.html", **context)
+
+
+def _letters(campaign: Campaign) -> Sequence[str]:
+    """What its texts are called, if there are several."""
+    return AbTest.from_json(campaign.ab_test).letters if campaign.ab_test else ()
 
 
 def _why(row: RecipientRow) -> str | None:

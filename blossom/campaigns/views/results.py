@@ -78,6 +78,11 @@ class Results:
         return AbTest.from_json(self.campaign.ab_test) if self.campaign.ab_test else None
 
     @property
+    def decided_after(self) -> str:
+        """How long after the test's last text its winner is decided, in words."""
+        return words.decided_after(self.rule) if self.rule else ""
+
+    @property
     def compared(self) -> list[tuple[TextStanding, float]]:
         """Each text with the length of its bar: in percent of the longest, which is the text opened most."""
         texts = self.test.texts if self.test else []

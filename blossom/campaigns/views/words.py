@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Priority
 from blossom.platform import languages, localised
-from blossom.platform.languages import noted, t
+from blossom.platform.languages import noted, t, tn
 
 REASON_WORDS = {
     "not_opted_in": noted("have not agreed to texts"),
@@ -30,3 +31,15 @@ def country(code: str) -> str:
     if code == "ZZ":
         return t("No country's own numbers")
     return localised.country(code, languages.reader())
+
+
+def decided_after(test: AbTest) -> str:
+    """How long after the test's last text its winner is decided; empty where somebody chooses."""
+    return minutes(round(test.after.total_seconds() / 60)) if test.after else ""
+
+
+def minutes(number: int) -> str:
+    """A stretch of time: `45 minutes`, `2 hours`."""
+    if number % 60:
+        return tn("%(num)s minute", "%(num)s minutes", number)
+    return tn("%(num)s hour", "%(num)s hours", number // 60)
