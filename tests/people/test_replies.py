@@ -40,7 +40,7 @@ def told(response: TestResponse) -> str:
 
 def bubbles(response: TestResponse) -> list[str]:
     assert response.status_code == 200
-    return re.findall(r'<p class="saying">([^<]*)</p>', response.get_data(as_text=True))
+    return re.findall(r'<p class="saying" data-verbatim>([^<]*)</p>', response.get_data(as_text=True))
 
 
 def _words(said: queries.Text | InboundText) -> str:
