@@ -7,6 +7,9 @@ A line is JSON, and each is answered with one line:
   `"at": "claimed" | "called" | "answered" | "recorded", "batch": 3` at that very place of its third batch, or with
   `"after": 0.02, "batch": 3` so many seconds after it set about its third batch, wherever it is then.
   `"signal": 19` lets it fall asleep (SIGSTOP) instead.
+- `{"decide": "2026-11-21T12:00:00+00:00"}`: begins a job that decides the winners that are due then; its process id. It
+  dies with `"at": "chosen"` before its choice is committed, with `"at": "committed"` right after, before anybody is
+  told.
 - `{"wait": 4711}`: waits for the end of that lane; its exit code, negative for a signal.
 """
 
@@ -19,13 +22,16 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
 from flask import Flask
+from sqlalchemy import event
 
 from blossom.app import create_app
 from blossom.messaging import service
+from blossom.platform import db
 from blossom.platform.config import Config
 
 
@@ -47,7 +53,7 @@ def main() -> None:
             assert app is not None
             lane = os.fork()
             if lane == 0:
-                _be_a_lane(app, order)
+                _live(app, order)
             lanes.add(lane)
             print(lane, flush=True)
     _end(lanes)
@@ -61,13 +67,16 @@ def _end(lanes: set[int]) -> None:
     lanes.clear()
 
 
-def _be_a_lane(app: Flask, order: dict[str, Any]) -> None:
+def _live(app: Flask, order: dict[str, Any]) -> None:
     code = 1
     try:
         with app.app_context():
             if "at" in order or "after" in order:
                 _meet_its_fate(order)
-            service.run_lane(seconds=float(order["seconds"]), worker=f"zygote:{os.getpid()}")
+            if "decide" in order:
+                service.decide_winners(datetime.fromisoformat(order["decide"]))
+            else:
+                service.run_lane(seconds=float(order["seconds"]), worker=f"zygote:{os.getpid()}")
         code = 0
     finally:
         os._exit(code)
@@ -95,8 +104,21 @@ def _meet_its_fate(order: dict[str, Any]) -> None:
         setattr(service.endings, "finish", _at_call(service.endings.finish, batch, before=fall))  # noqa: B010
     elif order["at"] == "recorded":
         setattr(service.endings, "finish", _at_call(service.endings.finish, batch, after=fall))  # noqa: B010
+    elif order["at"] == "chosen":
+        setattr(service.deciding, "release_rest", _at_call(service.deciding.release_rest, 1, after=fall))  # noqa: B010
+    elif order["at"] == "committed":
+        setattr(service.deciding, "_decide", _at_call(service.deciding._decide, 1, after=_at_the_end(fall)))  # noqa: B010
     else:
         raise ValueError(order["at"])
+
+
+def _at_the_end(fall: Callable[[], None]) -> Callable[[], None]:
+    """What makes the process fall once the transaction that is open is committed."""
+
+    def prepare() -> None:
+        event.listen(db.session(), "after_commit", lambda _: fall())
+
+    return prepare
 
 
 def _at_call(
