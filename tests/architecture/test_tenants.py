@@ -260,6 +260,7 @@ WITHOUT_SHOP_FIRST = {
         "queue_stats": "the operator's: of the whole installation",
         "reason_to_leave_out": "reads nothing",
         "row_of": "reads a row that a query has brought",
+        "same_for_all": "of the shop that is given",
         "sample_of": "the contact carries it",
         "sized_names": "of a text; reads nothing",
         "sum_up": "reads the people of a statement that carries it",
