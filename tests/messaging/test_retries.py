@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from blossom.messaging import queries, service
 from blossom.messaging.errors import InvalidDispatchState, NothingToRetry
@@ -13,7 +14,9 @@ from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.mitto import payloads
 from blossom.platform import clock, config, db
+from blossom.wallet import queries as wallet
 from blossom.wallet.errors import InsufficientCredit
+from tests.admin.conftest import statements
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.shops import create_shop
 from tests.messaging.conftest import Outbox
@@ -47,6 +50,43 @@ def test_only_failures_that_pass_are_sent_again_by_themselves(outbox: Outbox) ->
     with db.transaction():
         rows = {row.phone: row for row in queries.recipients(outbox.shop.id, dispatch.id)}
     assert rows[phones[0]].retry_count == 1
+
+
+_COUNTED_WRONG = text("""
+SELECT b.number FROM batches b LEFT JOIN messages m ON m.dispatch_id = b.dispatch_id AND m.batch_number = b.number
+GROUP BY b.dispatch_id, b.number
+HAVING b.size <> count(m.id) OR b.failed <> count(m.id) FILTER (WHERE m.state = 'failed')
+    OR b.sent <> count(m.id) FILTER (WHERE m.state = 'sent')
+    OR b.unconfirmed <> count(m.id) FILTER (WHERE m.state = 'unconfirmed')
+""")
+
+
+def test_many_are_sent_again_in_as_many_statements_as_few_and_each_batch_still_counts_its_own(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(config.current(), mitto_batch_size=5)
+    monkeypatch.setattr(config, "current", lambda: small)
+    phones = subscribers(outbox, 60)
+
+    def again(failed: list[str]) -> list[str]:
+        dispatch = outbox.start()
+        outbox.run()
+        outbox.receive(*(receipt_for(outbox, phone, "EXPIRED") for phone in failed))
+        with statements() as seen, db.transaction():
+            assert service.retry_failed(outbox.shop.id, dispatch.id).retried == len(failed)
+        with db.transaction():
+            assert db.session.scalars(_COUNTED_WRONG).all() == []
+        outbox.run()
+        assert outbox.progress(dispatch).sent == 60
+        with db.transaction():
+            assert db.session.scalars(_COUNTED_WRONG).all() == []
+            assert wallet.verify(outbox.shop.id) == []
+        return seen
+
+    again(phones[:2])  # what is kept from then on: the price list
+    few, many = again(phones[:2]), again(phones[::2])
+    assert len(many) == len(few), "30 texts of 12 batches in 6 new ones"
+    assert not any("count(*) FILTER" in statement for statement in many), "no batch's rows are counted again"
 
 
 def test_the_merchant_may_choose_a_failure_that_does_not_pass(outbox: Outbox) -> None:

@@ -108,12 +108,24 @@ RETURNING NOT EXISTS (
 ) AND c.pending = 0
 """)
 
+_HOLD_NUMBERS = text(
+    "SELECT pg_advisory_xact_lock(hashtext('batch numbers'), CAST(:dispatch_id % 2147483647 AS integer))"
+)
 _NEXT_NUMBER = text("SELECT max(number) + 1 FROM batches WHERE dispatch_id = :dispatch_id")
 
 _NEW_BATCH = text("""
 INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id, text_number)
 SELECT dispatch_id, :new_number, shop_id, 'pending', :due_at, :valid_until, :size, :first_id, :last_id, text_number
 FROM batches WHERE dispatch_id = :dispatch_id AND number = :batch_number
+""")
+
+_NEW_BATCHES = text("""
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id, text_number)
+SELECT b.dispatch_id, v.number, b.shop_id, 'pending', :due_at, :valid_until, v.size, v.first_id, v.last_id,
+       b.text_number
+FROM unnest(CAST(:numbers AS integer[]), CAST(:sources AS integer[]), CAST(:sizes AS integer[]),
+            CAST(:first_ids AS bigint[]), CAST(:last_ids AS bigint[])) AS v(number, source, size, first_id, last_id)
+JOIN batches b ON b.dispatch_id = :dispatch_id AND b.number = v.source
 """)
 
 _MOVE = text("""
@@ -308,36 +320,11 @@ SELECT number FROM batches WHERE dispatch_id = :dispatch_id AND number = ANY(CAS
 ORDER BY number FOR NO KEY UPDATE
 """)
 
-_RECOUNT_MANY = text("""
-UPDATE batches b
-SET size = c.size, sent = c.sent, delivered = c.delivered, failed = c.failed, skipped = c.skipped,
-    cancelled = c.cancelled, unconfirmed = c.unconfirmed,
-    state = CASE WHEN c.pending = 0 THEN 'done' ELSE b.state END
-FROM (
-    SELECT o.number, c.* FROM batches o CROSS JOIN LATERAL (
-        SELECT count(*) AS size,
-               count(*) FILTER (WHERE state = 'pending') AS pending,
-               count(*) FILTER (WHERE state = 'sent') AS sent,
-               count(*) FILTER (WHERE state = 'delivered') AS delivered,
-               count(*) FILTER (WHERE state = 'failed') AS failed,
-               count(*) FILTER (WHERE state = 'skipped') AS skipped,
-               count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
-               count(*) FILTER (WHERE state = 'unconfirmed') AS unconfirmed
-        FROM messages
-        WHERE id BETWEEN o.first_id AND o.last_id AND dispatch_id = o.dispatch_id AND batch_number = o.number
-    ) c
-    WHERE o.dispatch_id = :dispatch_id AND o.number = ANY(CAST(:numbers AS integer[]))
-) c
-WHERE b.dispatch_id = :dispatch_id AND b.number = c.number
-""")
 
-
-def recount_many(dispatch_id: int, numbers: Collection[int]) -> None:
-    """Set many batches' counts from their rows, as `recount` does without `close`: in two statements, since what is
-    sent again may come from thousands of them."""
-    values = {"dispatch_id": dispatch_id, "numbers": sorted(numbers)}
-    session.execute(_LOCK_BATCHES, values)
-    session.execute(_RECOUNT_MANY, values)
+def lock_batches(dispatch_id: int, numbers: Collection[int]) -> None:
+    """Hold these batches, in their order, before their counts are changed: a receipt that is being applied has shifted
+    them, and is waited for."""
+    session.execute(_LOCK_BATCHES, {"dispatch_id": dispatch_id, "numbers": sorted(numbers)})
 
 
 def skipped(reasons: Mapping[int, SkipReason]) -> list[Outcome]:
@@ -349,13 +336,33 @@ def split_batch(key: AttemptKey, ids: Sequence[int], valid_until: datetime, now:
     move_to_new_batch(key.dispatch_id, key.batch_number, ids[len(ids) // 2 :], due_at=now, valid_until=valid_until)
 
 
+def new_batches(dispatch_id: int, groups: Sequence[tuple[int, Sequence[int]]], *, due_at: datetime) -> Sequence[int]:
+    """Make a pending batch for each group of messages: a batch that they were in, whose text they get again, and their
+    ascending ids. The numbers of the new ones; the caller moves the messages, and takes them from the old batches'
+    counts."""
+    session.execute(_HOLD_NUMBERS, {"dispatch_id": dispatch_id})
+    first: int = session.execute(_NEXT_NUMBER, {"dispatch_id": dispatch_id}).scalar_one()
+    numbers = range(first, first + len(groups))
+    values = {
+        "dispatch_id": dispatch_id,
+        "numbers": list(numbers),
+        "sources": [before for before, _ in groups],
+        "sizes": [len(ids) for _, ids in groups],
+        "first_ids": [ids[0] for _, ids in groups],
+        "last_ids": [ids[-1] for _, ids in groups],
+        "due_at": due_at,
+        "valid_until": due_at + timedelta(hours=config.current().message_validity_hours),
+    }
+    session.execute(_NEW_BATCHES, values)
+    return numbers
+
+
 def move_to_new_batch(
     dispatch_id: int, batch_number: int, ids: Sequence[int], *, due_at: datetime, valid_until: datetime | None = None
 ) -> int:
     """Make a pending batch of these pending messages, which get the same text as before; its number. The batch they
     leave is recounted by the caller."""
-    lock = text("SELECT pg_advisory_xact_lock(hashtext('batch numbers'), CAST(:dispatch_id % 2147483647 AS integer))")
-    session.execute(lock, {"dispatch_id": dispatch_id})
+    session.execute(_HOLD_NUMBERS, {"dispatch_id": dispatch_id})
     new_number: int = session.execute(_NEXT_NUMBER, {"dispatch_id": dispatch_id}).scalar_one()
     valid_until = valid_until or due_at + timedelta(hours=config.current().message_validity_hours)
     values = {

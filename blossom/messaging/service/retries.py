@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, text
+from sqlalchemy import BigInteger, Row, any_, literal, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from blossom.messaging.errors import BEING_ASKED_ABOUT, CallsStillOpen, InvalidDispatchState, NothingToRetry
 from blossom.messaging.models import Dispatch, Message
@@ -46,11 +47,22 @@ FROM messages WHERE id = ANY(CAST(:ids AS bigint[])) AND state = :state
 ON CONFLICT (message_id, try) DO NOTHING
 """)
 
+# Each goes to its new batch; the batches that they leave count them no more. Of these the rows are locked already.
 _AGAIN = text("""
-UPDATE messages
-SET state = 'pending', retry_count = retry_count + 1, error = NULL, reason = NULL, failed_at = NULL, sent_at = NULL,
-    delivery_status = NULL, provider_message_id = NULL
-WHERE id = ANY(CAST(:ids AS bigint[])) AND state = :state
+WITH again AS (
+    UPDATE messages m
+    SET state = 'pending', retry_count = retry_count + 1, error = NULL, reason = NULL, failed_at = NULL, sent_at = NULL,
+        delivery_status = NULL, provider_message_id = NULL, batch_number = v.number
+    FROM unnest(CAST(:ids AS bigint[]), CAST(:befores AS integer[]), CAST(:numbers AS integer[]))
+        AS v(id, before, number)
+    WHERE m.id = v.id AND m.state = :state
+    RETURNING v.before
+)
+UPDATE batches b
+SET size = b.size - c.people, failed = b.failed - CASE :state WHEN 'failed' THEN c.people ELSE 0 END,
+    unconfirmed = b.unconfirmed - CASE :state WHEN 'unconfirmed' THEN c.people ELSE 0 END
+FROM (SELECT before, count(*) AS people FROM again GROUP BY before) c
+WHERE b.dispatch_id = :dispatch_id AND b.number = c.before
 """)
 
 
@@ -137,17 +149,31 @@ def _send_again(
     if not chosen:
         raise NothingToRetry(dict(left_out))
     ids = [row.id for row in chosen]
-    cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.id.in_(ids))
+    which = Message.id == any_(literal(ids, ARRAY(BigInteger)))  # ten thousand values in a list are planned for seconds
+    cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, which)
     now = clock.now()
     idle = dispatches.held_for(dispatch)
     first_new = _next_number(dispatch.id)
     with session.begin_nested():  # without credit all of it is undone
         session.execute(_KEEP_TRY, {"ids": ids, "state": state.value, "now": now})
-        session.execute(_AGAIN, {"ids": ids, "state": state.value})
+        recording.lock_batches(dispatch.id, {row.batch_number for row in chosen})
+        befores, groups = {row.id: row.batch_number for row in chosen}, []
         for before, of_text in _by_text(dispatch.id, chosen):
-            for batch in _in_batches(of_text, config.current().mitto_batch_size):
-                recording.move_to_new_batch(dispatch.id, before, batch, due_at=now)
-        recording.recount_many(dispatch.id, {row.batch_number for row in chosen})
+            groups += [(before, batch) for batch in _in_batches(of_text, config.current().mitto_batch_size)]
+        numbers = recording.new_batches(dispatch.id, groups, due_at=now)
+        moved = [
+            (message_id, number) for number, (_, batch) in zip(numbers, groups, strict=True) for message_id in batch
+        ]
+        session.execute(
+            _AGAIN,
+            {
+                "ids": [message_id for message_id, _ in moved],
+                "befores": [befores[message_id] for message_id, _ in moved],
+                "numbers": [number for _, number in moved],
+                "state": state.value,
+                "dispatch_id": dispatch.id,
+            },
+        )
         dispatches.release_credits(dispatch)
         reservation = wallet.reserve(  # the wallet last, as receipts take it
             dispatch.shop_id,
