@@ -51,8 +51,8 @@ def _want(shop_id: int, audience: Audience, planned: datetime, now: datetime) ->
         log.warning("campaigns.counted_in_a_request", shop_id=shop_id, error=type(error).__name__)
         return counting.take_census(shop_id, audience, planned, now)
     if is_first:
-        given = {"audience": audience.to_json(), "planned": planned.isoformat()}
-        queue.enqueue("campaigns.count_audience", shop_id=shop_id, **given)
+        whom, when = audience.to_json(), planned.isoformat()
+        queue.enqueue("campaigns.count_audience", shop_id=shop_id, audience=whom, planned=when)
     return None
 
 
