@@ -31,6 +31,7 @@ from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
 from blossom.platform.languages import noted
+from blossom.segments import api as segments_api
 from blossom.shops import service as shops
 from blossom.storefront import views as storefront_views
 from blossom.uploads import views as uploads_views
@@ -39,7 +40,7 @@ log = structlog.get_logger()
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 
-APIS: tuple[api.Api, ...] = (campaigns_api.api, templates_api.api)
+APIS: tuple[api.Api, ...] = (campaigns_api.api, segments_api.api, templates_api.api)
 """The JSON routes, by domain."""
 
 VIEWS: tuple[Blueprint, ...] = (

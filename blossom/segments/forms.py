@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 
+from blossom.platform.api import Answer, PageQuery
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import noted
 from blossom.segments import rules
-from blossom.segments.rules import Condition, Match, Question
+from blossom.segments.rules import Condition, Kind, Match, Question
 
 Country = Annotated[str, StringConstraints(strip_whitespace=True, to_upper=True, pattern=r"^[A-Za-z]{2}$")]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
@@ -61,6 +62,33 @@ class RulesForm(_Strict):
         list[Annotated[CountryForm | TagsForm | AmountForm | CreatedForm, Field(discriminator="field")]],
         Field(min_length=1, max_length=20),
     ]
+
+
+class SegmentsQuery(PageQuery):
+    kind: Kind | None = None
+
+
+class ShopifyAnswer(Answer):
+    """How a segment of Shopify's stands. Before a campaign goes to it, it is read anew."""
+
+    members: int | None = Field(description="Customers in it at Shopify when it was read last. Null: never read.")
+    contacts: int | None = Field(description="Of them, those who are contacts, and so can be reached.")
+    read_at: AwareDatetime | None
+    is_being_read: bool
+    fault: str | None = Field(description="Why Shopify could not be asked last, if so.")
+    deleted_at: AwareDatetime | None = Field(description="When it was found to be deleted at Shopify.")
+
+
+class SegmentAnswer(Answer):
+    """A question, a list, or a segment of Shopify's."""
+
+    id: int
+    name: str
+    kind: Kind
+    rules: dict[str, Any] | None = Field(description="Of kind `rules`: what it asks.")
+    shopify: ShopifyAnswer | None = Field(description="Of kind `shopify`.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
 
 
 class SegmentForm(_Strict):

@@ -52,12 +52,22 @@ def segment(shop_id: int, segment_id: int) -> Segment:
     return found
 
 
-def segments(shop_id: int, before_id: int | None = None, limit: int = 50) -> Sequence[Segment]:
-    """The newest first; `before_id` is the last id of the page before."""
-    query = select(Segment).where(Segment.shop_id == shop_id).order_by(Segment.id.desc()).limit(limit)
+def segments(
+    shop_id: int, before_id: int | None = None, limit: int = 50, *, kind: Kind | None = None, offset: int = 0
+) -> Sequence[Segment]:
+    """The newest first, of one kind if that is given; `before_id` is the last id of the page before."""
+    query = select(Segment).where(Segment.shop_id == shop_id).order_by(Segment.id.desc()).offset(offset).limit(limit)
     if before_id is not None:
         query = query.where(Segment.id < before_id)
+    if kind is not None:
+        query = query.where(Segment.kind == kind)
     return session.scalars(query).all()
+
+
+def count_segments(shop_id: int, kind: Kind | None = None) -> int:
+    """How many there are, of one kind if that is given."""
+    query = select(func.count()).select_from(Segment).where(Segment.shop_id == shop_id)
+    return session.scalar(query if kind is None else query.where(Segment.kind == kind)) or 0
 
 
 def audience_select(shop_id: int, audience: Audience) -> Select[*tuple[Any, ...]]:

@@ -40,6 +40,8 @@ def create_segment(shop_id: int, name: str, question: Question | None = None) ->
 def change_segment(shop_id: int, segment_id: int, name: str, question: Question | None) -> Segment:
     """Rename it, and give it another question; a list stays a list and a question a question."""
     found = queries.segment(shop_id, segment_id)
+    if found.kind == Kind.SHOPIFY:
+        raise _shopifys()
     if (question is None) != (found.kind == Kind.STATIC):
         raise BlossomError(
             noted("A static list can't become a question, nor a question a list."),
@@ -58,8 +60,11 @@ def change_segment(shop_id: int, segment_id: int, name: str, question: Question 
 
 
 def delete_segment(shop_id: int, segment_id: int) -> None:
-    """Drop it and its members. Audiences that were fixed before are not touched."""
+    """Drop it and its members. Audiences that were fixed before are not touched. One of Shopify's goes only when it is
+    gone there: else it would come back."""
     found = queries.segment(shop_id, segment_id)
+    if found.kind == Kind.SHOPIFY and not queries.readings(shop_id, [segment_id])[segment_id].gone_at:
+        raise _shopifys()
     session.delete(found)
     session.flush()
 
@@ -104,6 +109,15 @@ def _static(shop_id: int, segment_id: int) -> Segment:
             actionable=noted("Change its rules, or make a static list."),
         )
     return found
+
+
+def _shopifys() -> BlossomError:
+    return BlossomError(
+        noted("This segment is Shopify's."),
+        code="segment_is_shopifys",
+        status=409,
+        actionable=noted("Change or delete it at Shopify; it follows here."),
+    )
 
 
 def _name_taken() -> BlossomError:

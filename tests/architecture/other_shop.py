@@ -90,6 +90,7 @@ TABLE = [
     Ask("POST", "/api/mitto/refresh-status-bulk", 404, body={"campaignId": "{campaign_id}"}),
     Ask("GET", "/api/campaigns", 200, query={"cursor": "{after_campaign}", "withStats": "true"}),
     Ask("GET", "/api/templates", 200, query={"cursor": "{after_template}"}),
+    Ask("GET", "/api/segments", 200, query={"cursor": "{after_segment}"}),
     # What names nothing is about ours.
     Ask("GET", "/api/campaigns", 200, query={"pageSize": "100", "withStats": "true"}),
     Ask("POST", "/api/campaigns", 201, body=WRITTEN),
@@ -195,6 +196,10 @@ TABLE = [
         for deed in ("received", "encoding", "columns", "back", "start", "discard")
     ],
     Ask("GET", "/segments", 200),
+    *[
+        Ask(method, f"{SEGMENT}{part}", 404, arguments={"segment_id": "{shopify_segment_id}"})
+        for method, part in (("GET", ""), ("GET", "/reading"), ("POST", "/reading"))
+    ],
     Ask("GET", "/segments/new", 200),
     Ask("POST", "/segments/new", 200),
     Ask("POST", "/segments/lists", 200, form={"name": "Ours"}),

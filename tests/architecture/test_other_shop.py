@@ -36,6 +36,7 @@ from tests.factories.campaigns import add_messages, create_campaign, create_comp
 from tests.factories.consent import create_subscriber
 from tests.factories.messaging import name_message
 from tests.factories.replies import create_reply
+from tests.factories.segments import create_shopify_segment
 from tests.factories.uploads import create_imported
 from tests.message_templates.saved import create_template
 from tests.personas import make_personas
@@ -179,7 +180,9 @@ def _of_theirs(theirs: Shop) -> dict[str, Any]:
         "text_id": said.id,
         "after_text_id": said.id + 1,
         "key_id": shops.create_api_key(theirs.id, "Zyxon's", ["shop:read"])[0].id,
-        "segment_id": segments.create_segment(theirs.id, "Zyxon").id,
+        "segment_id": (segment := segments.create_segment(theirs.id, "Zyxon")).id,
+        "after_segment": encode_cursor(segment.id + 1),
+        "shopify_segment_id": create_shopify_segment(theirs, [], name="Zyxon at Shopify").segment_id,
         "upload_id": create_imported(theirs, "zyxon.csv", refused=[EMAIL]).id,
         "opt_out": consent.unsubscribe_code(theirs.id, person.phone_hash),
         "text_opt_out": links.codes(theirs.id).code(failed.id, OPT_OUT),

@@ -19,7 +19,7 @@ SAYING = {"t", "tn"}
 READ_ATTRIBUTES = {"alt", "aria-description", "aria-label", "aria-roledescription", "aria-valuetext", "label"}
 READ_ATTRIBUTES |= {"placeholder", "title"}
 NOT_WORDS = {"code", "script", "style"}
-NAMES = {"Blossom", "https"}
+NAMES = {"Blossom", "Shopify", "https"}
 """What is the same in every language."""
 
 PLACE = re.compile(r"%[0-9.]*[dfs]")

@@ -124,7 +124,7 @@ class TestWriting:
         segment = create_shopify_segment(ours, [create_subscriber(ours)], members=3, name="Regulars")
         gone = create_shopify_segment(ours, [], gone_at=clock.now(), name="Deleted there")
         html = visitor.fetch(f"/campaigns/new?segment={segment.segment_id}", headers=PARTIAL).text
-        assert re.search(r"<span>Regulars <small>Shopify · 3</small></span>", html)
+        assert re.search(r"<span>Regulars <small>Shopify</small> <small>3</small></span>", html)
         assert f'data-reading="{segment.segment_id}"' in html
         assert "2 of them are not among your contacts" in html
         assert f'value="{gone.segment_id}"' not in html, "nobody can choose what is gone"

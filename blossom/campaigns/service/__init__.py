@@ -30,6 +30,7 @@ from blossom.campaigns.service.sending import (
     settle,
 )
 from blossom.campaigns.service.shopify_segments import keep_fresh as keep_segments_fresh
+from blossom.campaigns.service.shopify_segments import readings_of
 from blossom.campaigns.service.tallying import Figures, count_tally, figures
 from blossom.campaigns.service.writing import (
     create_campaign,
@@ -68,6 +69,7 @@ __all__ = [
     "preview",
     "refresh_campaign",
     "refresh_status",
+    "readings_of",
     "resume_campaign",
     "retry_failed",
     "retry_unconfirmed",
