@@ -68,7 +68,13 @@ def init(app: Flask) -> None:
     """Put the headers on every answer of `app`, and give its templates what they share."""
     app.jinja_env.globals.update(t=languages.t, tn=languages.tn, language=languages.reader)
     app.jinja_env.filters.update(
-        number=_number, percent=_percent, money=_money, moment=_moment, day=_day, clock_time=_clock_time
+        number=_number,
+        percent=_percent,
+        money=_money,
+        moment=_moment,
+        day=_day,
+        clock_time=_clock_time,
+        country=_country,
     )
     app.context_processor(lambda: {"frame": g.get("frame"), "operates": _operates()})
 
@@ -168,6 +174,11 @@ def _day(_: Context, at: datetime, zone: str) -> str:
 @pass_context
 def _clock_time(_: Context, at: datetime, zone: str) -> str:
     return localised.clock_time(at, zone)
+
+
+@pass_context
+def _country(_: Context, code: str) -> str:
+    return next((name for known, name, _ in languages.countries(languages.reader()) if known == code), code)
 
 
 def wanted() -> bool:

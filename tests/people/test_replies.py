@@ -59,7 +59,7 @@ class TestList:
         page = visitor.document("/replies")
         assert bubbles(page) == ["Who is this?", "Are you &lt;open&gt;?"]
         assert re.search(
-            r"\+30 698 765 4321 Unread not among your contacts .* Anna Unread \+30 691 234 5678", told(page)
+            r"\+30 698 765 4321 New not among your contacts .* Anna New \+30 691 234 5678", told(page)
         )
         assert f'<a href="/contacts/{anna.id}">Anna</a>' in page.get_data(as_text=True)
 
@@ -166,7 +166,7 @@ class TestReading:
         assert "Mark as read" in told(visitor.fetch(f"/contacts/{anna.id}"))
         answer = visitor.fetch(f"/contacts/{anna.id}/read", headers=PARTIAL, method="POST")
         assert bubbles(answer) == ["Two", "One"]
-        assert "Unread" not in told(answer)
+        assert "New" not in told(answer)
         assert replies.unread(ours.id) == 1
 
     def test_is_not_for_who_may_only_look(self, visitor: Visitor, ours: Shop) -> None:
@@ -197,8 +197,8 @@ class TestConversation:
         create_reply(ours, "Thank you", anna, received_at=clock.now() + timedelta(minutes=1))
         said = told(visitor.fetch(f"/contacts/{anna.id}", headers=PARTIAL))
         assert re.search(
-            r"They .* Unread Thank you You .* Ours: write to us@ours.example Delivered"
-            r" They .* HELP Asked for help You .* Campaign Sale Delivered",
+            r"Eleni .* New Thank you You .* Ours: write to us@ours.example Delivered"
+            r" Eleni .* HELP Asked for help You .* Campaign Sale Delivered",
             said,
         )
 

@@ -147,8 +147,8 @@ class TestWordsForTheReader:
         words = languages.noted("%(field)s %(fault)s.", field=inner, fault=languages.noted("must have a word at least"))
         assert words == "Opted out must have a word at least."
         with languages.reading("el"):
-            assert languages.t(words) == "Διαγραμμένοι: πρέπει να έχει τουλάχιστον μία λέξη."
-            assert languages.t(languages.joined(inner, "12")) == "Διαγραμμένοι 12"
+            assert languages.t(words) == "Διαγραφή: πρέπει να έχει τουλάχιστον μία λέξη."
+            assert languages.t(languages.joined(inner, "12")) == "Διαγραφή 12"
 
     def test_count_as_the_reader_does(self) -> None:
         words = languages.noted("Give %(most)s numbers at most.", most=1_234)

@@ -41,7 +41,7 @@ _HEAD = (
     noted("Word of the network"),
     noted("Id at Mitto"),
     noted("Times sent again"),
-    noted("Segments"),
+    noted("SMS segments"),
     noted("Credits"),
     noted("Due"),
     noted("Sent"),

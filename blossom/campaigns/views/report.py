@@ -37,7 +37,7 @@ def write(results: Results) -> bytes:
         (t("Ended"), _moment(results, campaign.finished_at)),
         (t("As of"), _moment(results, results.figures.counted_at)),
         (t("Cost in credits"), _number(tally.credits)),
-        (t("Segments"), _number(tally.segments)),
+        (t("SMS segments"), _number(tally.segments)),
         (t("Unsubscribed"), _number(tally.unsubscribes)),
     ]
     rule = results.rule
@@ -63,7 +63,7 @@ def write(results: Results) -> bytes:
             [name, *map(_number, (c.recipients, c.delivered, c.failed, c.segments, c.credits))]
             for name, c in results.countries
         ],
-        head=[t("Country"), t("Recipients"), t("Delivered"), t("Failed"), t("Segments"), t("Credits")],
+        head=[t("Country"), t("Recipients"), t("Delivered"), t("Failed"), t("SMS segments"), t("Credits")],
     )
     if tally.causes:
         page.heading(t("Why texts failed"))
