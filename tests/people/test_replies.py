@@ -58,9 +58,7 @@ class TestList:
         create_reply(theirs, "Not ours")
         page = visitor.document("/replies")
         assert bubbles(page) == ["Who is this?", "Are you &lt;open&gt;?"]
-        assert re.search(
-            r"\+30 698 765 4321 New not among your contacts .* Anna New \+30 691 234 5678", told(page)
-        )
+        assert re.search(r"\+30 698 765 4321 New not among your contacts .* Anna New \+30 691 234 5678", told(page))
         assert f'<a href="/contacts/{anna.id}">Anna</a>' in page.get_data(as_text=True)
 
     def test_knows_who_became_a_contact_since(self, visitor: Visitor, ours: Shop) -> None:
