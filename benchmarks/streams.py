@@ -36,7 +36,6 @@ from blossom.segments.rules import Audience
 PACE = 200
 """Texts a second; a campaign of `PEOPLE` goes on for longer than all phases take."""
 PEOPLE = 60_000
-ROUNDS = 25
 PATHS = ("/", "/campaigns", "/campaigns/{campaign}", "/campaigns/{campaign}/recipients", "/contacts", "/wallet")
 POLL_SECONDS = 4.0
 """As static/js/live.js, when there is no stream for it."""
@@ -95,7 +94,7 @@ def listening(port: int, path: str, number: int) -> Any:
     theirs.close()
     heard: list[int] = []
     try:
-        time.sleep(3)  # until they are open
+        time.sleep(6)  # until they are open, and whoever got none has asked once
         yield heard
     finally:
         ours.send(None)
@@ -117,7 +116,7 @@ def ask(port: int, paths: list[str], rounds: int) -> list[float]:
     return sorted(times)
 
 
-def run(made: Ground, streams: int, phases: int, gunicorn_options: str) -> dict[str, Any]:
+def run(made: Ground, streams: int, phases: int, rounds: int, gunicorn_options: str) -> dict[str, Any]:
     shop = create_shop_with(made, PEOPLE, page_data.DOMAIN)
     with db.transaction():
         page_data.install(shop.id)
@@ -138,9 +137,9 @@ def run(made: Ground, streams: int, phases: int, gunicorn_options: str) -> dict[
         with gunicorn(environment, "wsgi:app") as (port, _):
             ask(port, paths, 3)
             for _ in range(phases):
-                found["without"].append(ask(port, paths, ROUNDS))
+                found["without"].append(ask(port, paths, rounds))
                 with listening(port, f"/campaigns/{campaign}", streams) as heard:
-                    found["with"].append(ask(port, paths, ROUNDS))
+                    found["with"].append(ask(port, paths, rounds))
         with db.transaction():
             still = queries.get_campaign(shop.id, campaign).state.value
     finally:
@@ -167,11 +166,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--streams", type=int, default=200)
     parser.add_argument("--phases", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=100, help="How often each page is asked for in a phase.")
     parser.add_argument("--gunicorn", default="", help="More than ops/gunicorn_conf.py says: `--worker-class=gthread`.")
     parser.add_argument("--json", action="store_true", help="Only the JSON object, as the last line.")
     options = parser.parse_args()
     with ground() as made:
-        result = run(made, options.streams, options.phases, options.gunicorn)
+        result = run(made, options.streams, options.phases, options.rounds, options.gunicorn)
     if not options.json:
         for name, value in result.items():
             print(f"{name:26} {value}")

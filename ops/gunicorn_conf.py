@@ -12,7 +12,7 @@ import threading
 import time
 
 worker_class = "ops.gunicorn_worker.Worker"
-# An open event stream (a progress page) holds a thread and no database connection; the pool bounds those.
+# An open event stream (a progress page) holds none, once it has begun; the pool bounds what uses the database.
 threads = 64
 # Whoever says nothing costs a file and 5 kB for 20 s, and no thread. gunicorn's default, a thousand, are soon there.
 worker_connections = 8_000
@@ -45,8 +45,9 @@ def _end_with(supervisor):
 
 
 def post_worker_init(worker):
-    """Let open event streams end at once when the process is told to stop; gunicorn itself would wait for them. And let
-    what the app is made of stay: it need not be looked through for garbage after each few hundred new objects."""
+    """Let what waits in a thread (event streams, under another worker class) end at once when the process is told to
+    stop; gunicorn itself would wait for it. And let what the app is made of stay: it need not be looked through for
+    garbage after each few hundred new objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

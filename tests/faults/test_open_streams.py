@@ -210,7 +210,7 @@ def test_who_takes_nothing_is_hung_up_on_and_holds_up_nobody(
         other.hears(number % 10)
         return not is_connected()
 
-    until(gone, "it is hung up on")
+    until(gone, "it is hung up on", 30)
     assert not slow.rest().endswith(LAST_CHUNK), "in the middle of what it did not take"
 
 
