@@ -4,11 +4,13 @@ that they were drawn for, and the rest the winner that stands in the row, whatev
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
 
 from blossom.messaging import queries, service
+from blossom.messaging.errors import InvalidDispatchState
 from blossom.messaging.models import Dispatch
 from blossom.messaging.rules.states import MessageState
 from blossom.platform import clock, db
@@ -80,11 +82,8 @@ def test_of_many_who_decide_and_choose_at_once_one_does(committed_outbox: Outbox
     click(outbox, dispatch, "B", 3)
     after = (clock.now() + timedelta(hours=2)).isoformat()
     jobs = [lanes.begin(decide=after) for _ in range(4)]
-    try:
-        with db.transaction():
-            service.choose_winner(dispatch.shop_id, dispatch.id, 0, by="staff:1")
-    except service.dispatches.InvalidDispatchState:
-        pass
+    with suppress(InvalidDispatchState), db.transaction():
+        service.choose_winner(dispatch.shop_id, dispatch.id, 0, by="staff:1")
     assert [lanes.wait(job) for job in jobs] == [0] * 4
     found = standing(dispatch)
     assert (found.winner, found.chosen_by) in ((0, "staff:1"), (1, "clicks"))

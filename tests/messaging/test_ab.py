@@ -104,6 +104,34 @@ def test_who_gets_which_is_left_to_chance_and_drawn_anew_each_time(outbox: Outbo
     assert 50 <= sum(one == other for one, other in zip(*drawn, strict=True)) <= 150
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["few", "many"])
+def test_a_batch_is_of_one_text_and_one_moment_and_its_people_stand_together(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    """Four texts and a rest, in three zones, due on their own clocks: fifteen kinds of batches."""
+    if large:
+        monkeypatch.setattr(service.snapshot, "_LARGE", 2)
+    for zone in ("Europe/Athens", "Asia/Tokyo", "America/New_York"):
+        subscribers(outbox, 120, zone=zone)
+    local_at = datetime(2026, 12, 1, 12, 0)  # noqa: DTZ001 -- on each recipient's clocks
+    dispatch = outbox.start(
+        source=A, others=[B, C, "Text D. STOP"], shares=[20, 20, 20, 10], decide_after=HOUR, local_at=local_at
+    )
+    with db.transaction() as session:
+        batches = list(session.scalars(select(Batch).where(Batch.dispatch_id == dispatch.id)))
+        messages = list(session.scalars(select(Message).where(Message.dispatch_id == dispatch.id)))
+    sizes: Counter[int | None] = Counter()
+    for batch in batches:
+        sizes[batch.text_number] += batch.size
+        inside = [each for each in messages if batch.first_id <= each.id <= batch.last_id]
+        assert {each.batch_number for each in inside} == {batch.number}
+        assert len(inside) == batch.size <= 50
+        assert len({each.zone for each in inside}) == 1
+    assert sizes == {0: 72, 1: 72, 2: 72, 3: 36, None: 108}
+    assert {each.batch_number for each in messages} == {batch.number for batch in batches}
+    assert len({batch.due_at for batch in batches}) == 3
+
+
 def test_a_plain_split_waits_for_nobody_and_has_no_winner(outbox: Outbox) -> None:
     subscribers(outbox, 61)
     dispatch = outbox.start(source=A, others=[B], shares=[50, 50])

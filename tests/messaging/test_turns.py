@@ -8,8 +8,10 @@ from collections import Counter
 from flask import Flask
 
 from blossom.messaging import service
+from blossom.messaging.rules.states import DispatchKind
 from blossom.messaging.service import claiming
 from blossom.platform import clock, db
+from blossom.segments.rules import Audience
 from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
@@ -55,7 +57,7 @@ def test_within_a_shop_the_high_priority_goes_first(outbox: Outbox) -> None:
 def test_automations_go_before_every_campaign(outbox: Outbox) -> None:
     subscribers(outbox, 60)
     campaign = outbox.start(priority="high")
-    automation = outbox.start(kind=service.dispatches.DispatchKind.AUTOMATION, priority="low")
+    automation = outbox.start(kind=DispatchKind.AUTOMATION, priority="low")
     order = [claim.dispatch_id for claim in claim_all()]
     assert order == [automation.id, automation.id, campaign.id, campaign.id]
 
@@ -90,7 +92,7 @@ def test_many_lanes_at_once_never_take_the_same_batch(committed_outbox: Outbox, 
 def test_two_that_prepare_at_once_make_one_audience(committed_outbox: Outbox, committed_app: Flask) -> None:
     subscribers(committed_outbox, 100)
     plan = service.DispatchPlan(
-        committed_outbox.shop.id, service.dispatches.Audience(everybody=True), "Hello. Reply STOP to opt out", "Ours"
+        committed_outbox.shop.id, Audience(everybody=True), "Hello. Reply STOP to opt out", "Ours"
     )
     with db.transaction():
         dispatch = service.start_dispatch(plan)
