@@ -61,13 +61,13 @@ class _Listeners:  # pragma: no cover -- in a process of its own
 
     def listen(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
-            (which, head), received = key.data, key.fileobj.recv(65_536)  # type: ignore[union-attr]  # a socket
+            (which, is_poll), received = key.data, key.fileobj.recv(65_536)  # type: ignore[union-attr]  # a socket
             self.events[which] += received.count(b"\ndata: <div") > 0
             refused = received.startswith(b"HTTP/1.1 204")
-            if head or refused or not received or received.endswith(b"\r\n0\r\n\r\n"):
+            if is_poll or refused or not received or received.endswith(b"\r\n0\r\n\r\n"):
                 self._selector.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
-                if head or refused:
+                if is_poll or refused:
                     heapq.heappush(self._due, (time.monotonic() + POLL_SECONDS, which))
                 else:
                     self._open(which, 0)

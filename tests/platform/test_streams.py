@@ -207,14 +207,26 @@ class TestWhatAllHear:
         until(lambda: len(slow.heard) > 1, "it takes it", AT_ONCE)
         assert [parts(slow.told)[0], *parts(slow.told)[1:]] == [parts(slow.told)[0], "<p>29</p>en"]
 
-    def test_is_of_after_they_came(self, said: Broadcaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_is_of_after_they_came(self, said: Broadcaster) -> None:
         """A page that shows what its reader has just done must not be told of before."""
         sight, first, second = Sight(), Client(), Client()
-        said.join(topic(sight), "en", first)
+        looks_now, go_on = threading.Event(), threading.Event()
+        go_on.set()
+
+        def look() -> Shown:
+            shown = sight.look()
+            looks_now.set()
+            assert go_on.wait(AT_ONCE)
+            return shown
+
+        said.join(Topic(1, "any", look), "en", first)
         until(lambda: first.heard, "it begins", AT_ONCE)
-        monkeypatch.setattr(streams, "SLOWEST_TICK_SECONDS", 0.5)
+        looks_now.clear()
+        go_on.clear()
+        assert looks_now.wait(AT_ONCE), "it is just being looked at"
         sight.html = "<p>2</p>"
-        said.join(topic(sight), "en", second)
+        said.join(Topic(1, "any", look), "en", second)
+        go_on.set()
         until(lambda: second.heard, "the other hears too", AT_ONCE)
         assert parts(second.told) == ["<p>2</p>en"]
 
