@@ -18,6 +18,7 @@ from blossom.messaging import queries, service
 from blossom.messaging.errors import InvalidDispatchState, NothingToChoose
 from blossom.messaging.models import Batch, Dispatch, Message
 from blossom.messaging.rules.states import DispatchState, MessageState
+from blossom.messaging.service import claiming
 from blossom.mitto import payloads
 from blossom.platform import clock, db
 from blossom.segments.rules import Audience
@@ -507,25 +508,30 @@ def test_each_message_tells_its_text(outbox: Outbox) -> None:
         assert queries.history(dispatch.shop_id, dispatch.id, waits.id).message.text_number is None
 
 
-def test_a_plain_dispatch_reads_and_joins_nothing_of_texts(outbox: Outbox) -> None:
-    """Its batches are of text 0, the index of due batches is used as before."""
+def test_a_claim_walks_past_nobody_who_waits(outbox: Outbox) -> None:
+    """The index of due batches leads to each dispatch's first; it holds none of those that have no text yet. A plain
+    dispatch's batches are of text 0, and are found by the same."""
     subscribers(outbox, 10)
-    dispatch = outbox.start()
+    plain = outbox.start()
     with db.transaction():
-        assert list(db.session.scalars(select(Batch.text_number).where(Batch.dispatch_id == dispatch.id))) == [0]
-        assert list(db.session.scalars(select(Message.state).where(Message.dispatch_id == dispatch.id)))
-        db.session.execute(text("SET LOCAL enable_seqscan = off"))
-        plan = "\n".join(
-            db.session.scalars(
-                text("""
-                    EXPLAIN SELECT number FROM batches b
-                    WHERE b.dispatch_id = 1 AND b.state = 'pending' AND b.text_number IS NOT NULL AND b.due_at <= now()
-                    ORDER BY b.due_at, b.number LIMIT 1 FOR UPDATE SKIP LOCKED
-                """)
-            )
-        )
-    assert "ix_batches_due" in plan
-    assert "Sort" not in plan
+        session = db.session
+        assert list(session.scalars(select(Batch.text_number).where(Batch.dispatch_id == plain.id))) == [0]
+        session.execute(_MANY_MORE, {"dispatch_id": plain.id})
+        session.execute(text("ANALYZE batches"))
+        values = {"now": clock.now(), "worker": "test", "lease": clock.now()}
+        plan = "\n".join(session.scalars(text(f"EXPLAIN (COSTS OFF) {claiming._CLAIM}"), values))
+        session.rollback()
+    assert "Seq Scan on batches" not in plan
+    assert "ix_batches_open" not in plan
+    assert plan.count("using ix_batches_due") == 2
+
+
+_MANY_MORE = text("""
+INSERT INTO batches (dispatch_id, number, shop_id, state, due_at, valid_until, size, first_id, last_id, text_number)
+SELECT dispatch_id, n, shop_id, CASE WHEN n % 10 = 0 THEN 'pending' ELSE 'done' END, due_at, valid_until, 1, first_id,
+       last_id, CASE WHEN n % 20 = 0 THEN 0 END
+FROM batches, generate_series(1, 4000) AS n WHERE dispatch_id = :dispatch_id
+""")
 
 
 def test_theirs_is_not_ours(outbox: Outbox) -> None:

@@ -15,7 +15,8 @@ from sqlalchemy import text
 from blossom.platform import config
 from blossom.platform.db import session
 
-# What waits for the winner of a test (text_number NULL) is nobody's turn.
+# What waits for the winner of a test (text_number NULL) is nobody's turn. Each dispatch's first batch is asked for in the
+# order of the index of due batches, which has none of those: an EXISTS may be planned as a walk over all that is open.
 #
 # Turns: answers, then automations, then campaigns; then the shop that waits longest; within it its priorities. Only the
 # row that is taken gets locked: the ordered list is walked until some batch can be had.
@@ -27,8 +28,9 @@ WITH turns AS MATERIALIZED (
     SELECT d.rank, d.shop_id, d.priority, d.id
     FROM dispatches d
     WHERE d.state = 'sending'
-      AND EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.state = 'pending'
-                    AND b.text_number IS NOT NULL AND b.due_at <= :now)
+      AND :now >= (SELECT b.due_at FROM batches b
+                   WHERE b.dispatch_id = d.id AND b.state = 'pending' AND b.text_number IS NOT NULL
+                   ORDER BY b.due_at, b.number LIMIT 1)
 ), picked AS (
     SELECT b.dispatch_id, b.number
     FROM (
