@@ -97,16 +97,17 @@ def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma
             body = answer.get_data()
             pipe.send(Answered(answer.status_code, time.perf_counter() - began, seen[0], body))
             with app.app_context():
-                _work()
+                work()
 
 
-def _work() -> None:  # pragma: no cover -- as above
-    """What the answer has asked of a worker, before the next question comes."""
+def work() -> None:
+    """What an answer has asked of the campaigns' worker, before the next question comes."""
     waiting = queue.rq_queue("default")
     while waiting.count:
         asked = Job.fetch(str(waiting.pop_job_id()), connection=queue.connection(), serializer=JSONSerializer)
         name, given, _ = asked.args
-        queue.registered()[name](**given)
+        if name.startswith("campaigns."):
+            queue.registered()[name](**given)
         asked.delete()
 
 
