@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import Browser, Frame, Page, expect
+from pypdf import PdfReader
 
 from blossom.platform import languages
 from tests.journeys import gallery
@@ -42,6 +43,7 @@ Expired Undelivered expired not delivered gift Phone
 DATA = f"""
 {gallery.DOMAIN} {gallery.TEXT} {gallery.LINKED} {" ".join(f"{first} {last}" for first, last in gallery.NAMES)}
 Autumn sale Winter Black Friday New roasts Spring Petros Makris Regulars in Greece Friends of the shop Town Weekly offer
+Customers who bought twice New subscribers
 hello customers vip not a number Yes Maria Jones example nothing
 Yes, Blue-Coffee may send me marketing texts (offers and news) at this number, also by automated means. Consent is not
 a condition of any purchase. I can end this at any time, and message and data rates may apply.
@@ -141,7 +143,7 @@ def _draw(tab: Page, inner: Frame, what: str, scheme: str) -> None:
     tab.set_viewport_size({"width": WIDTHS[0], "height": 800})
 
 
-def test_a_language_is_kept_over_faults_links_and_streams(
+def test_a_language_is_kept_over_faults_links_menus_files_and_streams(
     built_town: Town, paths: dict[str, str], browser: Browser
 ) -> None:
     tab, frame, _ = worlds.open_admin(
@@ -155,6 +157,14 @@ def test_a_language_is_kept_over_faults_links_and_streams(
     frame.get_by_role("link", name="Συγκατάθεση", exact=True).click()
     expect(frame.get_by_role("heading", name="Πού εγγράφονται οι πελάτες")).to_be_visible()
     assert cookies(tab.context) == []
+
+    tab.goto(_address(built_town, paths["proof"], "el"))
+    with tab.expect_download() as download:
+        frame.get_by_role("link", name="Λήψη ως PDF").click()
+    paper = PdfReader(io.BytesIO(download.value.path().read_bytes()))
+    assert "Απόδειξη συγκατάθεσης" in paper.pages[0].extract_text()
+    tab.get_by_role("navigation", name="Blossom").get_by_role("link", name="Επαφές").click()
+    expect(frame.get_by_role("heading", name="Επαφές", level=1)).to_be_visible()
 
     tab.goto(_address(built_town, paths["watching"], "el"))
     before = frame.locator("[data-count=sent]").text_content()

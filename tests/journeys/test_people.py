@@ -20,6 +20,7 @@ from blossom.shops import queries as shops
 from blossom.shops.models import Shop, StaffMember
 from tests.conftest import Services
 from tests.factories.consent import create_subscriber
+from tests.factories.replies import create_reply
 from tests.journeys import world as worlds
 from tests.journeys.world import SHOP, World
 
@@ -86,7 +87,7 @@ def test_somebody_is_found_by_number_proven_and_opted_out(world: World, browser:
     with tab.expect_download() as download:
         frame.get_by_role("link", name="Download as PDF").click()
     assert download.value.suggested_filename.startswith("proof-of-consent-")
-    assert "+306912345678" in PdfReader(BytesIO(download.value.path().read_bytes())).pages[0].extract_text()
+    assert "+30 691 234 5678" in PdfReader(BytesIO(download.value.path().read_bytes())).pages[0].extract_text()
     frame.get_by_role("link", name="Contact", exact=True).click()
 
     frame.get_by_role("link", name="Opt them out").click()
@@ -104,6 +105,33 @@ def test_somebody_is_found_by_number_proven_and_opted_out(world: World, browser:
         assert len(consents.events(ours().id, phone_hash)) == 2
     assert seen.complaints == []
     assert worlds.cookies(tab.context) == []
+    tab.context.close()
+
+
+def test_what_somebody_texted_is_read_from_home_on_and_beside_what_they_got(world: World, browser: Browser) -> None:
+    with world.app.app_context(), transaction():
+        anna = create_subscriber(ours(), first_name="Anna", phone="+306912340001")
+        create_reply(ours(), "Are you open on Sunday?", anna)
+        create_reply(ours(), "Who is this?", phone="+306912340002")
+    tab, frame, seen = worlds.open_admin(browser, world)
+    frame.locator("[data-alert=replies]").get_by_role("link", name="Read them").click()
+    expect(frame.get_by_text("Who is this?")).to_be_visible()
+    expect(frame.get_by_text("not among your contacts")).to_be_visible()
+    frame.locator(".reply", has_text="Who is this?").get_by_role("button").click()
+    marked = frame.locator(".reply", has_text="Who is this?").get_by_role("button")
+    expect(marked).to_have_text(re.compile("Mark as unread"))
+    expect(marked).to_be_focused()
+    frame.get_by_role("link", name="Anna").click()
+    frame.get_by_role("button", name="Mark as read").click()
+    expect(tab.get_by_text("Marked as read")).to_be_visible()
+    expect(frame.locator("[id$=-texts]").get_by_text("New", exact=True)).to_have_count(0)
+    tab.get_by_role("navigation", name="Blossom").get_by_role("link", name="Replies").click()
+    frame.get_by_label("Find what a phone number texted").fill("691 234 0002")
+    frame.get_by_role("button", name="Search").click()
+    expect(frame.get_by_text("1 text from this number.")).to_be_visible()
+    posted = [url for method, url, _ in seen.answers if method == "POST"]
+    assert all("691" not in url for url in posted), "no number stands in an address"
+    assert seen.complaints == []
     tab.context.close()
 
 
