@@ -105,6 +105,7 @@ class DispatchText(Base):
         CheckConstraint("number BETWEEN 0 AND 3", "number"),
         CheckConstraint("share BETWEEN 1 AND 100", "share"),
         CheckConstraint("links_before BETWEEN 0 AND 63", "links_before"),
+        Index(None, "shop_id", "dispatch_id"),  # for a shop that is forgotten
     )
 
     dispatch_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)

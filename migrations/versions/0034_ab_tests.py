@@ -25,6 +25,7 @@ CREATE TABLE dispatch_texts (
     CONSTRAINT fk_dispatch_texts_shop_id_dispatch_id FOREIGN KEY (shop_id, dispatch_id)
         REFERENCES dispatches (shop_id, id)
 );
+CREATE INDEX ix_dispatch_texts_shop_id_dispatch_id ON dispatch_texts (shop_id, dispatch_id);
 ALTER TABLE dispatches
     ADD COLUMN decide_after interval,
     ADD COLUMN winner smallint,

@@ -15,11 +15,12 @@ from sqlalchemy import event, insert, text, update
 from blossom.campaigns import service
 from blossom.campaigns.models import Campaign, CampaignTally
 from blossom.campaigns.queries import tallies
+from blossom.campaigns.rules.ab_test import AbTest, Winner
 from blossom.campaigns.views import export
 from blossom.links.models import LinkTarget
 from blossom.links.service import record_click
 from blossom.messaging import queries as messaging
-from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.models import Batch, Dispatch, Message
 from blossom.messaging.queries import Progress
 from blossom.platform import clock, db, queue
 from blossom.platform.db import session
@@ -243,6 +244,18 @@ class TestFiles:
         assert [row[2] for row in rows] == ["Failed"]
         response = visitor.fetch(f"/campaigns/{campaign.id}/recipients.csv?state=failed")
         assert f'filename="campaign-{campaign.id}-failed.csv"' in response.headers["Content-Disposition"]
+
+    def test_of_several_texts_the_last_column_tells_which(self, visitor: Visitor, ready: Shop) -> None:
+        campaign = create_completed(ready)
+        add_messages(campaign, delivered=2)
+        assert "Text" not in self.rows(visitor, campaign)[0]
+        test = AbTest(("Text B",), (10, 10), Winner.BY_HAND)
+        campaign = create_completed(ready, ab_test=test)
+        add_messages(campaign, delivered=2)
+        head, *rows = self.rows(visitor, campaign)
+        assert (head[-1], [row[-1] for row in rows]) == ("Text", ["A", "A"])
+        session.execute(update(Batch).values(text_number=None))
+        assert [row[-1] for row in self.rows(visitor, campaign)[1:]] == ["", ""], "who waits for the winner"
 
     def test_are_open_to_who_may_only_look(self, visitor: Visitor, ready: Shop) -> None:
         member(ready, ("read_customers",), user_id=77)
