@@ -7,12 +7,12 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
 
 from blossom.messaging import service as messaging
 from blossom.mitto import payloads
@@ -175,11 +175,23 @@ def test_a_campaign_is_watched_stopped_resumed_sent_again_and_read(
     tab.context.close()
 
 
-def test_a_broken_stream_is_asked_around_and_opened_anew(town: Town, browser: Browser, shop: str) -> None:
+def _cut(route: Route) -> None:
+    route.abort()
+
+
+def _no_room(route: Route) -> None:
+    """As `streams.answer` says it."""
+    route.fulfill(status=204)
+
+
+@pytest.mark.parametrize("ends", [_cut, _no_room])
+def test_a_page_without_a_stream_asks_and_opens_one_when_it_can(
+    town: Town, browser: Browser, shop: str, ends: Callable[[Route], None]
+) -> None:
     campaign = town.enqueue_campaign(shop, "Sale today. Reply STOP to opt out")
     town.prepare()
     tab = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    tab.route("**/events*", lambda route: route.abort())
+    tab.route("**/events*", ends)
     tab.goto(town.world.page_in_admin(f"/campaigns/{campaign}", shop))
     frame = tab.frame_locator("#app")
     expect(frame.locator("[data-count=pending]")).to_have_text("9")
