@@ -22,6 +22,7 @@ from tests.factories.campaigns import create_campaign
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.replies import create_reply
+from tests.factories.segments import create_shopify_segment
 from tests.factories.uploads import create_imported
 from tests.factories.wallet import create_wallet
 from tests.journeys import town as towns
@@ -92,6 +93,9 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         planned = create_campaign(shop, name="Black Friday", body=TEXT)
         campaigns.schedule_campaign(shop.id, planned.id, at=clock.now() + timedelta(days=6), local=False, actor="test")
         empty = create_campaign(shop, name="Spring", audience=None)
+        shopifys = create_shopify_segment(shop, people[:9], name="Customers who bought twice", members=12)
+        create_shopify_segment(shop, name="New subscribers", state="reading", next_try_at=clock.now(), expected=5_200,
+                               read_so_far=1_500)  # fmt: skip
         going = _enqueue(shop, "New roasts")
     town.prepare()
     town.send_a_little()
@@ -99,6 +103,7 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         "segment": f"/segments/{segment.id}",
         "delete a segment": f"/segments/{segment.id}/delete",
         "list of people": f"/segments/{friends.id}",
+        "segment of Shopify's": f"/segments/{shopifys.segment_id}",
         "template": f"/templates/{weekly.id}",
         "delete a template": f"/templates/{weekly.id}/delete",
         "an import": f"/contacts/imports/{upload.id}",
