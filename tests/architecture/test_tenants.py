@@ -65,6 +65,7 @@ NO_FOREIGN_KEY = {
     ("receipts", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("provider_messages", "shop_id"): "as NOT_TIED_TO_A_SHOP says",
     ("shop_keys", "master_key_id"): "of the environment",
+    ("shopify_segments", "shopify_id"): "Shopify's",
     ("shopify_webhooks", "event_id"): "Shopify's",
     ("shopify_webhooks", "webhook_id"): "Shopify's",
     ("shops", "traffic_account_id"): "the provider's",
