@@ -196,6 +196,12 @@ def misses(row: dict[str, Any]) -> list[str]:
     return found
 
 
+def _line(row: dict[str, Any]) -> str:
+    figures = f"{row['p50_ms']:8.1f} {row['p95_ms']:8.1f} {row['small_p50_ms']:8.1f} {row['ratio']:6.2f}"
+    counted = f"{row['first_ms']:9.1f} {row['queries']:4} {row['small_queries']:4}"
+    return f"{row['page']:64} {figures} {counted}  {' '.join(misses(row))}"
+
+
 _OURS = re.compile(r'<(?:script|link)[^>]+(?:src|href)="(/static/[^"]+\.(?:js|css)[^"]*)"')
 
 
@@ -225,18 +231,15 @@ def main() -> None:
         others=LARGE.others // options.part,
     )
     chosen = [page for page in PAGES if re.search(options.only, page.name)]
+    rows = []
     with installations(options.data, {"small": SMALL, "large": large}) as made:
-        rows = [
-            measure(made, page, as_document=as_document, rounds=options.rounds)
-            for page in chosen
-            for as_document in page.ways
-        ]
+        for page in chosen:
+            for as_document in page.ways:
+                rows.append(measure(made, page, as_document=as_document, rounds=options.rounds))
+                if not options.json:
+                    print(_line(rows[-1]), flush=True)
         weight = [weigh(made["large"], page) for page in PAGES if page.path in ("/", "/campaigns", "/campaigns/new")]
     if not options.json:
-        for row in rows:
-            figures = f"{row['p50_ms']:8.1f} {row['p95_ms']:8.1f} {row['small_p50_ms']:8.1f} {row['ratio']:6.2f}"
-            counted = f"{row['first_ms']:9.1f} {row['queries']:4} {row['small_queries']:4}"
-            print(f"{row['page']:64} {figures} {counted}  {' '.join(misses(row))}")
         for each in weight:
             print(f"{each['page']:64} {each['bytes']:8,} bytes")
     print(orjson.dumps({"pages": rows, "weight": weight}).decode())
