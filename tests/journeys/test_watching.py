@@ -10,12 +10,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
 
-from blossom.messaging import service as messaging
-from blossom.mitto import payloads
 from blossom.platform.db import transaction
 from tests.factories.consent import create_subscriber
 from tests.journeys import world as worlds
@@ -24,6 +23,8 @@ from tests.journeys.town import Town
 pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 
 PEOPLE = 9
+AWHILE_MS = 20_000
+"""Longer than a page bears without a stream (static/js/live.js)."""
 TEXT = "Sale until Sunday: {{ 'https://watching.example/sale' | shortlink }} Reply STOP to opt out"
 
 
@@ -32,7 +33,7 @@ _shops = count(1)
 
 @pytest.fixture
 def shop(town: Town, browser: Browser) -> Iterator[str]:
-    """A shop of nine who agreed; the number of one is none that Mitto can text."""
+    """A shop of nine who agreed; the number of one is none that Mitto can text, and one's phone is off."""
     number = next(_shops)
     domain = f"watching-{number}.myshopify.com"
     town.open_shop(domain)
@@ -41,7 +42,7 @@ def shop(town: Town, browser: Browser) -> Iterator[str]:
     with town.inside(), transaction():
         for place in range(PEOPLE):
             create_subscriber(town.shop(domain), phone=f"+3069{number}000000{place}")
-    town.mitto.configure(outcomes={"exact": {f"+3069{number}0000007": "invalid"}})
+    town.mitto.configure(outcomes={"exact": {phone(domain, 7): "invalid", phone(domain, 8): "expired"}})
     town.mitto.reset()
     yield domain
     town.mitto.configure(outcomes={"exact": {}})
@@ -49,8 +50,8 @@ def shop(town: Town, browser: Browser) -> Iterator[str]:
 
 def counts(frame: FrameLocator) -> dict[str, int]:
     """The numbers of the table of outcomes, without those that are 0."""
-    found = frame.locator("[data-count]").evaluate_all("all => all.map(e => [e.dataset.count, Number(e.textContent)])")
-    return {key: number for key, number in found if number}
+    found = frame.locator("[data-count]").evaluate_all("all => all.map(e => [e.dataset.count, e.textContent])")
+    return {key: number for key, shown in found if (number := int(shown.replace(",", "")))}
 
 
 def ask(frame: FrameLocator, button: str, heading: str) -> str:
@@ -65,27 +66,19 @@ def phone(shop: str, place: int) -> str:
     return f"+3069{shop.removeprefix('watching-')[0]}000000{place}"
 
 
-def taken(town: Town, shop: str) -> list[dict[str, str]]:
+def taken(town: Town, shop: str) -> list[dict[str, Any]]:
     """The texts to the shop's people that Mitto took."""
-    return [text for text in town.mitto.log() if text["destination"].startswith(phone(shop, 0)[:-1])]
+    return town.taken([phone(shop, place) for place in range(PEOPLE)])
+
+
+def told(town: Town, shop: str) -> Counter[str]:
+    """Mitto's last word on each of them."""
+    return town.told([phone(shop, place) for place in range(PEOPLE)])
 
 
 def each_got(town: Town, shop: str) -> Counter[str]:
     """Number → texts that Mitto took for it."""
     return Counter(text["destination"] for text in taken(town, shop))
-
-
-def receive(town: Town, shop: str, status: dict[str, str]) -> None:
-    """Mitto's word on each text that it took: delivered, but for those numbers that `status` names."""
-    with town.inside():
-        said = [
-            payloads.Receipt(text["messageId"], status.get(text["destination"], "Delivered"))
-            for text in taken(town, shop)
-        ]
-        with transaction():
-            messaging.store_receipts(said)
-        with transaction():
-            messaging.apply_receipts()
 
 
 def open_campaign(town: Town, browser: Browser, shop: str, campaign: int) -> tuple[Page, FrameLocator, worlds.Seen]:
@@ -104,9 +97,9 @@ def test_a_campaign_is_watched_stopped_resumed_sent_again_and_read(
     left = len(taken(town, shop))
     expect(frame.locator("[data-count=sent]")).to_have_text(str(left))  # by the stream: nothing was pressed
 
-    told = ask(frame, "Pause…", "Pause this campaign?")
-    assert f"{left} texts have left" in told
-    assert f"{PEOPLE - left} wait" in told
+    question = ask(frame, "Pause…", "Pause this campaign?")
+    assert f"{left} texts have left" in question
+    assert f"{PEOPLE - left} wait" in question
     frame.get_by_role("button", name="Pause it").press("Enter")
     expect(frame.get_by_role("link", name="Resume…")).to_be_visible()
     town.work()
@@ -119,16 +112,18 @@ def test_a_campaign_is_watched_stopped_resumed_sent_again_and_read(
     town.work()
     expect(frame.locator(".badge")).to_have_text("Completed")
     assert each_got(town, shop) == {phone(shop, place): 1 for place in range(PEOPLE) if place != 7}
-    receive(town, shop, {phone(shop, 8): "EXPIRED"})
+    town.let_arrive()
     expect(frame.locator("[data-count=delivered]")).to_have_text("7")
+    assert told(town, shop) == {"Delivered": 7, "EXPIRED": 1}, "and one was never taken"
     assert counts(frame) == {"delivered": 7, "failed": 2, "total": PEOPLE}
     causes = frame.locator(".causes")
     expect(causes).to_contain_text("The phone was off or out of reach for too long.")
     expect(causes).to_contain_text("Mitto can't text this phone number.")
 
-    told = ask(frame, "Send failed ones again…", "Send failed texts again?")
-    assert "1 text that failed for a passing reason is sent again." in told
-    assert "1 is not" in told
+    town.mitto.configure(outcomes={"exact": {}})
+    question = ask(frame, "Send failed ones again…", "Send failed texts again?")
+    assert "1 text that failed for a passing reason is sent again." in question
+    assert "1 is not" in question
     frame.get_by_role("button", name="Send them again").click()
     expect(frame.locator(".notice-good")).to_contain_text("1 text is sent again.")
     expect(frame.locator(".notice-good")).to_be_focused()
@@ -136,8 +131,9 @@ def test_a_campaign_is_watched_stopped_resumed_sent_again_and_read(
     expect(frame.locator("[data-count=sent]")).to_have_text("1")
     assert each_got(town, shop)[phone(shop, 8)] == 2
     assert len(taken(town, shop)) == PEOPLE, "eight at first, and one again"
-    receive(town, shop, {})
+    town.let_arrive()
     expect(frame.locator("[data-settled]")).to_be_visible()
+    assert told(town, shop) == {"Delivered": 8, "EXPIRED": 1}
     assert counts(frame) == {"delivered": 8, "failed": 1, "total": PEOPLE}
 
     frame.get_by_role("link", name="Recipients", exact=True).click()
@@ -191,16 +187,18 @@ def test_a_page_without_a_stream_asks_and_opens_one_when_it_can(
     campaign = town.enqueue_campaign(shop, "Sale today. Reply STOP to opt out")
     town.prepare()
     tab = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    tab.clock.install()
     tab.route("**/events*", ends)
     tab.goto(town.world.page_in_admin(f"/campaigns/{campaign}", shop))
     frame = tab.frame_locator("#app")
     expect(frame.locator("[data-count=pending]")).to_have_text("9")
     town.send_a_little()
+    tab.clock.fast_forward(AWHILE_MS)
     expect(frame.locator("[data-count=sent]")).not_to_have_text("0")  # asked for, since no stream came through
     expect(frame.locator("#trouble")).to_be_empty()
     tab.unroute("**/events*")
     with tab.expect_response(re.compile("/events")) as opened:
-        pass
+        tab.clock.fast_forward(AWHILE_MS)
     assert opened.value.status == 200
     town.work()
     expect(frame.locator("[data-count=pending]")).to_have_text("0")
@@ -216,10 +214,27 @@ def test_what_is_cancelled_midway_tells_what_has_left(town: Town, browser: Brows
     expect(frame.locator("[data-count=sent]")).to_have_text(str(left))
     assert f"{PEOPLE - left} texts never leave." in ask(frame, "Cancel…", "Cancel this campaign for good?")
     frame.get_by_role("button", name="Cancel the campaign").press("Enter")
-    told = frame.locator(".notice-good")
-    expect(told).to_contain_text(f"{PEOPLE - left} texts never leave.")
-    expect(told).to_contain_text(f"{left} had left already.")
+    notice = frame.locator(".notice-good")
+    expect(notice).to_contain_text(f"{PEOPLE - left} texts never leave.")
+    expect(notice).to_contain_text(f"{left} had left already.")
     town.work()
     assert len(taken(town, shop)) == left
     expect(frame.locator("[data-count=cancelled]")).to_have_text(str(PEOPLE - left))
+    tab.context.close()
+
+
+def test_a_stream_that_is_cut_midway_goes_on(town: Town, browser: Browser, shop: str) -> None:
+    campaign = town.enqueue_campaign(shop, "Sale today. Reply STOP to opt out")
+    town.prepare()
+    tab, frame, seen = open_campaign(town, browser, shop, campaign)
+    town.send_a_little()
+    left = len(taken(town, shop))
+    expect(frame.locator("[data-count=sent]")).to_have_text(str(left))  # it is open
+    town.world.cut_off()
+    town.work()
+    expect(frame.locator("[data-count=sent]")).to_have_text(str(PEOPLE - 1))
+    assert len(taken(town, shop)) == PEOPLE - 1
+    opened = [url for _, url, status in seen.answers if url.endswith("/events") and status == 200]
+    assert len(opened) >= 2, "by a stream anew"
+    expect(frame.locator("#trouble")).to_be_empty()
     tab.context.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -54,8 +55,8 @@ class Town:
             yield
         config.use(before)
 
-    def open_shop(self, domain: str) -> None:
-        self.world.shopify.open_shop(domain, name=domain.partition(".")[0].title())
+    def open_shop(self, domain: str, **fields: Any) -> None:
+        self.world.shopify.open_shop(domain, name=domain.partition(".")[0].title(), **fields)
 
     def install(self, browser: Browser, domain: str) -> tuple[Page, FrameLocator]:
         """A merchant opens the app in the admin and installs it; the shop gets credits and no quiet hours."""
@@ -111,6 +112,21 @@ class Town:
             while len(self.mitto.log()) == before:
                 messaging.run_lane(seconds=0.01, worker="town")
 
+    def let_arrive(self) -> None:
+        """Let Mitto tell what became of what it took, and let that be written down."""
+        self.mitto.flush_receipts()
+        with self.inside(), transaction():
+            messaging.apply_receipts()
+
+    def taken(self, phones: Collection[str]) -> list[dict[str, Any]]:
+        """The texts to these people that Mitto's own log has, in order."""
+        return [text for text in self.mitto.log() if text["destination"] in phones]
+
+    def told(self, phones: Collection[str]) -> Counter[str]:
+        """What Mitto said of the texts to these people: its last word on each, in its own words → texts."""
+        last = {receipt["message_id"]: receipt["status"] for receipt in self.mitto.receipts()}
+        return Counter(last[text["messageId"]] for text in self.taken(phones) if text["messageId"] in last)
+
     def texts(self, phone: str) -> list[str]:
         """What reached the phone, in order."""
         return [text["text"] for text in self.mitto.log() if text["destination"] == phone]
@@ -154,8 +170,10 @@ def start(services: Services, template: str) -> Iterator[Town]:
             port = world.url.rpartition(":")[2]
             here = f"http://127.0.0.1:{port}"
             world.shopify.configure(proxy_url=f"{here}/proxy", webhook_url=f"{here}/webhooks/shopify")
+            proof = {"token": given["MITTO_WEBHOOK_TOKEN"]}
             mitto.configure(
-                inbound={"url": f"{here}/webhooks/mitto/inbound", "proof": {"token": given["MITTO_WEBHOOK_TOKEN"]}}
+                inbound={"url": f"{here}/webhooks/mitto/inbound", "proof": proof},
+                receipts={"url": f"{here}/webhooks/mitto/dlr", "proof": proof, "hold": True, "array_size": 200},
             )
             connected: dict[str, Any] = {
                 "mitto_api_url": mitto.url,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import requests
 from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page
@@ -34,16 +35,25 @@ SCOPES = ("read_customers", "write_customers", "read_orders")
 
 @dataclass(frozen=True)
 class World:
-    """`app`: on the same database as the web process, in this one. `admin`: where the admin is, for the browser."""
+    """`app`: on the same database as the web process, in this one. `admin`: where the admin is, for the browser. `web`:
+    the process id of `blossom web`."""
 
     app: Flask
     shopify: StandIn
     admin: str
     url: str
+    web: int
 
     def page_in_admin(self, path: str = "/", shop: str = SHOP) -> str:
         """The admin's address of a page of the app."""
         return f"{self.admin}/store/{shop.partition('.')[0]}/apps/{API_KEY}{path}"
+
+    def cut_off(self) -> None:
+        """Kill whoever serves, with all connections, as a crash would. Gunicorn puts another in their place."""
+        below = psutil.Process(self.web).children(recursive=True)
+        for each in below:
+            if not each.children():
+                each.kill()
 
     def make_tokens_stale(self, count: int) -> None:
         """The next so many session tokens that the admin gives are five minutes old."""
@@ -88,8 +98,8 @@ def start(services: Services, template: str, **settings: str) -> Iterator[World]
                 **settings,
             }
             app = create_app(config_for(services, name))
-            with _web(port, environment(config_for(services, name), given)):
-                yield World(app, shopify, admin, url)
+            with _web(port, environment(config_for(services, name), given)) as web:
+                yield World(app, shopify, admin, url, web)
             with app.app_context():
                 db.engine().dispose()
     finally:
@@ -97,10 +107,14 @@ def start(services: Services, template: str, **settings: str) -> Iterator[World]
 
 
 def open_admin(
-    browser: Browser, world: World, path: str = "/", shop: str = SHOP, **context: Any
+    browser: Browser, world: World, path: str = "/", shop: str = SHOP, staff: int | None = None, **context: Any
 ) -> tuple[Page, FrameLocator, Seen]:
-    """A tab at the admin's address of the app; the app's frame in it; and what the browser meets there."""
-    tab = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context}).new_page()
+    """A tab at the admin's address of the app; the app's frame in it; and what the browser meets there. `staff`: the id
+    of who works there, else it is the shop's owner."""
+    opened = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
+    if staff is not None:
+        opened.add_cookies([{"name": "staff", "value": str(staff), "url": world.admin}])
+    tab = opened.new_page()
     seen = Seen([], [])
     tab.on("console", lambda message: seen.complaints.append(message.text) if message.type != "log" else None)
     tab.on("pageerror", lambda error: seen.complaints.append(str(error)))
@@ -127,7 +141,7 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _web(port: int, variables: dict[str, str]) -> Iterator[None]:
+def _web(port: int, variables: dict[str, str]) -> Iterator[int]:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "blossom.cli", "web", "--port", str(port)],
@@ -138,7 +152,7 @@ def _web(port: int, variables: dict[str, str]) -> Iterator[None]:
         )
         try:
             _wait_for(port, process)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(40)

@@ -4,6 +4,8 @@
     /app-bridge.js                    what the app loads first of all scripts
     /tokens/stale                     steering: `{"count": n}`, the next n session tokens are five minutes old
 
+Whoever works in the admin is the shop's owner, or the member of its staff whose id a cookie `staff` names.
+
 Nothing here knows the app but by `state.App`: what it frames is whatever listens at `app_url`.
 """
 
@@ -91,12 +93,13 @@ def _base(handle: str, app: str) -> str:
 
 
 def _token(state: State, shop: Shop, stale: _Stale) -> str:
-    """A session token of whoever is signed in, the shop's owner."""
+    """A session token of whoever is signed in."""
+    member = shop.staff_member(request.cookies.get("staff", type=int))
     if not stale.count:
-        return state.id_token(shop)
+        return state.id_token(shop, member)
     stale.count -= 1
     issued = int(state.now().timestamp()) - STALE_SECONDS
-    return state.id_token(shop, iat=issued, nbf=issued, exp=issued + 60)
+    return state.id_token(shop, member, iat=issued, nbf=issued, exp=issued + 60)
 
 
 def _signed_query(state: State, shop: Shop, stale: _Stale) -> str:
