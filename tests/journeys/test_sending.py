@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
+from blossom.campaigns.service import counting
 from blossom.contacts.models import Contact
 from blossom.messaging.models import Dispatch
 from blossom.platform.db import session, transaction
@@ -113,6 +114,49 @@ def test_numbers_that_changed_are_asked_again_and_a_large_one_takes_its_number(
         session.execute(
             text("DELETE FROM contacts WHERE shop_id = :shop AND country = 'XX'"), {"shop": town.shop(SHOP).id}
         )
+
+
+def test_a_large_shop_waits_for_a_count_before_the_question_and_after_the_yes(
+    town: Town, shop: str, browser: Browser
+) -> None:
+    with town.inside(), transaction():
+        session.execute(_STRANGERS, {"shop": town.shop(SHOP).id, "people": counting.AT_ONCE})
+    campaign_id = write(town, "Counted")
+    _, before = state_of(town, campaign_id)
+    tab, frame, seen = worlds.open_admin(browser, town.world, "/campaigns", SHOP)
+    menu_of(frame, "Counted").click()
+    frame.get_by_role("link", name="Send…").click()
+    dialog = frame.locator("dialog:modal")
+    expect(dialog.get_by_text("Counting who gets it…")).to_be_visible()
+    expect(dialog.get_by_role("heading", name="Send “Counted” now?")).to_be_focused()
+    town.work()
+    expect(dialog.locator("[data-number=recipients]")).to_have_text("3")
+    expect(dialog.get_by_role("heading", name="Send “Counted” now?")).to_be_focused()
+    dialog.get_by_role("button", name="Yes, send it to 3 people").click(click_count=3)
+    expect(dialog.get_by_text("Your yes is noted.")).to_be_visible()
+    assert state_of(town, campaign_id) == (CampaignState.DRAFT, before)
+    town.work()
+    expect(frame.get_by_role("heading", level=1, name="Counted")).to_be_visible()
+    expect(tab).to_have_url(re.compile(rf"/campaigns/{campaign_id}$"))
+    assert state_of(town, campaign_id)[1] == before + 1
+    texts = [each["destination"] for each in town.mitto.log() if each["text"].startswith("Counted")]
+    assert len(texts) == len(set(texts)) == 3
+    assert seen.complaints == []
+    tab.context.close()
+    with town.inside(), transaction():
+        session.execute(
+            text("DELETE FROM contacts WHERE shop_id = :shop AND country = 'YY'"), {"shop": town.shop(SHOP).id}
+        )
+
+
+_STRANGERS = text("""
+INSERT INTO contacts (shop_id, phone_hash, phone_sealed, phone_country, country, zone, created_at, updated_at)
+SELECT shop_id, substring(sha256(CAST('stranger ' || n AS text)::bytea) FOR 16), phone_sealed, 'GR', 'YY', zone,
+       created_at, updated_at
+FROM (SELECT * FROM contacts WHERE shop_id = :shop AND phone_sealed IS NOT NULL ORDER BY id LIMIT 1) AS first,
+     generate_series(1, :people) AS n
+""")
+"""So many who never agreed."""
 
 
 def crowd(shop: Shop, people: int) -> None:
