@@ -23,9 +23,11 @@ from blossom.mitto import payloads
 from blossom.platform import clock, db
 from blossom.segments.rules import Audience
 from blossom.wallet import queries as wallet
+from blossom.wallet import service as wallet_service
+from blossom.wallet.errors import InsufficientCredit
 from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
-from tests.factories.wallet import create_wallet
+from tests.factories.wallet import create_reservation, create_wallet
 from tests.messaging.conftest import Outbox
 from tests.messaging.test_sending import subscribers
 
@@ -389,6 +391,39 @@ def test_credits_that_were_freed_meanwhile_are_held_anew_when_somebody_chooses(o
             price = wallet.price_list(int(dispatch.price_list_id or 0)).credits("GR", 1)
             assert wallet.balance(outbox.shop.id).reserved == 80 * price, "80 people, one segment each"
         outbox.run()
+    outbox.check_books(dispatch)
+
+
+@pytest.mark.parametrize("by_hand", [True, False], ids=["by hand", "by clicks"])
+def test_a_winner_whose_texts_can_not_be_paid_any_more(outbox: Outbox, by_hand: bool) -> None:
+    """By hand it is refused, and nothing was chosen; by clicks it stands, and waits for the merchant to top up."""
+    subscribers(outbox, 100)
+    dispatch = outbox.start(source=A, others=[B], shares=[10, 10], decide_after=None if by_hand else HOUR)
+    outbox.run()
+    with later(hours=60):
+        with db.transaction():
+            wallet_service.expire_due(clock.now())
+            free = wallet.balance(outbox.shop.id).available
+            spent_elsewhere = create_reservation(outbox.shop.id, free, expires_at=clock.now() + 24 * HOUR)
+        if by_hand:
+            with pytest.raises(InsufficientCredit):
+                choose(dispatch, 1)
+            assert standing(dispatch).winner is None
+        else:
+            assert service.decide_winners() == 1
+            progress = outbox.progress(dispatch)
+            assert (progress.state, progress.failure_code) == (DispatchState.PAUSED, "insufficient_credit")
+            assert standing(dispatch).winner == 0
+        outbox.run()
+        assert len(got(outbox)) == 20
+        with db.transaction():
+            wallet_service.release(outbox.shop.id, spent_elsewhere.id)
+            if not by_hand:
+                service.resume_dispatch(dispatch.shop_id, dispatch.id)
+        if by_hand:
+            choose(dispatch, 0)
+        outbox.run()
+    assert counted(outbox) == {"A": 90, "B": 10}
     outbox.check_books(dispatch)
 
 
