@@ -15,8 +15,9 @@ from sqlalchemy import text
 from blossom.platform import config
 from blossom.platform.db import session
 
-# What waits for the winner of a test (text_number NULL) is nobody's turn. Each dispatch's first batch is asked for in the
-# order of the index of due batches, which has none of those: an EXISTS may be planned as a walk over all that is open.
+# What waits for the winner of a test (text_number NULL) is nobody's turn. Each dispatch's first batch is asked for in
+# the order of the index of due batches, which has none of those: an EXISTS may be planned as a walk over all that is
+# open.
 #
 # Turns: answers, then automations, then campaigns; then the shop that waits longest; within it its priorities. Only the
 # row that is taken gets locked: the ordered list is walked until some batch can be had.
