@@ -121,7 +121,7 @@ def test_the_calculator_says_what_a_text_costs_and_whether_credits_suffice(visit
     assert "1,000 would be left" in html
     assert "<html" not in html
     dear = visitor.fetch("/wallet/cost", method="POST", data=COST | {"text": "Γειά σου"}).get_data(as_text=True)
-    assert "only fit 70 to a part" in dear
+    assert "only fit 70 to a segment" in dear
     much = visitor.fetch("/wallet/cost", method="POST", data=COST | {"people": "2000"}).get_data(as_text=True)
     assert "4,000 credits are missing" in much
 
