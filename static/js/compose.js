@@ -7,7 +7,7 @@
   const TEST_AGAIN_MS = 2500;
   const RETRY_MS = [2000, 4000, 8000, 15000, 30000];
   const NOT_TYPED = ['page', 'turn', 'version', 'do', 'over', 'anew', 'person', 'person_phone'];
-  const ASIDE = ['person', 'person_phone', 'phones']; // changes nothing of the draft
+  const ASIDE = ['person', 'person_phone', 'phones', 'try']; // changes nothing of the draft
 
   let open; // {form, edits, saved, since, timer, saving, heard, failures, stopped, pressed}
   const byItself = () => open.form.dataset.keep === 'by-itself';

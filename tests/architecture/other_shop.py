@@ -71,6 +71,7 @@ TABLE = [
         Ask("POST", f"{CAMPAIGN}/{deed}", 404)
         for deed in ("enqueue", "pause", "resume", "cancel", "duplicate", "retry-failed", "retry-unconfirmed")
     ],
+    Ask("POST", f"{CAMPAIGN}/winner", 404, body={"text": "B"}),
     Ask("POST", f"{CAMPAIGN}/test-send", 404, body={"phones": ["+306912345678"]}),
     Ask("PUT", CAMPAIGN, 404, body=WRITTEN),
     Ask("DELETE", CAMPAIGN, 404),
