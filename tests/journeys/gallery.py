@@ -5,18 +5,23 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from playwright.sync_api import Browser
+from sqlalchemy import select
 
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign
+from blossom.campaigns.rules.ab_test import AbTest, Winner
 from blossom.contacts.models import Contact
 from blossom.message_templates import service as templates
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging import service as messaging
+from blossom.messaging.models import Message
+from blossom.messaging.rules import message_ids
 from blossom.mitto import payloads
 from blossom.platform import clock
-from blossom.platform.db import transaction
+from blossom.platform.db import session, transaction
 from blossom.segments import service as segments
 from blossom.segments.rules import Audience, Condition, Field, Match, Question
+from blossom.shops import service as shops
 from blossom.shops.models import Shop
 from tests.factories.campaigns import create_campaign
 from tests.factories.consent import create_subscriber, opt_out
@@ -90,6 +95,14 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
     with town.inside(), transaction():
         shop = town.shop(DOMAIN)
         draft = create_campaign(shop, name="Winter sale", body=TEXT)
+        several = create_campaign(shop, name="Weekly offer", body=TEXT)
+        by_clicks = AbTest((LINKED,), (20, 20), Winner.CLICKS, timedelta(hours=2))
+        campaigns.update_campaign(shop.id, several.id, {"ab_test": by_clicks}, actor="test")
+        tested = campaigns.duplicate_campaign(shop.id, several.id, name="Weekly offer", actor="test")
+        campaigns.enqueue_campaign(shop.id, tested.id, actor="test")
+    town.work()
+    with town.inside(), transaction():
+        shop = town.shop(DOMAIN)
         planned = create_campaign(shop, name="Black Friday", body=TEXT)
         campaigns.schedule_campaign(shop.id, planned.id, at=clock.now() + timedelta(days=6), local=False, actor="test")
         empty = create_campaign(shop, name="Spring", audience=None)
@@ -97,17 +110,38 @@ def furnish(town: Town, browser: Browser) -> dict[str, str]:
         create_shopify_segment(shop, name="New subscribers", state="reading", next_try_at=clock.now(), expected=5_200,
                                read_so_far=1_500)  # fmt: skip
         going = _enqueue(shop, "New roasts")
+        stopped = _enqueue(shop, "Spring roasts")
+        campaigns.pause_campaign(shop.id, stopped.id, actor="test")
+        key, _ = shops.create_api_key(shop.id, "Spring", ["campaigns:read"])
     town.prepare()
     town.send_a_little()
     return _pages(people[0], draft, planned, empty, going, done) | {
+        "resume": f"/campaigns/{stopped.id}/resume",
+        "one campaign of the list": f"/campaigns/{going.id}/row",
+        "cancel from the list": f"/campaigns/{going.id}/row/cancel",
+        "delete from the list": f"/campaigns/{draft.id}/row/delete",
+        "a text's way": f"/campaigns/{done.id}/recipients/{_first_message(town, done)}",
+        "revoke a key": f"/settings/keys/{key.id}/revoke",
         "segment": f"/segments/{segment.id}",
         "delete a segment": f"/segments/{segment.id}/delete",
         "list of people": f"/segments/{friends.id}",
         "segment of Shopify's": f"/segments/{shopifys.segment_id}",
+        "compose several texts": f"/campaigns/{several.id}/edit",
+        "confirm several texts": f"/campaigns/{several.id}/confirm",
+        "a test of texts": f"/campaigns/{tested.id}",
+        "choose a winner": f"/campaigns/{tested.id}/winner/b",
+        "results of several texts": f"/campaigns/{tested.id}/results",
         "template": f"/templates/{weekly.id}",
         "delete a template": f"/templates/{weekly.id}/delete",
         "an import": f"/contacts/imports/{upload.id}",
     }
+
+
+def _first_message(town: Town, campaign: Campaign) -> int:
+    assert campaign.dispatch_id is not None
+    with town.inside(), transaction():
+        first = message_ids.of_dispatch(campaign.dispatch_id).first
+        return session.scalars(select(Message.id).where(Message.id >= first).order_by(Message.id).limit(1)).one()
 
 
 def _before(minutes: int) -> datetime:
@@ -138,6 +172,7 @@ def _pages(
 ) -> dict[str, str]:
     return {
         "home": "/",
+        "campaigns that go out": "/going",
         "campaigns": "/campaigns",
         "no campaign found": "/campaigns?q=nothing",
         "compose": f"/campaigns/{draft.id}/edit",
@@ -151,6 +186,7 @@ def _pages(
         "cancel": f"/campaigns/{going.id}/cancel",
         "sent": f"/campaigns/{done.id}",
         "retry": f"/campaigns/{done.id}/retry-failed",
+        "retry unconfirmed": f"/campaigns/{done.id}/retry-unconfirmed",
         "recipients": f"/campaigns/{done.id}/recipients",
         "results": f"/campaigns/{done.id}/results",
         "contacts": "/contacts",

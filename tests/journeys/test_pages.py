@@ -82,6 +82,33 @@ def paths(built_town: Town, browser: Browser) -> dict[str, str]:
     return gallery.furnish(built_town, browser)
 
 
+NO_PAGES = {
+    "admin.begin_grant": "leads to Shopify",
+    "admin.end_grant": "comes back from it",
+    "admin.bounce": "fetches a session and goes on",
+    "campaigns.campaign_events": "a stream",
+    "campaigns.recipients_csv": "a file",
+    "campaigns.report_pdf": "a file",
+    "healthz": "for machines",
+    "people.proof_pdf": "a file",
+    "people.reading": "a part of a segment's page",
+    "readyz": "for machines",
+    "static": "files",
+    "uploads.refused_lines": "a file",
+}
+OTHERS = ("/api", "storefront.", "mitto_webhooks.")
+"""Of machines; and of shoppers, whose pages `test_accessible` opens."""
+
+
+def test_no_page_is_left_out(built_town: Town, paths: dict[str, str]) -> None:
+    routes = built_town.world.app.url_map
+    shown = {routes.bind("").match(path.partition("?")[0])[0] for path in paths.values()}
+    there = {route.endpoint for route in routes.iter_rules() if "GET" in (route.methods or ())}
+    pages = {endpoint for endpoint in there if not endpoint.startswith(OTHERS)} - NO_PAGES.keys()
+    assert pages - shown == set(), "each page stands in the gallery, and is judged"
+    assert NO_PAGES.keys() <= there, "nothing is excused that isn't there"
+
+
 @pytest.mark.parametrize("locale", languages.supported())
 def test_every_page_is_for_everybody(built_town: Town, paths: dict[str, str], browser: Browser, locale: str) -> None:
     tab, frame, seen = worlds.open_admin(browser, built_town.world, shop=gallery.DOMAIN, color_scheme="light")
