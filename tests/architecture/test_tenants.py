@@ -232,6 +232,7 @@ WITHOUT_SHOP_FIRST = {
         "campaign_stats": "the campaign carries it",
         "count": "the campaign carries it",
         "due_campaigns": "the clock's: of all shops, told with each",
+        "lost_yeses": "the clock's: of all shops, told with each",
         "standing": "reads what a query has brought",
         "unsettled_dispatches": "the clock's: of all shops, told with each",
         "unsubscribes": "the campaign carries it",
