@@ -336,6 +336,25 @@ _AFTERWARDS: tuple[LiteralString, ...] = (
     SELECT %(shop)s, (SELECT min(id) FROM segments WHERE kind = 'static'), id, now()
     FROM contacts WHERE shop_id = %(shop)s AND id %% 10 = 3
     """,
+    # Shopify's, of as many; the first has been read.
+    """
+    WITH listed AS (
+        INSERT INTO segments (shop_id, name, kind, created_at, updated_at)
+        SELECT %(shop)s, 'Segment of Shopify ' || n, 'shopify', now(), now() FROM generate_series(1, 35) AS n
+        RETURNING id, shop_id
+    ), counted AS (
+        SELECT count(*) AS known FROM contacts WHERE shop_id = %(shop)s AND id %% 10 = 4
+    )
+    INSERT INTO shopify_segments (shop_id, segment_id, shopify_id, members, known, read_at)
+    SELECT listed.shop_id, listed.id, listed.id, CASE WHEN first THEN known END, CASE WHEN first THEN known END,
+           CASE WHEN first THEN now() END
+    FROM listed, counted, LATERAL (SELECT listed.id = (SELECT min(id) FROM listed) AS first) AS place
+    """,
+    """
+    INSERT INTO segment_members (shop_id, segment_id, contact_id, added_at)
+    SELECT %(shop)s, (SELECT min(id) FROM segments WHERE kind = 'shopify'), id, now()
+    FROM contacts WHERE shop_id = %(shop)s AND id %% 10 = 4
+    """,
     """
     INSERT INTO message_templates (shop_id, name, name_key, trigger, body, language, created_at, updated_at)
     SELECT %(shop)s, 'Template ' || n, 'template ' || n, 'campaign', %(body)s, 'en', now(), now()
@@ -372,6 +391,7 @@ _REPLIES: LiteralString = """
 _NAMED: dict[str, LiteralString] = {
     "list": "SELECT min(id) FROM segments WHERE kind = 'static'",
     "segment": "SELECT min(id) FROM segments WHERE kind = 'rules'",
+    "shopify": "SELECT min(id) FROM segments WHERE kind = 'shopify'",
     "template": "SELECT min(id) FROM message_templates",
     "upload": "SELECT max(id) FROM uploads",
 }

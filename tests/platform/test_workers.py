@@ -87,7 +87,16 @@ def test_a_worker_that_is_forked_takes_no_connection_along(
     [
         ("questions", {"messaging.ask_about_orphans", "messaging.refresh_unanswered", "campaigns.refresh"}),
         ("shopify", {"inbound.ask_shopify", "customers.push_consent"}),
-        ("sync", {"customers.run_imports", "customers.compare", "shops.describe_new", "shops.renew_expiring"}),
+        (
+            "sync",
+            {
+                "customers.run_imports",
+                "customers.run_segments",
+                "customers.compare",
+                "shops.describe_new",
+                "shops.renew_expiring",
+            },
+        ),
     ],
 )
 def test_nothing_that_asks_outside_shares_a_queue_with_other_periodic_work(name: str, asking: set[str]) -> None:
