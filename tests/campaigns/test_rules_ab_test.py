@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from blossom.campaigns.forms import several
 from blossom.campaigns.rules.ab_test import AbTest, Winner, letter_number
 from blossom.messaging.rules.texts import Showing, best, people_of
 from blossom.platform.errors import InvalidInput
@@ -126,3 +127,14 @@ def test_nothing_but_an_object_is_a_test(given: Any) -> None:
 
 def test_a_letter_is_a_number() -> None:
     assert [letter_number(letter) for letter in ("A", "B", "C", "D", "E", "", "AB")] == [0, 1, 2, 3, None, None, None]
+
+
+@pytest.mark.parametrize("minutes", [-(10**30), 10**30])
+def test_a_number_that_no_clock_knows_is_refused_like_any_other(minutes: int) -> None:
+    with pytest.raises(InvalidInput):
+        AbTest.from_json({**WRITTEN, "after_minutes": minutes})
+
+
+@pytest.mark.parametrize("typed", ["9" * 5000, "-60", "60 ", "\u0663\u0660", "29", "1441"])
+def test_a_time_that_the_form_does_not_offer_is_the_usual_one(typed: str) -> None:
+    assert several.read({"texts": "2", "after": typed}).after == several.USUAL_AFTER

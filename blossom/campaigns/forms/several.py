@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from blossom.campaigns.rules.ab_test import LARGEST_SHARE, LETTERS, LONGEST, SHORTEST, AbTest, Winner
+from blossom.campaigns.rules.ab_test import LARGEST_SHARE, LETTERS, AbTest, Winner, is_after
 from blossom.message_templates.rules.markup import MAX_SOURCE, normalise_newlines
 from blossom.platform.languages import noted
 
@@ -18,6 +18,7 @@ AFTER_MINUTES = (30, 60, 120, 240, 480, 720, 1440)
 """After how long a winner may be decided, as the page offers it."""
 
 _SHARE = re.compile(r"[0-9]{1,3}")
+_MINUTES = re.compile(r"[0-9]{1,4}")
 USUAL_SHARE, USUAL_AFTER = "10", 120
 
 
@@ -80,7 +81,7 @@ def read(given: Mapping[str, str]) -> Several:
         bodies=bodies,
         shares=shares,
         winner=Winner(winner) if winner in list(Winner) else Winner.CLICKS,
-        after=int(after) if after.isascii() and after.isdigit() and _is_after(int(after)) else USUAL_AFTER,
+        after=int(after) if _MINUTES.fullmatch(after) and is_after(int(after)) else USUAL_AFTER,
         faults=faults,
     )
 
@@ -106,7 +107,3 @@ def _fault_of(shares: tuple[str, ...]) -> str | None:
     if sum(map(int, shares)) > 100:
         return noted("The shares of all texts may be 100 percent together at most.")
     return None
-
-
-def _is_after(minutes: int) -> bool:
-    return SHORTEST <= timedelta(minutes=min(minutes, 10_000)) <= LONGEST

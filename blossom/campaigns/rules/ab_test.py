@@ -17,7 +17,7 @@ from blossom.messaging.rules.texts import LETTERS
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import noted
 
-__all__ = ["LARGEST_SHARE", "LETTERS", "LONGEST", "SHORTEST", "AbTest", "Winner", "letter_number"]
+__all__ = ["LARGEST_SHARE", "LETTERS", "LONGEST", "SHORTEST", "AbTest", "Winner", "is_after", "letter_number"]
 
 LARGEST_SHARE = 50
 """Per cent of the audience that one text may be tried on."""
@@ -101,6 +101,11 @@ def letter_number(letter: str) -> int | None:
     return LETTERS.index(letter) if letter in LETTERS else None
 
 
+def is_after(minutes: int) -> bool:
+    """Whether a winner may be decided so long after the test; of any number that somebody can type."""
+    return SHORTEST <= timedelta(minutes=min(max(minutes, 0), 10_000)) <= LONGEST
+
+
 def _rule(given: dict[str, Any]) -> tuple[Winner, timedelta | None]:
     if given.get("winner") not in list(Winner):
         raise _fault(noted("Say how the winner is found: by clicks, or by hand."))
@@ -108,7 +113,7 @@ def _rule(given: dict[str, Any]) -> tuple[Winner, timedelta | None]:
     if winner is Winner.BY_HAND:
         return winner, None
     minutes = given.get("after_minutes")
-    if type(minutes) is not int or not SHORTEST <= timedelta(minutes=min(minutes, 10_000)) <= LONGEST:
+    if type(minutes) is not int or not is_after(minutes):
         raise _fault(noted("The winner is decided 30 minutes to 24 hours after the last text of the test."))
     return winner, timedelta(minutes=minutes)
 
