@@ -13,6 +13,7 @@ from blossom.contacts import queries as contact_queries
 from blossom.contacts import service as contacts
 from blossom.contacts.rules.customers import Customer
 from blossom.customers import queries
+from blossom.customers.service import segment_members
 from blossom.platform import crypto
 from blossom.platform.db import lock_for_transaction, session
 
@@ -55,6 +56,7 @@ def forget_gone(shop_id: int, customer_ids: Collection[int]) -> int:
 def note_gone(shop_id: int, customer_id: int) -> None:
     """A customer is gone, in the transaction that removes their contact: what is being read may still name them."""
     lock_for_transaction("contacts.save", shop_id)
+    segment_members.forget_member(shop_id, customer_id)
     if queries.has_open_import(shop_id) or queries.is_comparing(shop_id):
         session.execute(_NOTE_GONE, {"shop": shop_id, "customer": customer_id})
 

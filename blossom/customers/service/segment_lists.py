@@ -82,7 +82,9 @@ def _listed(client: ShopifyClient) -> dict[int, str]:
         found |= {number_of("Segment", each["id"]): str(each["name"])[:LONGEST_NAME] for each in page["nodes"]}
         if not page["pageInfo"]["hasNextPage"]:
             return found
-        after = page["pageInfo"]["endCursor"]
+        before, after = after, page["pageInfo"]["endCursor"]
+        if after is None or after == before:  # the same page for ever
+            raise ShopifyError("answer_unreadable", http_status=200)
     log.warning("customers.many_segments", shop=client.shop, most=MOST_LISTED)
     return found
 
@@ -98,6 +100,7 @@ def _keep_list(row: Any, found: dict[int, str]) -> None:
         session.execute(_ADD, values)
         if len(found) < MOST_LISTED:  # else the others may be there all the same
             session.execute(_GONE, values)
+            session.execute(_CLEAR_GONE, values)
             session.execute(_FORGET_GONE, values)
 
 
@@ -197,6 +200,14 @@ _GONE = text(
         gone_at = CASE WHEN shopify_id = ANY(CAST(:numbers AS bigint[])) THEN NULL ELSE CAST(:now AS timestamptz) END,
         state = 'resting', cursor = NULL, next_try_at = NULL, in_hand_until = NULL, turn = turn + 1, fault = NULL
     WHERE shop_id = :shop AND (gone_at IS NULL) <> (shopify_id = ANY(CAST(:numbers AS bigint[])))
+    """
+)
+
+# Of one that was just being read.
+_CLEAR_GONE = text(
+    """
+    DELETE FROM shopify_segment_pages p USING shopify_segments s
+    WHERE p.shop_id = :shop AND s.shop_id = p.shop_id AND s.segment_id = p.segment_id AND s.gone_at IS NOT NULL
     """
 )
 

@@ -61,6 +61,11 @@ def note_failure_told(shop_id: int, segment_id: int) -> None:
     session.execute(_TOLD, {"shop": shop_id, "segment": segment_id})
 
 
+def forget_member(shop_id: int, customer_id: int) -> None:
+    """Forget a customer who is gone in the readings that are under way, too. Flushed."""
+    session.execute(_FORGET_MEMBER, {"shop": shop_id, "customer": customer_id})
+
+
 def run_segments() -> int:
     """List and read what is due, until nothing is, or the time is up; how many steps. Manages its transactions."""
     ends_at = time.monotonic() + AT_A_TIME_SECONDS
@@ -277,6 +282,15 @@ _NOTE_PAGE = text(
     """
 )
 _CLEAR = text("DELETE FROM shopify_segment_pages WHERE shop_id = :shop AND segment_id = :segment")
+# By the key, however many were read: pages are only of segments that are being read.
+_FORGET_MEMBER = text(
+    """
+    DELETE FROM shopify_segment_pages
+    WHERE shop_id = :shop AND customer = :customer AND segment_id = ANY(ARRAY(
+        SELECT segment_id FROM shopify_segments WHERE shop_id = :shop AND state = 'reading'
+    ))
+    """
+)
 _STORE = text(
     """
     INSERT INTO shopify_segment_pages (shop_id, segment_id, customer)
