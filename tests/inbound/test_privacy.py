@@ -37,6 +37,8 @@ from blossom.platform import clock, crypto, db, stopping
 from blossom.platform.crypto import Sealed, SealedValueError
 from blossom.platform.db import session, transaction
 from blossom.platform.errors import NotFound
+from blossom.shops import queries as shop_queries
+from blossom.shops import service as shops
 from blossom.shops.models import Shop
 from tests.factories.campaigns import create_campaign, create_sending, make_ready
 from tests.factories.consent import create_subscriber
@@ -98,6 +100,7 @@ def eleni(merchant: Merchant, mitto: Mitto, texts: int = 3) -> int:
         batch = create_batch(create_dispatch(shop_id))
         create_message(batch, f"hers-{place}", phone=PHONE)
         create_message(batch, f"his-{place}", phone=NIKOS)
+    shops.set_trial_numbers(shop_id, [PHONE, NIKOS])
     db.session.commit()
     mitto.post(f"inbound/{OURS}", a_text(PHONE, "Is the blue one back?"))
     return customer
@@ -115,7 +118,7 @@ def test_of_whom_is_forgotten_nothing_is_left_but_that_they_said_no(merchant: Me
     hers = hash_of(shop_id).hex()
     assert traces(shop_id, hers, *HERS) >= {
         "contacts", "messages", "consents", "consent_events", "opt_in_requests", "inbound_texts", "data_exports",
-        "shopify_webhooks",
+        "shopify_webhooks", "trial_numbers",
     }  # fmt: skip
     mitto.post(f"inbound/{OURS}", a_text(PHONE, "STOP"))
     ask(merchant, customer, "redact")
@@ -123,6 +126,7 @@ def test_of_whom_is_forgotten_nothing_is_left_but_that_they_said_no(merchant: Me
         jobs.erase()
     assert traces(shop_id, *HERS, f"'id': {customer}", f'"id":{customer}', ELENI["email"]) == set()
     assert traces(shop_id, hers) == {"consents", "consent_events"}
+    assert shop_queries.trial_numbers(shop_id) == [NIKOS], "only hers goes from the numbers to try texts on"
     assert consents.state_of(shop_id, bytes.fromhex(hers)) is State.OPTED_OUT
     assert [event.to_state for event in consents.events(shop_id, bytes.fromhex(hers))][-1] == State.OPTED_OUT
     consent.opt_in(shop_id, bytes.fromhex(hers), source=Source.IMPORT)

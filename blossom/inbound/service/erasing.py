@@ -27,6 +27,7 @@ from blossom.platform import bulk, clock, crypto, queue, stopping
 from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import remove_rows, rows_changed, session, transaction
 from blossom.replies.models import InboundText
+from blossom.shops import service as shops
 
 log = structlog.get_logger()
 
@@ -72,6 +73,7 @@ def erase_person(shop_id: int, person: Person, *, actor: str) -> None:
     contacts.erase_contacts(shop_id, gone)
     consent.erase_people(shop_id, hashes, actor=actor)
     session.execute(delete(InboundText).where(InboundText.shop_id == shop_id, InboundText.phone_hash.in_(hashes)))
+    shops.forget_trial_numbers(shop_id, hashes)
     values = {"shop": shop_id, "customer": person.customer, "phones": bulk.bytea_array(hashes)}
     session.execute(_DELETE_EXPORTS, values)
     _leave_the_rest(shop_id, person.customer, sorted(hashes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -84,6 +84,15 @@ def set_trial_numbers(shop_id: int, phones: Sequence[str]) -> None:
         number.phone = phone
         session.add(number)
         session.flush()  # one by one: their ids tell the order
+
+
+def forget_trial_numbers(shop_id: int, phone_hashes: Collection[bytes]) -> None:
+    """Let go of those whose keyed hash is among these. Flushes."""
+    lookup = crypto.for_shop(shop_id).lookup
+    for number in session.scalars(select(TrialNumber).where(TrialNumber.shop_id == shop_id)).all():
+        if lookup(number.phone) in phone_hashes:
+            session.delete(number)
+    session.flush()
 
 
 def note_proxy_path(shop_id: int, path: str) -> None:
