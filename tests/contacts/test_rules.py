@@ -10,7 +10,7 @@ from blossom.contacts.errors import UnreadableFile
 from blossom.contacts.rules import Phone, propose_mapping
 from blossom.contacts.rules import zones as zones_module
 from blossom.contacts.rules.imports import ListedConsent, Refused
-from blossom.contacts.rules.mapping import choose_columns
+from blossom.contacts.rules.mapping import check_names_columns, choose_columns
 from blossom.contacts.rules.people import Listed, Reading, read_person
 from blossom.contacts.rules.zones import country_of, known_zones, zone_of
 from blossom.platform.errors import InvalidInput
@@ -166,6 +166,17 @@ def test_a_file_that_begins_with_a_customer_is_refused_without_quoting_them(cell
 
     assert refused.value.code == "csv_no_header"
     assert cell not in str(refused.value.as_json(None))
+
+
+@pytest.mark.parametrize("cell", ["+30 698 430 3406", "6984303406", "'00306984303406", "eleni@example.com"])
+def test_a_first_line_that_holds_somebody_s_number_or_address_names_no_columns(cell: str) -> None:
+    with pytest.raises(UnreadableFile) as refused:
+        check_names_columns(["Eleni", f" {cell} "])
+    assert refused.value.code == "csv_no_header"
+
+
+def test_dates_and_questions_may_be_names_of_columns() -> None:
+    check_names_columns(["Phone", "2024-01-15", "Orders 2019-2024", "Tel. (+30 first)", "E-mail @ work", ""])
 
 
 def read(cells: Sequence[str], headers: Sequence[str]) -> Listed | Refused:

@@ -108,6 +108,8 @@ class TestSending:
         [
             (b"PK\x03\x04 a workbook", "This is not a CSV file."),
             (b"\n\n", "The file is empty."),
+            (b"+30 698 430 3406,Eleni\n", "It holds a customer."),
+            (b"Eleni;eleni@example.com\nAnna;anna@example.com\n", "It holds a customer."),
         ],
     )
     def test_says_what_is_wrong_with_the_file_at_the_field(self, visitor: Visitor, content: bytes, told: str) -> None:

@@ -135,11 +135,7 @@ def _refuse_doubled(headers: Sequence[str]) -> None:
 
 def _without_phones(headers: Sequence[str]) -> UnreadableFile:
     if any(_DATA.search(header) for header in headers):
-        return UnreadableFile(
-            "The first line holds a customer instead of the names of the columns.",
-            code="csv_no_header",
-            actionable="Put a line with the columns' names first, such as Phone, First Name, Last Name.",
-        )
+        return _without_names()
     parted = "" if len(headers) > 1 else " Part the columns by commas, semicolons or tabs."
     return UnreadableFile(
         "No column of the file is known to hold phone numbers.",
@@ -148,6 +144,24 @@ def _without_phones(headers: Sequence[str]) -> UnreadableFile:
         actionable="Say which column holds the phone numbers, or name that column “Phone”." + parted,
     )
 
+
+def check_names_columns(headers: Sequence[str]) -> None:
+    """Raises `UnreadableFile` for a first line with somebody's number or e-mail address: whoever chooses among these
+    as if they were names of columns would pass that customer over, and have them kept in the clear."""
+    if any(_SOMEBODYS.fullmatch(header.strip()) for header in headers):
+        raise _without_names()
+
+
+def _without_names() -> UnreadableFile:
+    return UnreadableFile(
+        "The first line holds a customer instead of the names of the columns.",
+        code="csv_no_header",
+        actionable="Put a line with the columns' names first, such as Phone, First Name, Last Name.",
+    )
+
+
+_SOMEBODYS = re.compile(r"'?\+?(?:\d[\s().-]*){9,15}|[^@\s]+@[\w-]+\.[\w.-]+")
+"""A whole cell. Nine digits at least: a date has eight, and may be a column's name."""
 
 _DATA = re.compile(r"(?:\d[\s().-]?){7,}|@[\w-]+\.")
 """A phone number or an e-mail address: no name of a column, and never to be quoted in an error."""

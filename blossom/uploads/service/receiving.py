@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from blossom.audit import service as audit
 from blossom.contacts.errors import UnreadableFile
-from blossom.contacts.rules import csv_file
+from blossom.contacts.rules import csv_file, mapping
 from blossom.platform import clock
 from blossom.platform.db import lock_for_transaction, session
 from blossom.uploads import queries, rules
@@ -98,6 +98,7 @@ def look_at(upload: Upload) -> None:
     head = content.opened(upload.shop_id, session.scalars(query).one())
     try:
         header, lines = csv_file.peek(head, upload.encoding)
+        mapping.check_names_columns(header)
     except UnreadableFile as fault:
         if fault.code not in LETTERS:
             raise
