@@ -262,8 +262,9 @@ class Broadcaster:
             self._open[topic.shop_id] += 1
             self._arrived.append((topic, locale, Stream(), line))
             if self._thread is None:
-                self._thread = threading.Thread(target=self._go_on, name="streams", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._go_on, name="streams", daemon=True)
+                thread.start()  # may fail where threads are scarce; then the next to come tries again
+                self._thread = thread
         self._woken.set()
 
     def _go_on(self) -> None:

@@ -257,6 +257,21 @@ class TestWhatAllHear:
         spent = sum(ended - began for began, ended in looked[:6])
         assert spent < (looked[6][0] - looked[0][0]) * 0.4
 
+    def test_begins_with_the_next_stream_if_no_thread_was_to_be_had_for_the_first(
+        self, said: Broadcaster, quick: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def scarce(thread: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        first, second = Client(over=True), Client()  # whoever parks hangs up on one that could not begin
+        with monkeypatch.context() as scarcity:
+            scarcity.setattr(threading.Thread, "start", scarce)
+            with pytest.raises(RuntimeError):
+                said.join(topic(Sight(), key="first"), "en", first)
+        said.join(topic(Sight(is_last=True), key="second"), "en", second)
+        until(lambda: second.over, "the second hears all there is", AT_ONCE)
+        until(lambda: said.open_streams(1) == (0, 0), "the first counts no more", AT_ONCE)
+
 
 def answered(app: Flask, *, park: Callable[[Any], list[bytes]] | None = None, shop: int = 1) -> Response:
     environ = {streams.PARK: park} if park else {}
