@@ -130,7 +130,9 @@ class TestBuilder:
         [
             ("country", "in", ""), ("country", "in", "Atlantis"), ("tags", "any", " , "), ("tags", "any", "x" * 300),
             ("total_spent", "at_least", "much"), ("total_spent", "at_least", "-1"), ("total_spent", "at_least", "NaN"),
-            ("total_spent", "at_least", "1e99"), ("orders", "at_least", "1.5"), ("orders", "at_least", "9" * 12),
+            ("total_spent", "at_least", "1e99"), ("total_spent", "at_least", "9e999999"),
+            ("total_spent", "at_least", "1e999990"), ("total_spent", "at_least", "49.901"),
+            ("orders", "at_least", "1.5"), ("orders", "at_least", "9" * 12),
             ("created", "after", "yesterday"), ("created", "after", "0001-01-01x"), ("consent_age", "at_least", ""),
         ],
     )  # fmt: skip
