@@ -20,7 +20,7 @@ from blossom.message_templates.rules import language, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform.access import SHOP_SCOPES, Principal
 from blossom.platform.errors import InvalidInput
-from blossom.platform.languages import noted
+from blossom.platform.languages import joined, noted
 from blossom.shops import queries as shops
 from blossom.shops import rules as shop_rules
 from blossom.shops import service as shops_service
@@ -76,9 +76,10 @@ def _fault_of_line(line: str, stop_keywords: Sequence[str]) -> str | None:
     out."""
     compiled, problems = language.examine(line, Trigger.CAMPAIGN) if line.strip() else (None, [])
     if problems:
-        return f"can't be added to a text: {problems[0].message} {problems[0].actionable or ''}".strip()
+        fault = joined(*filter(None, (problems[0].message, problems[0].actionable)))
+        return noted("can't be added to a text: %(fault)s", fault=fault)
     if compiled and compiled.unprovided:
-        return "must say what stands in for a value that some people lack"
+        return noted("must say what stands in for a value that some people lack")
     if line.strip() and not opt_out.names_a_way_out(line, stop_keywords):
         return noted(
             "must say how to opt out: by a word that does, such as “Reply STOP to opt out”, or by {{ opt_out_link }}; "

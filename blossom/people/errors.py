@@ -11,10 +11,10 @@ class NothingToOptOut(BlossomError):
 
     def __init__(self) -> None:
         super().__init__(
-            "This contact has no phone number, so there is nothing to opt out of.",
+            noted("This contact has no phone number, so there is nothing to opt out of."),
             code="no_phone",
             status=409,
-            actionable="Nothing was changed.",
+            actionable=noted("Nothing was changed."),
         )
 
 

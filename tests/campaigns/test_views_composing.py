@@ -320,6 +320,13 @@ class TestThePreview:
         prepare_dispatch(ours.id, campaign.dispatch_id or 0)
         assert wallet.balance(ours.id).reserved == int(shown["credits"])
 
+    def test_says_what_stands_against_it_in_the_readers_language(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours, subscribers=3, credits=1)
+        self.count(visitor)
+        answer = send(visitor, "/campaigns/preview?locale=el", typed())
+        assert "ελεύθερες είναι 1: λείπουν" in words(answer)
+        assert "missing" not in words(answer)
+
     def test_shows_it_for_whom_one_chooses(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)
         nobody_s, other = create_subscriber(ours, first_name=None), create_contact(ours, first_name="Zoe")
@@ -482,3 +489,8 @@ class TestTrying:
         answer = send(visitor, "/campaigns/new", typed(do="test", **fields))
         assert said in words(answer)
         assert session.query(Dispatch).count() == 0
+
+    def test_says_which_number_is_wrong_in_the_readers_language(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        form = typed(do="test", phones="+306912345678, 12")
+        assert "«12»: Ο αριθμός έχει λιγότερα ψηφία" in words(send(visitor, "/campaigns/new?locale=el", form))

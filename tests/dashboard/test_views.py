@@ -117,6 +117,12 @@ class TestSettings:
         assert f'value="{typed}"' in html
         assert (ours.sender, ours.quiet_from) == ("Ours", time(20, 0))
 
+    @pytest.mark.parametrize("line", ["STOP {{ shop_name", "{{ first_name }}: STOP to end", "Hello"])
+    def test_says_what_is_wrong_in_the_readers_language(self, visitor: Visitor, line: str) -> None:
+        response = visitor.fetch("/settings?locale=el", method="POST", data={**GOOD, "opt_out_text": line})
+        (fault,) = re.findall(r'id="opt_out_text-fault">([^<]*)<', response.get_data(as_text=True))
+        assert not re.search("must|can|added|Close", fault), fault
+
     def test_a_form_that_is_none_changes_nothing(self, visitor: Visitor, ours: Shop) -> None:
         for options in ({"data": b"\xff\xfe"}, {"json": {"sender": "Blue"}}, {"data": {}}):
             assert visitor.fetch("/settings", method="POST", **options).status_code == 422

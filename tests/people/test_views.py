@@ -206,6 +206,13 @@ class TestSearch:
         assert 'id="query-fault"' in html
         assert f'value="{typed.strip(chr(0))[:320]}"' in html
 
+    @pytest.mark.parametrize("page", ["/contacts", "/replies"])
+    def test_says_what_is_wrong_in_the_readers_language(self, visitor: Visitor, page: str) -> None:
+        html = visitor.fetch(f"{page}?locale=el", method="POST", data={"query": "69"}).get_data(as_text=True)
+        (fault,) = re.findall(r'id="query-fault"[^>]*>([^<]*)<', html)
+        assert fault.startswith("Ο αριθμός έχει λιγότερα ψηφία")
+        assert "Correct" not in fault
+
     def test_says_that_names_can_not_be_searched(self, visitor: Visitor) -> None:
         assert "Names are kept encrypted" in listed(visitor)
         answer = visitor.fetch("/contacts", method="POST", data={"query": "Ελένη"})

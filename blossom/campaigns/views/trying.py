@@ -30,7 +30,9 @@ def send(caller: Principal, campaign_id: int, form: ComposeForm) -> dict[str, An
     try:
         sent = service.send_test(caller.shop_id, campaign_id, form.numbers, body=body, actor=caller.actor)
     except InvalidInput as refused:
-        return {"fault": next(iter(refused.details["fields"].values()))}
+        (field, fault), *_ = refused.details["fields"].items()
+        number = form.numbers[int(field.removeprefix("phones."))]
+        return {"fault": noted("“%(number)s”: %(fault)s", number=number, fault=fault)}
     except BlossomError as refused:
         if refused.status >= 500:
             raise

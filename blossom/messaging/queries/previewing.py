@@ -22,9 +22,11 @@ from blossom.messaging.rules.caps import Caps
 from blossom.messaging.rules.quiet_hours import QuietHours, local_moment, next_allowed
 from blossom.messaging.rules.texts import people_of
 from blossom.platform.db import session
+from blossom.platform.languages import noted
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
+from blossom.wallet.errors import InsufficientCredit
 from blossom.wallet.rules import Balance, PriceList
 
 SAMPLES = 3
@@ -241,25 +243,19 @@ def _objections(expected: Estimate, texts: Texts, credit: Balance) -> list[Objec
         found.append(
             Objection(
                 "no_recipients",
-                "Nobody in this audience has opted in and has a phone number.",
-                "Choose another audience, or gather consent first.",
+                noted("Nobody in this audience has opted in and has a phone number."),
+                noted("Choose another audience, or gather consent first."),
             )
         )
     if names := ", ".join(sorted({use.variable for compiled in texts for use in compiled.unprovided})):
         found.append(
             Objection(
                 "missing_default",
-                f"Some people have no value for {names}.",
-                "Add what to say instead, as in {{ first_name | default: 'there' }}.",
+                noted("Some people have no value for %(names)s.", names=names),
+                noted("Add what to say instead, as in {{ first_name | default: 'there' }}."),
             )
         )
     if expected.credits > credit.available:
-        missing = expected.credits - credit.available
-        found.append(
-            Objection(
-                "insufficient_credit",
-                f"It costs {expected.credits} credits and {credit.available} are free: {missing} are missing.",
-                "Top up, or choose a smaller audience.",
-            )
-        )
+        refused = InsufficientCredit(expected.credits, credit.available)
+        found.append(Objection(refused.code, refused.message, refused.actionable or ""))
     return found

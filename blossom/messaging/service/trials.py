@@ -73,7 +73,7 @@ def _read(raw_phones: Sequence[str], default_country: str) -> list[contacts.Phon
         try:
             phone = contacts.normalise_phone(raw, default_country)
         except PhoneRefused as error:
-            faults[f"phones.{place}"] = str(error)
+            faults[f"phones.{place}"] = error.message
         else:
             phones[phone.e164] = phone
     if faults:

@@ -9,7 +9,7 @@ from blossom.consent.rules import State
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import normalise_phone
 from blossom.people.rules import Mark, read_mark
-from blossom.platform.languages import noted
+from blossom.platform.languages import joined, noted
 
 NOT_BY_NAME = noted(
     "Names are kept encrypted, so nobody can be found by theirs. Type a whole phone number, or a whole e-mail address."
@@ -39,7 +39,7 @@ def read_search(given: Mapping[str, str], default_country: str) -> Search:
     try:
         return Search(typed, phone=normalise_phone(typed, default_country).e164)
     except PhoneRefused as refused:
-        return Search(typed, fault=f"{refused.message} {refused.actionable or ''}".strip())
+        return Search(typed, fault=joined(*filter(None, (refused.message, refused.actionable))))
 
 
 def read_number(given: Mapping[str, str], default_country: str) -> Search:
