@@ -10,10 +10,10 @@ from sqlalchemy import select
 from blossom.platform import clock, queue
 from blossom.platform.db import session
 from blossom.segments.models import Segment, ShopifySegment
-from blossom.segments.rules import Audience
+from blossom.segments.rules import ACCEPTED_AGE, Audience
 from blossom.shops.models import Shop
 from tests.admin.conftest import Visitor
-from tests.factories.campaigns import create_campaign
+from tests.factories.campaigns import create_campaign, create_sending, make_ready
 from tests.factories.consent import create_subscriber
 from tests.factories.segments import create_shopify_segment
 from tests.people.test_segments import PARTIAL, post, told
@@ -110,6 +110,10 @@ class TestOneOfThem:
         assert visitor.fetch(f"{address}/delete", method="POST", headers=PARTIAL).status_code == 200
         assert session.query(Segment).count() == 0
 
+    def test_how_its_reading_stands_is_a_page_too(self, visitor: Visitor, ours: Shop) -> None:
+        segment = create_shopify_segment(ours, [], name="Regulars")
+        assert "<h1>Regulars</h1>" in visitor.document(f"/segments/{segment.segment_id}/reading").text
+
     def test_of_another_shop_is_not_there(self, visitor: Visitor, ours: Shop, theirs: Shop) -> None:
         segment = create_shopify_segment(theirs, [])
         for address in (f"/segments/{segment.segment_id}", f"/segments/{segment.segment_id}/reading"):
@@ -134,3 +138,14 @@ class TestWriting:
         html = visitor.fetch(f"/campaigns/new?segment={segment.segment_id}", headers=PARTIAL).text
         assert 'id="being-read"' in html
         assert 'id="being-read"' not in visitor.fetch("/campaigns/new", headers=PARTIAL).text
+
+    def test_a_campaign_that_waits_for_one_says_so(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        segment = create_shopify_segment(ours, [create_subscriber(ours)], name="Regulars")
+        campaign = create_sending(ours, audience=Audience(segments=(segment.segment_id,)))
+        page = f"/campaigns/{campaign.id}"
+        assert "Fixing who gets it" in visitor.fetch(page, headers=PARTIAL).text
+        session.query(ShopifySegment).update({"read_at": clock.now() - ACCEPTED_AGE * 2})
+        html = visitor.fetch(page, headers=PARTIAL).text
+        assert "Reading from Shopify who is in Regulars." in html
+        assert "Fixing who gets it" not in html

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,6 +25,7 @@ from blossom.messaging.rules.states import DispatchState
 from blossom.platform import clock, config, localised, pages
 from blossom.platform.access import Principal
 from blossom.platform.languages import reader, t
+from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 
@@ -68,7 +70,7 @@ def caller_of(scope: str) -> Principal:
 @dataclass(frozen=True)
 class Picture:
     """`progress` None: it was never sent. `figures` None: none are needed. `test`: how its texts do, if there are
-    several. `settled`: nothing will change by itself."""
+    several. `settled`: nothing will change by itself. `awaited`: Shopify's segments that are read first, by name."""
 
     campaign: Campaign
     shop: Shop
@@ -80,6 +82,7 @@ class Picture:
     refresh: StatusRefresh | None
     test: AbStanding | None
     settled: bool
+    awaited: Sequence[str] = ()
 
     @property
     def state(self) -> str:
@@ -183,7 +186,15 @@ def picture(looks: Viewer, campaign_id: int) -> Picture:
         refresh=refresh,
         test=queries.ab_test(looks.shop_id, campaign),
         settled=_is_settled(campaign, progress) and (figures is None or figures.good) and not is_asking,
+        awaited=_awaited(campaign, progress),
     )
+
+
+def _awaited(campaign: Campaign, progress: Progress) -> list[str]:
+    if progress.state is not DispatchState.PREPARING or campaign.audience is None:
+        return []
+    readings = campaigns.readings_of(campaign.shop_id, Audience.from_json(campaign.audience))
+    return [each.name for each in readings if not each.is_fresh(clock.now())]
 
 
 def counts_of(progress: Progress) -> dict[str, int]:
