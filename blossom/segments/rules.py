@@ -29,7 +29,8 @@ class ReadingState(StrEnum):
 OPEN_READINGS = (ReadingState.WANTED, ReadingState.READING)
 
 ACCEPTED_AGE = timedelta(minutes=5)
-"""A campaign's audience is fixed with members whose reading ended no longer ago; else they are read anew first."""
+"""A campaign's audience is fixed with members whose reading ended no longer ago; else they are read anew first.
+(`messaging.service.freshness` knows one exception.)"""
 
 
 @dataclass(frozen=True)

@@ -145,3 +145,36 @@ def test_one_that_is_cancelled_while_it_waits_texts_nobody(shop: Shop, people: l
     read_now(segment)
     assert prepare(dispatch) is DispatchState.CANCELLED
     assert texted(dispatch) == set()
+
+
+def test_two_that_take_long_to_read_do_not_wait_for_each_other_for_ever(shop: Shop, people: list[Contact]) -> None:
+    """Each would be old by the time the other is there."""
+    began, longer = clock.now() - timedelta(hours=2), create_shopify_segment(shop, people[:1], name="Longer")
+    dispatch = start(shop, Audience(segments=(create_shopify_segment(shop, people[1:]).segment_id, longer.segment_id)))
+    shorter = session.scalars(select(ShopifySegment).where(ShopifySegment.segment_id != longer.segment_id)).one()
+    dispatch.created_at = began
+    shorter.wanted_at, shorter.read_at = began, clock.now() - timedelta(hours=1)
+    longer.wanted_at, longer.read_at = began, began - timedelta(days=1)
+    longer.state, longer.next_try_at = "reading", clock.now()
+    session.flush()
+    assert prepare(dispatch) is DispatchState.PREPARING
+    session.refresh(shorter)
+    assert shorter.state == "resting", "it is not read again and again meanwhile"
+    read_now(longer)
+    assert prepare(dispatch) is DispatchState.SENDING
+    assert texted(dispatch) == {each.phone_hash for each in people}
+
+
+@pytest.mark.parametrize("read", ["before the dispatch began", "before the other was begun"])
+def test_but_one_that_was_read_earlier_is_read_anew_beside_it(shop: Shop, people: list[Contact], read: str) -> None:
+    hour = timedelta(hours=1)
+    now = clock.now()
+    began, begun = (now - hour, now - 3 * hour) if "dispatch" in read else (now - 3 * hour, now - hour)
+    longer = create_shopify_segment(shop, people[:1], name="Longer", wanted_at=begun)
+    other = create_shopify_segment(shop, people[1:], wanted_at=now - 2 * hour, read_at=now - 2 * hour)
+    dispatch = start(shop, Audience(segments=(other.segment_id, longer.segment_id)))
+    dispatch.created_at = began
+    session.flush()
+    assert prepare(dispatch) is DispatchState.PREPARING
+    session.refresh(other)
+    assert other.state == "wanted"

@@ -5,6 +5,9 @@ A dispatch waits for that without holding anything: each sweep looks again, and 
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import datetime
+
 import structlog
 
 from blossom.customers import service as customers
@@ -30,8 +33,8 @@ UNREAD = noted(
 
 
 def is_readable(dispatch: Dispatch, audience: Audience) -> bool:
-    """Whether the audience can be fixed now: what Shopify says of its segments is no older than `ACCEPTED_AGE`, and
-    stays as it is until the transaction ends.
+    """Whether the audience can be fixed now: what Shopify says of its segments is new enough (`_stale`), and stays as
+    it is until the transaction ends.
 
     Else it waits until they are read. One that was deleted at Shopify fails the dispatch; one that could not be read,
     in nine tries over half an hour, or for a reason that no further try helps against, pauses it.
@@ -41,10 +44,10 @@ def is_readable(dispatch: Dispatch, audience: Audience) -> bool:
     if any(each.gone_at for each in readings.values()):
         dispatches.fail_dispatch(shop_id, dispatch.id, "segment_gone", GONE)
         return False
-    stale = [each for each in readings.values() if not each.is_fresh(now)]
+    stale = _stale(readings.values(), dispatch, now)
     if not stale:
-        held = segments.readings(shop_id, audience.named, hold=True)
-        return all(each.is_fresh(now) and each.gone_at is None for each in held.values())
+        held = segments.readings(shop_id, audience.named, hold=True).values()
+        return not _stale(held, dispatch, now) and all(each.gone_at is None for each in held)
     if failed := [each for each in stale if _failed_for(each, dispatch)]:
         for each in failed:
             customers.note_failure_told(shop_id, each.segment_id)
@@ -52,6 +55,17 @@ def is_readable(dispatch: Dispatch, audience: Audience) -> bool:
         return False
     customers.ask_for_members(shop_id, [each.segment_id for each in stale if not each.is_open], ACCEPTED_AGE)
     return False
+
+
+def _stale(readings: Collection[Reading], dispatch: Dispatch, now: datetime) -> list[Reading]:
+    """Those that are to be read anew first: whose reading ended longer than `ACCEPTED_AGE` ago.
+
+    But not one that was read for this dispatch since another one's reading began, which has just ended or goes on: that
+    one's first pages are no newer. Else two that take long would grow old in turn, each while the other is read.
+    """
+    begun = [each.wanted_at for each in readings if each.wanted_at and (each.is_open or each.is_fresh(now))]
+    since = max(min(begun, default=now), dispatch.created_at)
+    return [each for each in readings if not each.is_fresh(now) and (each.read_at is None or each.read_at < since)]
 
 
 def _failed_for(reading: Reading, dispatch: Dispatch) -> bool:
