@@ -39,9 +39,9 @@ def _one_of(column: str, *values: str) -> CheckConstraint:
 class Dispatch(Base):
     """The texting of one audience. `rank` puts automations before campaigns; `priority` orders within a shop.
 
-    One that tests several texts has them in `dispatch_texts`; `source` is the first of them then. `decide_after`: how
-    long after the test's last call the winner is decided by clicks; NULL: somebody chooses, or there is nobody to get
-    it. `winner`: the number of the text that the rest gets; `winner_chosen_by`: "clicks", or who did.
+    One that tests several texts has all of them in `dispatch_texts`; its `source` then is `rules.texts.SEVERAL`.
+    `decide_after`: how long after the test's last call the winner is decided by clicks; NULL: somebody chooses, or
+    nobody is to get it. `winner`: the number of the text that the rest gets; `winner_chosen_by`: "clicks", or who did.
     """
 
     __tablename__ = "dispatches"

@@ -9,9 +9,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import select, text
 
+from blossom.inbound.service import erasing, exporting
 from blossom.links import queries as link_queries
 from blossom.links import service as links
 from blossom.messaging import queries, service
@@ -20,7 +22,7 @@ from blossom.messaging.models import Batch, Dispatch, Message
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import claiming
 from blossom.mitto import payloads
-from blossom.platform import clock, db
+from blossom.platform import clock, crypto, db
 from blossom.segments.rules import Audience
 from blossom.wallet import queries as wallet
 from blossom.wallet import service as wallet_service
@@ -276,6 +278,16 @@ def test_a_winner_may_be_chosen_before_the_test_has_begun(outbox: Outbox) -> Non
     assert outbox.progress(dispatch).state is DispatchState.COMPLETED
 
 
+def test_of_a_plain_split_nobody_wins_while_its_audience_is_being_fixed_either(outbox: Outbox) -> None:
+    subscribers(outbox, 4)
+    with db.transaction():
+        dispatch = service.start_dispatch(
+            service.DispatchPlan(outbox.shop.id, Audience(everybody=True), A, "Ours", others=[B], shares=[50, 50])
+        )
+    with pytest.raises(NothingToChoose):
+        choose(dispatch, 1)
+
+
 def test_nothing_is_decided_while_it_is_paused(outbox: Outbox) -> None:
     subscribers(outbox, 100)
     dispatch = outbox.start(**AFTER)
@@ -392,6 +404,20 @@ def test_credits_that_were_freed_meanwhile_are_held_anew_when_somebody_chooses(o
             assert wallet.balance(outbox.shop.id).reserved == 80 * price, "80 people, one segment each"
         outbox.run()
     outbox.check_books(dispatch)
+
+
+def test_credits_are_held_until_who_sleeps_when_somebody_chooses_has_got_it(outbox: Outbox) -> None:
+    """An hour before they would be free again: the people of the rest are texted the next morning."""
+    subscribers(outbox, 100)
+    dispatch = outbox.start(source=A, others=[B], shares=[10, 10])
+    outbox.run()
+    with later(hours=23):
+        choose(dispatch, 1)
+    with later(hours=37):
+        service.reconcile()
+        with db.transaction():
+            price = wallet.price_list(int(dispatch.price_list_id or 0)).credits("GR", 1)
+            assert wallet.balance(outbox.shop.id).reserved == 80 * price
 
 
 @pytest.mark.parametrize("by_hand", [True, False], ids=["by hand", "by clicks"])
@@ -541,6 +567,35 @@ def test_each_message_tells_its_text(outbox: Outbox) -> None:
     waits = next(row for row in rows if row.text_number is None)
     with db.transaction():
         assert queries.history(dispatch.shop_id, dispatch.id, waits.id).message.text_number is None
+
+
+def test_who_asks_what_is_held_on_them_reads_the_text_that_they_got(outbox: Outbox) -> None:
+    subscribers(outbox, 20)
+    dispatch = outbox.start(**AFTER)
+    outbox.run()
+    with db.transaction():
+        rows = queries.recipients(dispatch.shop_id, dispatch.id, limit=100)
+        told = {}
+        for number in (0, 1, None):
+            phone = next(str(row.phone) for row in rows if row.text_number == number)
+            person = erasing.Person(None, phone_hash=crypto.for_shop(dispatch.shop_id).lookup(phone))
+            export = exporting.gather(dispatch.shop_id, person, actor="test")
+            held = orjson.loads(exporting.fetch(dispatch.shop_id, export, actor="test"))
+            told[number] = [each["words"] for each in held["texts_to_them"]]
+    assert told == {0: [A], 1: [B], None: [None]}
+
+
+def test_a_version_that_reads_the_one_text_of_a_dispatch_sends_nothing_of_several(outbox: Outbox) -> None:
+    """As the version before does, which claims what has no text yet, too, and would have sent text A to everybody."""
+    subscribers(outbox, 20)
+    dispatch = outbox.start(**AFTER)
+    with db.transaction():
+        db.session.execute(text("UPDATE batches SET text_number = 0"))
+        db.session.execute(text("DELETE FROM dispatch_texts"))
+    outbox.run()
+    assert outbox.mitto.log() == []
+    progress = outbox.progress(dispatch)
+    assert (progress.state, progress.failure_code) == (DispatchState.FAILED, "unsendable")
 
 
 def test_a_claim_walks_past_nobody_who_waits(outbox: Outbox) -> None:

@@ -18,7 +18,8 @@ from blossom.contacts.models import Contact
 from blossom.inbound.models import DataExport
 from blossom.inbound.service.erasing import Person, contacts_of, phones_of
 from blossom.links.models import LinkClick
-from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.models import Batch, Dispatch, DispatchText, Message
+from blossom.messaging.rules.texts import SEVERAL
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
@@ -138,17 +139,24 @@ def _forms(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
 
 
 def _texts_to(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
-    """Of each text when, how it ended, its words as the merchant wrote them (names were put in as it left), and when
-    its links were first opened."""
+    """Of each text when, how it ended, its words as the merchant wrote them (names were put in as it left; None of who
+    waits for the better of several texts), and when its links were first opened."""
     opened = (
         select(func.array_agg(aggregate_order_by(LinkClick.first_at, LinkClick.first_at)))
         .where(LinkClick.message_id == Message.id, LinkClick.shop_id == Message.shop_id)
         .scalar_subquery()
     )
+    of_several = (
+        select(DispatchText.source)
+        .join(Batch, (Batch.dispatch_id == DispatchText.dispatch_id) & (Batch.text_number == DispatchText.number))
+        .where(Batch.dispatch_id == Message.dispatch_id, Batch.number == Message.batch_number)
+        .scalar_subquery()
+    )
     rows = session.execute(
         select(
             Message.created_at, Message.sent_at, Message.delivered_at, Message.failed_at, Message.state,
-            Dispatch.kind, Dispatch.sender, Dispatch.source.label("words"),
+            Dispatch.kind, Dispatch.sender,
+            func.coalesce(of_several, func.nullif(Dispatch.source, SEVERAL)).label("words"),
             opened.label("links_opened_at"),
         )
         .join(Dispatch, (Dispatch.shop_id == Message.shop_id) & (Dispatch.id == Message.dispatch_id))

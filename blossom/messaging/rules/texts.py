@@ -11,6 +11,10 @@ LETTERS = ("A", "B", "C", "D")
 
 MOST_TEXTS = len(LETTERS)
 
+SEVERAL = "{% several_texts %}"
+"""What stands for the one text of a dispatch that has several. It can't be rendered: whoever knows of one text alone,
+as the version before this did, fails such a dispatch, where it would send the first text to everybody."""
+
 BY_CLICKS = "clicks"
 """Who chose the winner, where nobody did: the people who clicked."""
 

@@ -33,16 +33,13 @@ from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
 
 _FACTS = text("""
-SELECT d.kind, d.source, d.trigger, d.sender, d.reservation_id, d.price_list_id,
+SELECT d.kind, coalesce(t.source, d.source) AS source, coalesce(t.links_before, 0) AS links_before,
+       d.trigger, d.sender, d.reservation_id, d.price_list_id,
        s.name AS shop_name, coalesce(s.primary_domain, s.domain) AS site, s.proxy_path, s.traffic_account_id,
        s.quiet_hours_on, s.quiet_from, s.quiet_until, s.daily_cap, s.weekly_cap
 FROM dispatches d JOIN shops s ON s.id = d.shop_id
+LEFT JOIN dispatch_texts t ON t.shop_id = d.shop_id AND t.dispatch_id = d.id AND t.number = :text_number
 WHERE d.shop_id = :shop_id AND d.id = :dispatch_id
-""")
-
-_TEXT = text("""
-SELECT source, links_before FROM dispatch_texts
-WHERE shop_id = :shop_id AND dispatch_id = :dispatch_id AND number = :number
 """)
 
 # Whoever has the number now lends the name; a contact that has another one since the audience was fixed does not.
@@ -187,15 +184,12 @@ def load(claim: Claim, now: datetime) -> Loaded:
 
 def read_facts(shop_id: int, dispatch_id: int, text_number: int = 0) -> Facts:
     """What holds for every message of a batch right now: the shop's settings are read anew for each."""
-    row = session.execute(_FACTS, {"shop_id": shop_id, "dispatch_id": dispatch_id}).one()
-    source, links_before = row.source, 0
-    if text_number:  # the first text is the dispatch's own
-        values = {"shop_id": shop_id, "dispatch_id": dispatch_id, "number": text_number}
-        source, links_before = session.execute(_TEXT, values).one()
+    values = {"shop_id": shop_id, "dispatch_id": dispatch_id, "text_number": text_number}
+    row = session.execute(_FACTS, values).one()
     return Facts(
         kind=DispatchKind(row.kind),
-        compiled=compiled(source, row.trigger),
-        links_before=links_before,
+        compiled=compiled(row.source, row.trigger),
+        links_before=row.links_before,
         sender=row.sender,
         reservation_id=row.reservation_id,
         prices=wallet.price_list(row.price_list_id),

@@ -37,10 +37,11 @@ WHERE d.finished_at IS NULL AND d.winner IS NULL AND d.decide_after IS NOT NULL 
 ORDER BY d.id LIMIT 100
 """)
 
+# While the audience is being fixed nobody waits yet, but somebody will, unless the texts share out all of it.
 _HAS_REST = text("""
-SELECT d.prepared_at IS NULL OR EXISTS (
-    SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.text_number IS NULL
-)
+SELECT CASE WHEN d.prepared_at IS NULL
+            THEN (SELECT sum(share) < 100 FROM dispatch_texts t WHERE t.dispatch_id = d.id)
+            ELSE EXISTS (SELECT FROM batches b WHERE b.dispatch_id = d.id AND b.text_number IS NULL) END
 FROM dispatches d WHERE d.id = :dispatch_id
 """)
 

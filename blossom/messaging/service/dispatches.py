@@ -19,9 +19,7 @@ from blossom.platform import clock, config, queue
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 from blossom.shops import service as shop_service
-from blossom.wallet import queries as prices
 from blossom.wallet import service as wallet
-from blossom.wallet.rules import ReservationState
 
 
 @dataclass(frozen=True)
@@ -92,11 +90,10 @@ def held_for(dispatch: Dispatch) -> timedelta:
 
 
 def reserve_anew(dispatch: Dispatch) -> None:
-    """Hold what the pending messages will cost, unless the first reservation is open still."""
-    if dispatch.reservation_id is not None:
-        held = prices.reservation(dispatch.shop_id, dispatch.reservation_id)
-        if held.state is ReservationState.OPEN:
-            return
+    """Hold what the pending messages will cost, unless the first reservation is open still: that lasts as long again,
+    for many of them may be asleep."""
+    if dispatch.reservation_id is not None and wallet.touch(dispatch.shop_id, dispatch.reservation_id):
+        return
     cost = estimate.cost_of_messages(dispatch.shop_id, dispatch, Message.state == MessageState.PENDING.value)
     idle = held_for(dispatch)
     reservation = wallet.reserve(

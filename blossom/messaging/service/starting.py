@@ -11,6 +11,7 @@ from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.models import Dispatch, DispatchText
 from blossom.messaging.rules.states import PRIORITIES, RANKS, DispatchKind, DispatchState
+from blossom.messaging.rules.texts import SEVERAL
 from blossom.platform import clock, queue
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
@@ -57,7 +58,7 @@ def start_dispatch(plan: DispatchPlan) -> Dispatch:
         state=DispatchState.PREPARING.value,
         rank=RANKS[plan.kind],
         priority=PRIORITIES[plan.priority],
-        source=plan.source,
+        source=SEVERAL if plan.others else plan.source,
         trigger=plan.trigger,
         sender=plan.sender,
         audience=plan.audience.to_json(),
