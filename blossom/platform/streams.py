@@ -188,9 +188,16 @@ def _by_thread(topic: Topic, locale: str, room: _Room) -> Iterator[str]:
                     shown = topic.look()
             except NotFound:  # deleted meanwhile
                 return
+            except Exception as fault:  # raised, the server would write down the address, and a pass may stand in it
+                _note_failure(topic, fault)
+                return
             yield stream.words(shown, time.monotonic()) or htmx.COMMENT
             if stopping.wait(TICK_SECONDS):
                 return
+
+
+def _note_failure(topic: Topic, fault: Exception) -> None:
+    log.warning("streams.look_failed", shop_id=topic.shop_id, error=type(fault).__name__)
 
 
 @dataclass(eq=False)
@@ -221,7 +228,7 @@ class _Channel:
                 stream.over = True
         except Exception as fault:
             if not self.is_failing:
-                log.warning("streams.look_failed", shop_id=self.topic.shop_id, error=type(fault).__name__)
+                _note_failure(self.topic, fault)
             self.shown, self.is_failing = None, True
         changed = before is None or self.shown is None or before.html != self.shown.html
         stands_still = self.is_failing or not changed

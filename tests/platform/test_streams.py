@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from blossom.platform import languages, streams
 from blossom.platform.errors import NotFound
@@ -273,10 +274,12 @@ class TestWhatAllHear:
         until(lambda: said.open_streams(1) == (0, 0), "the first counts no more", AT_ONCE)
 
 
-def answered(app: Flask, *, park: Callable[[Any], list[bytes]] | None = None, shop: int = 1) -> Response:
+def answered(
+    app: Flask, *, park: Callable[[Any], list[bytes]] | None = None, shop: int = 1, fault: Exception | None = None
+) -> Response:
     environ = {streams.PARK: park} if park else {}
     with app.test_request_context(environ_overrides=environ):
-        return streams.answer(topic(Sight(is_last=True), shop=shop))
+        return streams.answer(topic(Sight(is_last=True, fault=fault), shop=shop))
 
 
 class TestTheirNumber:
@@ -310,4 +313,12 @@ class TestTheirNumber:
         assert answered(app).status_code == 204
         for each in opened:
             each.close()  # type: ignore[attr-defined]  # a generator
+        assert answered(app).status_code == 200
+
+    def test_one_that_holds_a_thread_ends_quietly_when_nobody_can_look(self, app: Flask) -> None:
+        """Raised, it would be written down by the server, with the address and the pass in it."""
+        answer = answered(app, fault=OperationalError("SELECT", {}, Exception("no answer")))
+        with capture_logs() as told:
+            assert list(answer.response) == []
+        assert [(each["event"], each["error"]) for each in told] == [("streams.look_failed", "OperationalError")]
         assert answered(app).status_code == 200
