@@ -240,6 +240,13 @@ class TestAYes:
         work(wanted)
         assert "Nothing was sent" in words(look(visitor, campaign).get_data(as_text=True))
 
+    def test_whose_draft_was_thrown_away_is_no_trouble(
+        self, visitor: Visitor, campaign: Campaign, wanted: list[Any]
+    ) -> None:
+        say_yes(visitor, campaign, form(asked(visitor, campaign, wanted)))
+        service.delete_campaign(campaign.shop_id, campaign.id, actor="test")
+        assert work(wanted) == ["campaigns.take_yes"]
+
 
 def test_of_jobs_that_run_at_the_same_moment_one_sends(committed_app: Flask) -> None:
     with db.transaction():

@@ -216,9 +216,9 @@ def take_yes(shop_id: int, campaign_id: int) -> None:
     Of several calls one does it. The count is made before the campaign is locked, so that nobody waits for it.
     """
     count = _Once()
-    campaign = queries.get_campaign(shop_id, campaign_id)
-    if yeses.yes_to(shop_id, campaign_id) is None:
+    if yeses.yes_to(shop_id, campaign_id) is None:  # another job took it, or the draft was thrown away
         return
+    campaign = queries.get_campaign(shop_id, campaign_id)
     _question(campaign, count, waits=False)
     campaign = lock(shop_id, campaign_id)  # as is who keeps a yes
     yes = yeses.yes_to(shop_id, campaign_id)
