@@ -219,7 +219,7 @@ class TestARow:
         add_messages(campaign, delivered=4)
         html = do(visitor, campaign, "cancel", method="GET").get_data(as_text=True)
         assert html.strip().startswith("<dialog")
-        assert "4 texts have left, and can't be called back." in words(html)
+        assert "4 texts were handed to Mitto, and can't be called back." in words(html)
         assert "Cancelled" in do(visitor, campaign, "cancel").get_data(as_text=True)
         assert campaign.state is CampaignState.CANCELLED
 

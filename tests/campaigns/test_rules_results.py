@@ -14,6 +14,7 @@ from blossom.campaigns.rules import causes, charts, tally
 from blossom.campaigns.rules.tally import Part, Tally
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto.errors import FAULTS, SendErrorKind
+from blossom.platform import languages
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
@@ -167,3 +168,18 @@ def test_the_funnel_tells_what_is_left_of_each_step() -> None:
     steps = charts.funnel([("recipients", 200), ("left", 100), ("delivered", 50), ("clicked", 0)])
     assert [(step.share, step.of_before) for step in steps] == [(100, 100), (50, 50), (25, 50), (0, 0)]
     assert [step.share for step in charts.funnel([("recipients", 0), ("left", 0)])] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("insufficient_credit", "Λείπουν μονάδες."),
+        ("unauthorized", "Η Mitto δεν δέχτηκε το κλειδί"),
+        ("nothing_accepted", "Η Mitto δεν δέχτηκε κανένα"),
+        ("from_the_future", "5 credits are missing."),
+    ],
+)
+def test_why_a_campaign_stopped_is_said_by_its_code_where_its_text_is_in_another_language(code: str, said: str) -> None:
+    text = "5 credits are missing."
+    assert causes.stopped(code, text, "en") == text
+    assert languages.translator("el")(causes.stopped(code, text, "el")).startswith(said)

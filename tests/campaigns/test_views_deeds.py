@@ -113,7 +113,7 @@ class TestPause:
     def test_says_how_many_have_left_and_how_many_wait(self, visitor: Visitor, ready: Shop) -> None:
         campaign = going_out(ready, pending=40, claimed=5, delivered=6, sent=2, failed=1, unconfirmed=1, skipped=3)
         told = words(ask(visitor, campaign, "pause"))
-        assert "10 texts have left, and can't be called back." in told.replace("&#39;", "'")
+        assert "10 texts were handed to Mitto, and can't be called back." in told.replace("&#39;", "'")
         assert "40 wait, until you resume." in told
         assert "5 are being handed to Mitto at this moment" in told
 
@@ -146,7 +146,7 @@ class TestResume:
         service.pause_campaign(ready.id, campaign.id, actor="test")
         told = words(ask(visitor, campaign, "resume"))
         assert "4 texts go out from now on" in told
-        assert "2 have left already, and are not sent again." in told
+        assert "2 were handed to Mitto already, and are not sent again." in told
         assert "badge-sending" in do(visitor, campaign, "resume")
 
 
@@ -155,7 +155,7 @@ class TestCancel:
         campaign = going_out(ready, pending=7, delivered=2)
         told = words(ask(visitor, campaign, "cancel")).replace("&#39;", "'")
         assert "7 texts never leave." in told
-        assert "2 texts have left, and can't be called back." in told
+        assert "2 texts were handed to Mitto, and can't be called back." in told
         told = words(do(visitor, campaign, "cancel"))
         assert "7 texts never leave." in told
         assert "2 had left already." in told

@@ -165,6 +165,9 @@ class TestAttention:
         html = page(visitor)
         assert attention(html) == ["out_of_credit"]
         assert "5 credits are missing." in html
+        in_greek = words(page(visitor, "/?locale=el"))
+        assert "Λείπουν μονάδες." in in_greek
+        assert "missing" not in in_greek
 
 
 class TestWhatIsOnItsWay:

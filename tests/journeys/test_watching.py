@@ -98,7 +98,7 @@ def test_a_campaign_is_watched_stopped_resumed_sent_again_and_read(
     expect(frame.locator("[data-count=sent]")).to_have_text(str(left))  # by the stream: nothing was pressed
 
     question = ask(frame, "Pause…", "Pause this campaign?")
-    assert f"{left} texts have left" in question
+    assert f"{left} texts were handed to Mitto" in question
     assert f"{PEOPLE - left} wait" in question
     frame.get_by_role("button", name="Pause it").press("Enter")
     expect(frame.get_by_role("link", name="Resume…")).to_be_visible()

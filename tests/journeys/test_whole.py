@@ -153,7 +153,7 @@ def test_with_the_keyboard_alone_from_the_first_letter_to_the_results(
     expect(frame.locator("[data-count=sent]")).to_have_text(f"{left:,}")
     keys.press(frame.get_by_role("link", name="Pause…"))
     expect(frame.get_by_role("heading", name="Pause this campaign?")).to_be_focused()
-    expect(frame.locator(".question")).to_contain_text(f"{left} texts have left")
+    expect(frame.locator(".question")).to_contain_text(f"{left} texts were handed to Mitto")
     keys.press(frame.get_by_role("button", name="Pause it"))
     expect(frame.get_by_role("link", name="Resume…")).to_be_visible()
     town.work()

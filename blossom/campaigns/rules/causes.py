@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from blossom.messaging.rules import retrying
 from blossom.messaging.rules.states import SkipReason
-from blossom.platform.languages import noted
+from blossom.platform.languages import SOURCE, joined, noted
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,27 @@ def codes(error: str | None, delivery_status: str | None) -> str:
 def passes(error: str | None, delivery_status: str | None) -> bool:
     """Whether it may be another one tomorrow, so that *retry failed* sends such texts again."""
     return retrying.failed_for_now(error, delivery_status)
+
+
+_STOPPED = {
+    "cannot_send": noted(
+        "When its hour had come, it could not be sent as it was. Duplicate it, and see what is wrong."
+    ),
+    "insufficient_credit": noted("Credits are missing. Top up, then go on."),
+    "nothing_accepted": noted("Mitto accepted none of the texts. See the causes below."),
+    "too_many_recipients": noted("The audience is too large for one campaign. Split it by a segment."),
+}
+
+
+def stopped(code: str | None, text: str, locale: str) -> str:
+    """Why a campaign failed, or stopped, for `t`. `text` was written down with `code` then, in English and with its
+    numbers; to readers of other languages we say the same by its code."""
+    if locale == SOURCE or code is None:
+        return text
+    if code in _STOPPED:
+        return _STOPPED[code]
+    known = _CAUSES.get(code)
+    return joined(known.happened, known.advice) if known else text
 
 
 SKIPPED: Mapping[str, str] = {

@@ -104,7 +104,8 @@ class Picture:
 
     @property
     def failure(self) -> str | None:
-        return self.campaign.failure_text or (self.progress.failure_text if self.progress else None)
+        found = self.campaign if self.campaign.failure_text or self.progress is None else self.progress
+        return t(causes.stopped(found.failure_code, found.failure_text, reader())) if found.failure_text else None
 
     @property
     def tally(self) -> Tally | None:

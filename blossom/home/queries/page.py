@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.queries import pages as campaigns
 from blossom.campaigns.queries.pages import Row
+from blossom.campaigns.rules import causes
 from blossom.campaigns.rules.listing import Choice
 from blossom.campaigns.rules.states import CampaignState
 from blossom.contacts import queries as contacts
@@ -18,7 +19,7 @@ from blossom.dashboard import queries as dashboard
 from blossom.dashboard.queries import Arrival
 from blossom.home.queries.summing import Figures, Troubles, figures
 from blossom.home.rules import Alert, Facts, Step, StepsTaken, Trend, Troubled, alerts, steps, trends
-from blossom.platform import clock
+from blossom.platform import clock, languages
 from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 from blossom.replies import queries as replies
@@ -165,7 +166,11 @@ def _in_state(shop_id: int, state: CampaignState) -> list[Troubled]:
         .order_by(Campaign.id.desc())
         .limit(MOST_SHOWN)
     )
-    return [Troubled(each.id, each.name, why=each.failure_text or "") for each in found]
+    return [Troubled(each.id, each.name, why=_why(each)) for each in found]
+
+
+def _why(campaign: Campaign) -> str:
+    return causes.stopped(campaign.failure_code, campaign.failure_text or "", languages.reader())
 
 
 # A sender that is refused is refused from the first batch on, so that a few texts of each dispatch tell.
