@@ -121,3 +121,19 @@ def test_trial_numbers_are_kept_sealed_in_the_order_given_and_replaced_together(
     service.set_trial_numbers(ours.id, ["+12125551000"])
     assert queries.trial_numbers(ours.id) == ["+12125551000"]
     assert queries.trial_numbers(theirs.id) == ["+306955555555"]
+
+
+def test_a_trial_number_is_forgotten_by_its_hash_in_its_shop_alone(personas: Personas) -> None:
+    hers, other = "+306912345678", "+12125551000"
+    for shop in (personas.ours, personas.theirs):
+        service.set_trial_numbers(shop.id, [hers, other])
+    service.forget_trial_numbers(personas.ours.id, {crypto.for_shop(personas.ours.id).lookup(hers)})
+    assert queries.trial_numbers(personas.ours.id) == [other]
+    assert queries.trial_numbers(personas.theirs.id) == [hers, other]
+
+
+def test_of_a_shop_whose_keys_are_gone_nobody_s_is_known_and_nothing_breaks(personas: Personas) -> None:
+    service.set_trial_numbers(personas.ours.id, ["+306912345678"])
+    crypto.destroy_shop_keys(personas.ours.id)
+    service.forget_trial_numbers(personas.ours.id, {b"hash"})
+    assert session.execute(text("SELECT count(*) FROM trial_numbers")).scalar_one() == 1

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 
 from blossom.platform import clock, crypto
 from blossom.platform.access import SCOPES, Principal
+from blossom.platform.crypto import SealedValueError
 from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import noted
@@ -87,8 +88,11 @@ def set_trial_numbers(shop_id: int, phones: Sequence[str]) -> None:
 
 
 def forget_trial_numbers(shop_id: int, phone_hashes: Collection[bytes]) -> None:
-    """Let go of those whose keyed hash is among these. Flushes."""
-    lookup = crypto.for_shop(shop_id).lookup
+    """Let go of those whose keyed hash is among these. Flushes. A shop whose keys are gone knows nobody's any more."""
+    try:
+        lookup = crypto.for_shop(shop_id).lookup
+    except SealedValueError:
+        return
     for number in session.scalars(select(TrialNumber).where(TrialNumber.shop_id == shop_id)).all():
         if lookup(number.phone) in phone_hashes:
             session.delete(number)
