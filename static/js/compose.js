@@ -120,8 +120,12 @@
       return;
     }
     if (page !== open) return; // another page is shown; this device keeps what was typed
-    say(page.form.dataset[response?.status === 401 ? 'session' : 'away'], true);
     bar(true);
+    if (response && response.status !== 401 && response.status < 500) { // no right to any more, say: the same comes again
+      say(page.form.dataset.refused, true);
+      return;
+    }
+    say(page.form.dataset[response?.status === 401 ? 'session' : 'away'], true);
     later(RETRY_MS[Math.min(page.failures, RETRY_MS.length - 1)]);
     page.failures += 1;
   };

@@ -128,7 +128,21 @@ def test_a_lost_network_and_an_old_session_lose_nothing(world: World, browser: B
     expect(frame.locator("[data-preview]")).to_have_text("In a tunnel. Reply STOP to opt out")
     expect(frame.get_by_text("Preview and cost are of an earlier text.")).not_to_be_visible()
     assert stored(world)[1] == "In a tunnel. Reply STOP to opt out"
+    refused: list[Route] = []
+    tab.route(f"{world.url}/campaigns/*/edit", lambda route: refuse(route, refused))
+    text(frame).fill("Without the right. Reply STOP to opt out")
+    expect(frame.get_by_text("Not saved: Blossom did not take it.")).to_be_visible()
+    unsaved(tab)
+    assert len(refused) == 1, "what is refused is not sent again by itself"
     tab.context.close()
+
+
+def refuse(route: Route, refused: list[Route]) -> None:
+    if is_save(route):
+        refused.append(route)
+        route.fulfill(status=403, body="No")
+    else:
+        route.continue_()
 
 
 def test_a_button_pressed_while_it_is_being_saved_is_answered(world: World, browser: Browser) -> None:
