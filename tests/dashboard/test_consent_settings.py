@@ -92,9 +92,9 @@ def test_words_in_a_language_that_the_form_does_not_show_are_kept(visitor: Visit
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("wording-en", "Too short"), ("wording-el", "ν" * 1_001), ("wording-en", "Yes, I agree to your texts.\0"),
+        ("wording-en", "Too short"), ("wording-el", "ν" * 1_001),
         ("privacy_url", "http://blue.example"), ("privacy_url", "javascript:alert(1)"), ("privacy_url", "x"),
-        ("stop_keywords", "a"), ("stop_keywords", ",".join(f"word{n}" for n in range(21))), ("stop_keywords", "no\0"),
+        ("stop_keywords", "a"), ("stop_keywords", ",".join(f"word{n}" for n in range(21))),
         ("join_keywords", "a"), ("join_keywords", "please"), ("join_keywords", "STOP"), ("join_keywords", "Halt"),
         ("join_keywords", ",".join(f"word{n}" for n in range(11))),
     ],

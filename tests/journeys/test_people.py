@@ -122,6 +122,7 @@ def test_what_somebody_texted_is_read_from_home_on_and_beside_what_they_got(worl
     expect(marked).to_have_text(re.compile("Mark as unread"))
     expect(marked).to_be_focused()
     frame.get_by_role("link", name="Anna").click()
+    expect(frame.get_by_role("heading", level=1)).to_have_text(re.compile("Anna"))
     frame.get_by_role("button", name="Mark as read").click()
     expect(tab.get_by_text("Marked as read")).to_be_visible()
     expect(frame.locator("[id$=-texts]").get_by_text("New", exact=True)).to_have_count(0)

@@ -54,10 +54,10 @@ class TestTheList:
         assert "Search by name" not in shown
 
     def test_shows_each_with_what_it_takes_and_whether_it_can_go(self, visitor: Visitor, ours: Shop) -> None:
-        create_template(ours.id, name="Long", body="x" * 150)  # one part, but for the line that is added
+        create_template(ours.id, name="Long", body="x" * 150)  # one segment, but for the line that is added
         create_template(ours.id, name="Faulty", body="Hi {{ first_name }}. Reply STOP to opt out")
         shown = words(visitor.document("/templates"))
-        assert re.search(r"Long .*? Segments 2 ", shown)
+        assert re.search(r"Long .*? SMS segments 2 ", shown)
         assert re.search(r"Faulty Has a fault Hi ", shown)
         assert shown.index("Faulty") < shown.index("Long"), "the newest first"
 
