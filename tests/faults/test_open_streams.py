@@ -98,6 +98,12 @@ class Page:
             self._hear()
         return int(self.told[9:12])
 
+    def is_told_something(self) -> bool:
+        """Waits for the first words. Of some that ask at once, one too many is let in and told nothing."""
+        while b"data: <div" not in self.told and not self.told.endswith(LAST_CHUNK):
+            self._hear()
+        return b"data: <div" in self.told
+
     def hears(self, delivered: int) -> None:
         """Waits until it is told that so many have been delivered."""
         while f'data-count="delivered">{delivered}<'.encode() not in self.told:
@@ -240,9 +246,7 @@ def test_gunicorns_own_worker_serves_a_few_and_the_others_ask(
 ) -> None:
     """It is the way back, should ours not fit a new version of it: slower, and as right."""
     pages = [page(opened, at, watched.asks()) for _ in range(MANY)]
-    live = [
-        each for each in pages if each.status() == 200 and b"data: <div" in each.told + each.connection.recv(65_536)
-    ]
+    live = [each for each in pages if each.status() == 200 and each.is_told_something()]
     assert 1 <= len(live) <= 16
     refused = [each for each in pages if re.match(rb"HTTP/1.1 204", each.told)]
     assert len(refused) > MANY / 2
