@@ -42,6 +42,8 @@ class MissingValue(RenderError):
 
 
 class RenderedTooLong(RenderError):
+    """More characters than any text may have."""
+
     def __init__(self, length: int, limit: int) -> None:
         super().__init__(
             noted(
@@ -54,6 +56,7 @@ class RenderedTooLong(RenderError):
             details={"length": length, "limit": limit},
             actionable=noted("Shorten the text, or cut long values with | truncate."),
         )
+        self.length, self.limit = length, limit
 
 
 class RenderedEmpty(RenderError):

@@ -142,6 +142,12 @@ def test_what_is_no_link_is_left_alone(text: str) -> None:
     assert codes(f"{text} Reply STOP to opt out") == []
 
 
+def test_a_text_that_no_one_can_get_says_so_before_its_source_is_too_long() -> None:
+    found = lint("y " * 800, CAMPAIGN)
+    assert [(each.code, each.level) for each in found][:1] == [("too_long", Level.ERROR)]
+    assert "600 are allowed" in found[0].message
+
+
 def test_advice_stands_where_it_belongs_and_errors_come_first() -> None:
     found = lint("See http://a.example\nHi {{ first_name }} “", CAMPAIGN)
     assert [(each.code, each.line, each.column) for each in found] == [

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from blossom.message_templates.errors import RenderError
+from blossom.message_templates.errors import RenderedTooLong, RenderError
 from blossom.message_templates.rules import cures, opt_out, segments
 from blossom.message_templates.rules.catalogue import MARKETING, Trigger, VariableType, examples, variables
 from blossom.message_templates.rules.characters import explain
@@ -118,13 +118,17 @@ def example_segments(source: str, trigger: Trigger, language: str, site: str = E
 
 
 def _example_size(source: str, trigger: Trigger, language: str, site: str) -> segments.TextSize | None:
-    compiled, _ = examine(source, trigger, language)
-    if compiled is None:
-        return None
     try:
-        return segments.count(compiled.render({**examples(trigger, language), **compiled.stand_ins(site)}))
+        text = _example(source, trigger, language, site)
     except RenderError:
         return None
+    return segments.count(text) if text is not None else None
+
+
+def _example(source: str, trigger: Trigger, language: str, site: str) -> str | None:
+    """The text with example values; None for a faulty one. Raises `RenderError`."""
+    compiled, _ = examine(source, trigger, language)
+    return compiled.render({**examples(trigger, language), **compiled.stand_ins(site)}) if compiled else None
 
 
 def _at(source: str, index: int, level: Level, code: str, message: str, actionable: str) -> Finding:
@@ -162,9 +166,27 @@ def _no_opt_out(line: str) -> Finding:
 
 
 def _size(compiled: CompiledText, sent: str, site: str) -> Iterator[Finding]:
-    size = _example_size(sent, compiled.trigger, compiled.language, site)
-    if size is None:
+    try:
+        text = _example(sent, compiled.trigger, compiled.language, site)
+    except RenderedTooLong as error:
+        yield Finding(
+            Level.ERROR,
+            "too_long",
+            noted(
+                "The text has %(source)s characters; %(max_source)s are allowed.",
+                source=error.length,
+                max_source=error.limit,
+            ),
+            1,
+            1,
+            noted("Shorten it: ten parts hold 1,530 characters at most."),
+        )
         return
+    except RenderError:
+        return
+    if text is None:
+        return
+    size = segments.count(text)
     if size.segments > MAX_SEGMENTS:
         yield Finding(
             Level.ERROR,
