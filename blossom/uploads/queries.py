@@ -40,8 +40,8 @@ class Standing:
 
     @property
     def counted(self) -> ImportReport | None:
-        """What the worker counts now."""
-        return self.report if self.report is not None else self.check
+        """What the worker counts now; None while it has not begun."""
+        return self.check if self.state is State.CHECKING else self.report
 
     @property
     def first_lines(self) -> list[list[str]]:

@@ -258,6 +258,12 @@ class TestImporting:
         assert figures(shown(visitor, address))["created"] == 1
         assert db.session.query(ContactImport).filter(~ContactImport.dry_run).count() == 1
 
+    def test_begins_at_nothing_not_at_what_was_counted_before(self, visitor: Visitor) -> None:
+        address = counted(visitor, f"{ANNA},Anna,yes\n")
+        begun = words(post(visitor, f"{address}/start", attested="yes").get_data(as_text=True))
+        assert "100%" not in begun
+        assert "The file is being read" in begun
+
     def test_leaves_nothing_of_the_file(self, visitor: Visitor) -> None:
         imported(visitor, f"{ANNA},Anna,yes\n")
         (upload,) = db.session.scalars(select(Upload))
