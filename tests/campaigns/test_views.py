@@ -13,6 +13,7 @@ from flask import Flask
 from sqlalchemy import update
 from werkzeug.test import TestResponse
 
+from blossom.campaigns import service
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.views import picture as pictures
 from blossom.messaging.models import Batch, Dispatch
@@ -131,6 +132,14 @@ class TestThePage:
         html = get(app, address(app, create_campaign(ours))).get_data(as_text=True)
         assert "has not been sent" in html
         assert "hx-sse:connect" in html
+
+    def test_one_planned_for_each_persons_hour_names_that_hour(self, app: Flask, ours: Shop) -> None:
+        campaign = create_campaign(ours)
+        day = clock.now() + timedelta(days=3)
+        at = day.replace(hour=10, minute=0, second=0, microsecond=0, tzinfo=None)
+        service.schedule_campaign(ours.id, campaign.id, at, local=True, actor="test")
+        html = get(app, address(app, campaign)).get_data(as_text=True)
+        assert "each person&#39;s 10:00" in html
 
     def test_a_settled_campaign_asks_for_nothing_more(self, app: Flask, ours: Shop) -> None:
         campaign = create_completed(ours)
