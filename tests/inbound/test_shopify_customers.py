@@ -156,6 +156,20 @@ def test_an_opt_out_that_is_overtaken_when_we_look_holds_all_the_same(merchant: 
     assert state(merchant) is State.OPTED_OUT
 
 
+def test_an_opt_out_goes_ahead_of_all_that_waits(merchant: Merchant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many do after an import: what we tell Shopify of each comes back."""
+    monkeypatch.setattr(handling, "TOGETHER", 3)
+    eleni = merchant.add(**ELENI)
+    merchant.tell()
+    for _ in range(8):
+        merchant.stand_in.advance(5)
+        merchant.act(eleni, "update", fields={"tags": ["vip"]})
+    merchant.act(eleni, "consent", fields={"state": "UNSUBSCRIBED"})
+    merchant.bring(merchant.news())
+    (first, *_) = handling._take(handling._topics(asks=True))
+    assert first.topic == "customers_marketing_consent/update"
+
+
 def test_an_opt_out_is_heard_also_of_a_customer_who_is_gone(merchant: Merchant) -> None:
     eleni = merchant.add(**ELENI)
     merchant.act(eleni, "consent", fields={"state": "UNSUBSCRIBED"})

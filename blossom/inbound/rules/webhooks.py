@@ -60,6 +60,19 @@ RETRY_AFTER = (
 IN_HAND = timedelta(minutes=5)
 """A webhook that a worker took and said nothing of for so long has lost it. Longer than any handler takes."""
 
+AHEAD = timedelta(days=2)
+"""An opt-out counts as due since so long before it came, and so is handled next of its shop's: an import of twenty
+thousand comes back from Shopify as forty thousand webhooks, and nobody is to be texted because of those before theirs.
+More than any other waits, with all its tries."""
+
+CONSENT = "customers_marketing_consent/update"
+
+
+def tells_of_an_opt_out(topic: str, body: bytes) -> bool:
+    """By its look, for it is not read yet: one that only looks so goes ahead, and does no harm."""
+    return topic == CONSENT and b"unsubscribed" in body.lower()
+
+
 PAYLOAD_KEPT = timedelta(days=3)
 """How long the payload of a webhook that is done with is kept, so that a mistake of ours can be looked into."""
 

@@ -7,7 +7,15 @@ from typing import Any
 
 import psycopg
 
-from blossom.inbound.rules.webhooks import COMPLIANCE, SUBSCRIBED, Envelope, Outcome, WebhookState
+from blossom.inbound.rules.webhooks import (
+    AHEAD,
+    COMPLIANCE,
+    SUBSCRIBED,
+    Envelope,
+    Outcome,
+    WebhookState,
+    tells_of_an_opt_out,
+)
 from blossom.inbound.service import handlers, known_shops
 from blossom.messaging.errors import NotStored
 from blossom.platform import bulk, clock, crypto, db, queue
@@ -26,10 +34,12 @@ INSERT INTO shopify_webhooks (webhook_id, event_id, topic, shop_domain, shop_id,
     payload_sealed, state, outcome, tries, next_try_at, ended_at)
 SELECT v.webhook_id, v.event_id, v.topic, v.shop_domain, v.shop_id, v.api_version, v.triggered_at, %(now)s,
     decode(v.payload_sealed, 'hex'), v.state, v.outcome, 0,
-    CASE WHEN v.state = 'new' THEN %(now)s::timestamptz END, CASE WHEN v.state <> 'new' THEN %(now)s::timestamptz END
+    CASE WHEN v.state = 'new' THEN %(now)s::timestamptz - CASE WHEN v.goes_ahead THEN %(ahead)s ELSE interval '0' END
+    END,
+    CASE WHEN v.state <> 'new' THEN %(now)s::timestamptz END
 FROM json_to_recordset(CAST(%(webhooks)s AS json))
      AS v(webhook_id text, event_id text, topic text, shop_domain text, shop_id bigint, api_version text,
-          triggered_at timestamptz, payload_sealed text, state text, outcome text)
+          triggered_at timestamptz, payload_sealed text, state text, outcome text, goes_ahead boolean)
 ORDER BY v.webhook_id
 ON CONFLICT (webhook_id) DO NOTHING
 RETURNING webhook_id
@@ -74,6 +84,7 @@ def _row(envelope: Envelope, body: bytes) -> _Row:
         "payload_sealed": sealed,
         "state": (WebhookState.NEW if outcome is None else WebhookState.IGNORED).value,
         "outcome": outcome and outcome.value,
+        "goes_ahead": tells_of_an_opt_out(envelope.topic, body),
     }
 
 
@@ -89,7 +100,7 @@ def _sealed(shop_id: int | None, body: bytes) -> bytes | None:
 
 def _insert(rows: Sequence[_Row]) -> list[bool]:
     """Store what several threads brought; which of it was new. Of the same webhook twice, the first is the new one."""
-    values = {"webhooks": bulk.json_rows(rows), "now": clock.now()}
+    values = {"webhooks": bulk.json_rows(rows), "now": clock.now(), "ahead": AHEAD}
     try:
         stored = _execute(values)
     except _CUT_OFF:  # a kept connection, of before

@@ -20,6 +20,7 @@ from blossom.customers import service as sync
 from blossom.inbound.errors import Hopeless, NotYet
 from blossom.inbound.rules.webhooks import (
     APPLIED,
+    CONSENT,
     KNOWN_ALREADY,
     Outcome,
     Result,
@@ -34,7 +35,6 @@ from blossom.shopify.errors import ShopifyError, ShopifyErrorKind, ShopifyErrorS
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
 
-_CONSENT = "customers_marketing_consent/update"
 _KEPT, _DELETED = "admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id"
 
 
@@ -87,7 +87,7 @@ def changed_together(webhooks: Sequence[Webhook]) -> list[Result | Exception]:
 
 def _told_at(webhook: Webhook) -> datetime | None:
     """Since when the customer is so, by the payload."""
-    return read_moment(webhook.payload.get("updated_at")) if webhook.topic != _CONSENT else None
+    return read_moment(webhook.payload.get("updated_at")) if webhook.topic != CONSENT else None
 
 
 def _is_known(webhook: Webhook, read_at: datetime | None) -> bool:
