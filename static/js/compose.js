@@ -13,6 +13,7 @@
   const byItself = () => open.form.dataset.keep === 'by-itself';
   const field = (name) => open.form.elements.namedItem(name);
   const isDirty = () => open.edits !== open.saved;
+  const isShown = (page) => page === open && page.form.isConnected; // not left meanwhile
 
   // What the browser keeps, in case nothing else does.
   const typed = () => [...new FormData(open.form)].filter(([name]) => !NOT_TYPED.includes(name));
@@ -116,10 +117,10 @@
     const isTold = response && (response.ok || [404, 409, 422].includes(response.status));
     if (isTold && await took(page, response, edits, turn)) {
       page.failures = 0;
-      if (page === open && isDirty() && response.ok) later(QUIET_MS);
+      if (isShown(page) && isDirty() && response.ok) later(QUIET_MS);
       return;
     }
-    if (page !== open) return; // another page is shown; this device keeps what was typed
+    if (!isShown(page)) return; // another page is shown; this device keeps what was typed
     bar(true);
     if (response && response.status !== 401 && response.status < 500) { // no right to any more, say: the same comes again
       say(page.form.dataset.refused, true);
@@ -139,7 +140,7 @@
     if (!kept) return false;
     if (turn < page.heard) return true;
     page.heard = turn;
-    if (page === open) {
+    if (isShown(page)) {
       const place = document.getElementById('kept');
       place.dataset.state = kept.dataset.state;
       place.replaceChildren(...kept.cloneNode(true).childNodes);
@@ -156,9 +157,9 @@
       return;
     }
     page.saved = edits;
-    if (page === open) mark();
+    if (isShown(page)) mark();
     const address = headers.get('HX-Replace-Url');
-    if (page === open && address && page.form.getAttribute('action') !== address) { // it has just been begun
+    if (isShown(page) && address && page.form.getAttribute('action') !== address) { // it has just been begun
       history.replaceState(history.state, '', address);
       forget(page.form.dataset.store);
       page.form.dataset.store = page.form.dataset.store.replace(/[^:]+$/, address.split('/').at(-2));
@@ -167,8 +168,8 @@
     }
     if (page.edits === edits) {
       forget(page.form.dataset.store);
-      if (page === open) bar(false);
-    } else if (page === open) {
+      if (isShown(page)) bar(false);
+    } else if (isShown(page)) {
       remember();
     }
   };
