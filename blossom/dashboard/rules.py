@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
-from blossom.message_templates.rules.short_links import OPT_OUT_LINK
+from blossom.message_templates.rules import opt_out
 from blossom.platform import languages, localised
 from blossom.platform.languages import joined, noted
 from blossom.shopify.errors import BY_ITSELF, FAULTS
@@ -125,4 +125,4 @@ SCOPE_GROUPS = {
 
 def is_unanswerable(sender: str, opt_out_text: str) -> bool:
     """Whether the opt-out words ask for an answer, which nobody can give to a name."""
-    return not sender.startswith("+") and OPT_OUT_LINK not in opt_out_text
+    return opt_out.asks_a_name(sender, opt_out_text)

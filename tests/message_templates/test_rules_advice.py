@@ -148,6 +148,22 @@ def test_a_text_that_no_one_can_get_says_so_before_its_source_is_too_long() -> N
     assert "600 are allowed" in found[0].message
 
 
+@pytest.mark.parametrize(
+    ("sender", "text", "line", "said"),
+    [
+        ("Blue Shop", "Hi. Reply STOP to opt out", "", ["opt_out_unanswerable"]),
+        ("Blue Shop", "Hi", "", ["no_opt_out", "opt_out_unanswerable"]),
+        ("Blue Shop", "Hi", "Out: {{ opt_out_link }}", ["no_opt_out"]),
+        ("Blue Shop", "Hi. Out: {{ opt_out_link }}", "", []),
+        ("Blue Shop", "Hi. Reply STOP{% if first_name %} {{ opt_out_link }}{% endif %}", "", ["opt_out_unanswerable"]),
+        ("+306900000000", "Hi. Reply STOP to opt out", "", []),
+        (None, "Hi. Reply STOP to opt out", "", []),
+    ],
+)
+def test_nobody_can_answer_a_name(sender: str | None, text: str, line: str, said: list[str]) -> None:
+    assert codes(text, sender=sender, opt_out_line=line) == said
+
+
 def test_advice_stands_where_it_belongs_and_errors_come_first() -> None:
     found = lint("See http://a.example\nHi {{ first_name }} “", CAMPAIGN)
     assert [(each.code, each.line, each.column) for each in found] == [

@@ -171,6 +171,7 @@ def _written(
         values=values,
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,
+        sender=shop.sender,
         site=shops.proxy_address(shop.id),
     )
     mends = [mend(body, finding, Trigger.CAMPAIGN, word) for finding in text.findings]

@@ -79,12 +79,13 @@ def lint(
     language: str = "en",
     opt_out_line: str = "",
     keywords: Collection[str] = (),
+    sender: str | None = None,
     site: str = EXAMPLE_SITE,
 ) -> list[Finding]:
     """What is to be said about a text: errors first, then in the order of the text.
 
-    `opt_out_line` and `keywords` are the shop's own; without a line, the language's usual one. `site`: where short
-    links begin.
+    `opt_out_line` and `keywords` are the shop's own; without a line, the language's usual one. `sender`: from whom it
+    comes, where that is known. `site`: where short links begin.
     """
     source = normalise_newlines(source)
     compiled, problems = examine(source, trigger, language)
@@ -102,6 +103,8 @@ def lint(
             sent = opt_out.with_opt_out(source, line, keywords=keywords)
             if sent != source:
                 findings.append(_no_opt_out(line))
+            if sender is not None and opt_out.asks_a_name(sender, sent):
+                findings.append(_asks_a_name(sender))
         findings += _size(compiled, sent, site)
     order = [Level.ERROR, Level.WARNING, Level.INFO]
     return sorted(findings, key=lambda found: (order.index(found.level), found.line, found.column))
@@ -162,6 +165,20 @@ def _no_opt_out(line: str) -> Finding:
         1,
         1,
         noted("Write it into the text yourself if you want other words."),
+    )
+
+
+def _asks_a_name(sender: str) -> Finding:
+    return Finding(
+        Level.WARNING,
+        "opt_out_unanswerable",
+        noted(
+            "Nobody can answer a name such as “%(sender)s”, so words that ask for an answer let nobody opt out.",
+            sender=sender,
+        ),
+        1,
+        1,
+        noted("Put {{ opt_out_link }} into the text, or into the line under it in Settings; or send from a number."),
     )
 
 

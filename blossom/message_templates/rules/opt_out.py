@@ -94,6 +94,11 @@ def has_opt_out(text: str, *, line: str = "", keywords: Iterable[str] = ()) -> b
     )
 
 
+def asks_a_name(sender: str, text: str) -> bool:
+    """Whether the way out in `text` is an answer, to a `sender` who can't be answered: a name is no number."""
+    return not sender.startswith("+") and not _opt_out_link.search(_for_everybody(text, between="|"))
+
+
 def with_opt_out(text: str, line: str, *, keywords: Iterable[str] = ()) -> str:
     """`text`, with the opt-out `line` under it if it lacks a way out."""
     if has_opt_out(text, line=line, keywords=keywords):

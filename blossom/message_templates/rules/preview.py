@@ -42,13 +42,16 @@ def preview(
     values: Mapping[str, Value] | None = None,
     opt_out_line: str = "",
     keywords: Collection[str] = (),
+    sender: str | None = None,
     add_opt_out: bool = True,
     site: str = EXAMPLE_SITE,
 ) -> Preview:
     """`values` stand in for the catalogue's examples, variable by variable; links lead nowhere yet. `site`: where they
-    begin."""
+    begin. `sender`: from whom it comes, where that is known."""
     keywords = tuple(keywords)
-    findings = linter.lint(source, trigger, language=language, opt_out_line=opt_out_line, keywords=keywords, site=site)
+    findings = linter.lint(
+        source, trigger, language=language, opt_out_line=opt_out_line, keywords=keywords, sender=sender, site=site
+    )
     sent = source
     if add_opt_out and trigger in MARKETING and source.strip():
         sent = opt_out.with_opt_out(
