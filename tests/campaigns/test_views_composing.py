@@ -29,6 +29,7 @@ from tests.admin.conftest import Visitor, member, ours, shopify, statements, str
 from tests.factories.campaigns import create_campaign, make_ready
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
+from tests.factories.segments import create_shopify_segment
 
 __all__ = ["ours", "shopify", "stranger", "theirs", "visitor"]
 
@@ -292,6 +293,15 @@ class TestThePreview:
 
     def figures(self, html: str) -> dict[str, str]:
         return dict(re.findall(r'data-figure="([\w-]+)"[^>]*>([^<]*)<', html))
+
+    def test_names_no_number_before_a_segment_of_shopify_s_was_read(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        segment = create_shopify_segment(ours)
+        fields = {"who": "segments", "include": str(segment.segment_id)}
+        self.count(visitor, **fields)
+        shown = self.live(visitor, **fields)
+        assert "recipients" not in self.figures(shown)
+        assert "is known once Shopify" in words(shown)
 
     def test_counts_nobody_until_it_is_asked_to(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)

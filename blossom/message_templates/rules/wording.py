@@ -12,7 +12,7 @@ CURE_WORDS = {
     "emoji": noted("Leave emoji out"),
     "plain_letters": noted("Write letters without their accents"),
     "greek_capitals": noted("Write Greek in capitals"),
-    "everything": noted("Do all of that"),
+    "everything": noted("Make every cheaper change"),
 }
 
 TRIGGER_WORDS = {
