@@ -24,7 +24,7 @@ from flask_migrate import upgrade
 from sqlalchemy.orm import Session
 
 from blossom.app import create_app
-from blossom.platform import crypto, db, queue
+from blossom.platform import crypto, db, languages, queue
 from blossom.platform.config import Config
 from tests.personas import Personas, make_personas
 
@@ -165,6 +165,7 @@ def app(shared_app: Flask) -> Iterator[Flask]:
                 db.session.remove()
                 engines[None] = engine
                 outer.rollback()
+                languages.write_for(languages.SOURCE)  # who asked for a page in a test is nobody in the next
         queue.connection().flushdb()
 
 
