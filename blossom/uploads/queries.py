@@ -40,8 +40,8 @@ class Standing:
 
     @property
     def counted(self) -> ImportReport | None:
-        """What the worker counts now; None while it has not begun."""
-        return self.check if self.state is State.CHECKING else self.report
+        """What the worker counts now, or counted last; None of an import that has not begun to count."""
+        return self.report if self.report is not None or self.state is State.IMPORTING else self.check
 
     @property
     def first_lines(self) -> list[list[str]]:

@@ -14,7 +14,7 @@ from pypdf import PdfReader
 from blossom.consent import queries
 from blossom.consent import service as consent
 from blossom.consent.rules import ProofEntry, Source, State
-from blossom.people import service as people
+from blossom.people.service import proving
 from blossom.platform import clock, languages
 from blossom.platform.errors import InvalidInput, NotFound
 from tests.factories.contacts import create_contact
@@ -47,7 +47,7 @@ def test_it_tells_the_whole_story_with_its_words(personas: Personas) -> None:
         ("ΣΤΟΠ", None, State.OPTED_OUT),
     ]
 
-    text = text_of(people.proof_pdf(proof))
+    text = text_of(proving.proof_pdf(proof))
     for expected in (
         "Ελένη Παπά", "+30 691 234 5678", "Ours (ours.myshopify.com)", "192.0.2.1", "Firefox", "ΣΤΟΠ",
         "Never subscribed → Opted in", "Opted in → Opted out",
@@ -64,7 +64,7 @@ def test_it_is_in_the_language_of_who_reads_it(personas: Personas) -> None:
         details={"level": "SINGLE_OPT_IN", "collected_from": "OTHER", "inbound_text_id": 7, "dispatch": 8},
     )  # fmt: skip
     with languages.reading("el"):
-        pdf = people.proof_pdf(queries.proof(personas.ours.id, contact.id))
+        pdf = proving.proof_pdf(queries.proof(personas.ours.id, contact.id))
 
     text = text_of(pdf)
     for expected in ("Απόδειξη συγκατάθεσης", "Yes, please", "συμφώνησαν μία φορά", "Πόσο σίγουρο"):
@@ -78,7 +78,7 @@ def test_one_with_nothing_recorded_says_so(personas: Personas) -> None:
     proof = queries.proof(personas.ours.id, contact.id)
 
     assert proof.entries == []
-    assert "Nothing: this number has never subscribed" in text_of(people.proof_pdf(proof))
+    assert "Nothing: this number has never subscribed" in text_of(proving.proof_pdf(proof))
 
 
 def test_a_long_story_takes_more_pages(personas: Personas) -> None:
@@ -87,7 +87,7 @@ def test_a_long_story_takes_more_pages(personas: Personas) -> None:
     for number in range(40):
         act = consent.opt_out if number % 2 else consent.opt_in
         act(personas.ours.id, contact.phone_hash, source=Source.KEYWORD, wording="word " * 60)
-    reader = PdfReader(io.BytesIO(people.proof_pdf(queries.proof(personas.ours.id, contact.id))))
+    reader = PdfReader(io.BytesIO(proving.proof_pdf(queries.proof(personas.ours.id, contact.id))))
 
     assert len(reader.pages) > 5
     assert f"2 / {len(reader.pages)}" in reader.pages[1].extract_text()
@@ -125,4 +125,4 @@ def test_whatever_stands_in_it_the_pdf_is_made(personas: Personas, wording: str)
     contact = create_contact(personas.ours, first_name=wording)
     proof = replace(queries.proof(personas.ours.id, contact.id), entries=[entry])
 
-    assert people.proof_pdf(proof).startswith(b"%PDF")
+    assert proving.proof_pdf(proof).startswith(b"%PDF")

@@ -16,7 +16,6 @@ from blossom.campaigns.forms import watching as forms
 from blossom.campaigns.rules import causes, outcomes
 from blossom.campaigns.rules.ab_test import LETTERS
 from blossom.campaigns.views import picture as pictures
-from blossom.campaigns.views import report
 from blossom.campaigns.views.results import results_of
 from blossom.campaigns.views.routes import views
 from blossom.contacts.rules import phones
@@ -85,6 +84,8 @@ def report_pdf(campaign_id: int) -> Response:
     results = results_of(caller.shop_id, campaign_id)
     if results.tally is None:
         raise errors.BeingCounted()
+    from blossom.campaigns.views import report  # what draws PDFs takes a quarter of a second, in each process
+
     response = make_response(report.write(results))
     response.mimetype = "application/pdf"
     return _as_file(response, f"campaign-{campaign_id}-report.pdf")

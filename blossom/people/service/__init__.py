@@ -2,7 +2,6 @@
 
 from blossom.people.service.adding import add_contact
 from blossom.people.service.opting_out import opt_out
-from blossom.people.service.proving import proof_pdf
 from blossom.people.service.segments import delete_segment, save_segment
 
-__all__ = ["add_contact", "delete_segment", "opt_out", "proof_pdf", "save_segment"]
+__all__ = ["add_contact", "delete_segment", "opt_out", "save_segment"]
