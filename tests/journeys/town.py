@@ -18,7 +18,7 @@ from blossom.inbound import jobs as inbound
 from blossom.inbound.models import ShopifyWebhook
 from blossom.inbound.rules.webhooks import WebhookState
 from blossom.messaging import service as messaging
-from blossom.platform import config, queue, stopping
+from blossom.platform import config, crypto, queue, stopping
 from blossom.platform.config import Config
 from blossom.platform.db import session, transaction
 from blossom.sandbox.mitto.process import StandIn as Mitto
@@ -48,9 +48,11 @@ class Town:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """In the app's context, by the settings of its web process, which other tests' apps have changed here."""
+        """In the app's context, by the settings of its web process, which other tests' apps have changed here, and by
+        its own shops' keys: another database has a shop of the same number."""
         before = config.current()
         config.use(self.settings)
+        crypto.init(self.settings.master_keys)
         with self.world.app.app_context():
             yield
         config.use(before)
