@@ -4,10 +4,13 @@ nor by a second tab."""
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Locator, Page, Route, expect
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, Route, expect
 
 from blossom.campaigns.models import Campaign
 from blossom.platform.db import session, transaction
@@ -18,6 +21,7 @@ from tests.factories.campaigns import create_campaign
 from tests.factories.consent import create_subscriber
 from tests.factories.wallet import create_wallet
 from tests.journeys import world as worlds
+from tests.journeys.conftest import BROWSERS, QUIET
 from tests.journeys.test_accessible import faults
 from tests.journeys.world import SHOP, World
 
@@ -176,16 +180,31 @@ def lose(route: Route) -> None:
     route.abort() if is_save(route) else route.continue_()
 
 
-def test_what_never_reached_us_is_back_after_a_reload(world: World, browser: Browser) -> None:
+class Profile:
+    """A person's own browser. Playwright's contexts are incognito, where a framed site of another origin has no storage
+    at all: there a text that never reached us is kept by nobody, and "Unsaved changes" is all that can be said."""
+
+    def __init__(self, browser: Browser, folder: Path) -> None:
+        self._browser, self._folder = browser, folder
+
+    def new_context(self, **options: Any) -> BrowserContext:
+        found = next(filter(None, map(shutil.which, BROWSERS)), None)
+        return self._browser.browser_type.launch_persistent_context(
+            self._folder, executable_path=found, args=list(QUIET), **options
+        )
+
+
+def test_what_never_reached_us_is_back_after_a_reload(world: World, browser: Browser, tmp_path: Path) -> None:
     path = drafted(world)
-    cut, frame, _ = worlds.open_admin(browser, world, path)
-    cut.route(f"{world.url}{path}", lose)
+    cut, frame, _ = worlds.open_admin(cast("Browser", Profile(browser, tmp_path)), world, path)
+    cut.context.route(f"{world.url}{path}", lose)
     frame.get_by_label("Name", exact=True).fill("Nearly lost")
     text(frame).fill("Nearly lost. Reply STOP to opt out")
     unsaved(cut)
     again = cut.context.new_page()
     cut.close()
     assert stored(world)[1] == "Before. Reply STOP to opt out"
+    again.context.unroute(f"{world.url}{path}")
     again.goto(world.page_in_admin(path))
     frame = again.frame_locator("#app")
     expect(text(frame)).to_have_value("Nearly lost. Reply STOP to opt out")
