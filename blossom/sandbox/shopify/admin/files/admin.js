@@ -1,9 +1,9 @@
 // The admin's side of App Bridge's stand-in: it answers what the framed app asks by postMessage, and nobody else.
 (() => {
   const {base, origin} = document.body.dataset;
-  const frame = document.getElementById('app');
   const place = (id) => document.getElementById(id);
-  const tell = (message) => frame.contentWindow.postMessage({standIn: true, ...message}, origin);
+  const frame = () => place('app').contentWindow; // it stands below: whoever is in it finds this listening
+  const tell = (message) => frame().postMessage({standIn: true, ...message}, origin);
   let unsaved = false;
   let toastTimer;
 
@@ -55,7 +55,7 @@
   };
 
   window.addEventListener('message', (event) => {
-    if (event.source !== frame.contentWindow || event.origin !== origin || !event.data?.standIn) return;
+    if (event.source !== frame() || event.origin !== origin || !event.data?.standIn) return;
     answers[event.data.kind]?.(event.data);
   });
   place('save').addEventListener('click', () => tell({kind: 'save'}));
