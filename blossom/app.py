@@ -7,7 +7,6 @@ from typing import Any
 
 import structlog
 from flask import Blueprint, Flask, Response, g, make_response, request
-from flask_migrate import Migrate
 from htmx_flask import Htmx
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
@@ -26,7 +25,7 @@ from blossom.inbound import views as inbound_views
 from blossom.message_templates import api as templates_api
 from blossom.message_templates import views as templates_views
 from blossom.people import views as people_views
-from blossom.platform import api, crypto, db, health, logs, pages, queue, typed
+from blossom.platform import api, assets, crypto, db, health, logs, pages, queue, typed
 from blossom.platform import config as config_module
 from blossom.platform.config import Config
 from blossom.platform.errors import BlossomError
@@ -60,7 +59,7 @@ def create_app(config: Config | None = None) -> Flask:
     """The WSGI application. Without `config`, settings come from the environment.
 
     `config.database_url` and `config.redis_url` must be filled in: who starts a process without them
-    (`blossom.cli`) starts the embedded servers first.
+    (`blossom.surroundings`) starts the embedded servers first.
     """
     config = config or Config.from_environment()
     config_module.use(config)
@@ -73,8 +72,8 @@ def create_app(config: Config | None = None) -> Flask:
         MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_BODY_BYTES,
     )
+    assets.init(app)
     db.db.init_app(app)
-    Migrate(app, db.db, directory="migrations")
     Htmx(app)
     app.request_class = typed.Request  # Htmx sets one of its own
     crypto.init(config.master_keys)
