@@ -1,4 +1,4 @@
-"""What a command runs in: settings that are filled in, servers that are up, and the app in its context."""
+"""What a command runs in: settings that are filled in, and servers that are up."""
 
 from __future__ import annotations
 
@@ -8,15 +8,10 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from blossom.app import create_app
 from blossom.platform import logs
-from blossom.platform.config import Config
+from blossom.platform.config import Config, ConfigError
 from blossom.platform.embedded import EmbeddedServices, default_folder
-
-if TYPE_CHECKING:
-    from flask import Flask
 
 KEY_FILE = "master-key"
 
@@ -53,20 +48,14 @@ def environment() -> Iterator[Config]:
             services.stop()
 
 
-@contextmanager
-def application() -> Iterator[Flask]:
-    """The app in its context, for commands that work on the database."""
-    with environment() as settings:
-        app = create_app(settings)
-        with app.app_context():
-            yield app
-
-
 def _development_key(folder: Path) -> str:
     """A master key of this machine's own, made on first use; production demands one in the environment."""
     path = folder / KEY_FILE
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(f"BLOSSOM_DATA: {folder} can't be a folder: {error.strerror}") from error
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(new_master_key_text(1))
     return path.read_text().strip()

@@ -13,7 +13,8 @@ from typing import Any
 
 import structlog
 from flask import Flask
-from rq import SimpleWorker
+from rq import Queue, SimpleWorker
+from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from blossom.app import create_app
@@ -21,6 +22,7 @@ from blossom.campaigns import jobs as campaigns_jobs
 from blossom.customers import jobs as customers_jobs
 from blossom.inbound import jobs as inbound_jobs
 from blossom.messaging import jobs as messaging_jobs
+from blossom.people import jobs as people_jobs
 from blossom.platform import clock, config, db, logs, queue, stopping
 from blossom.shops import jobs as shops_jobs
 from blossom.storefront import jobs as storefront_jobs
@@ -35,7 +37,10 @@ Nothing here waits for either."""
 PREPARERS = 2
 """Of one `blossom worker`: a small campaign's snapshot doesn't wait for a large one's."""
 
-REGISTERED = (campaigns_jobs, customers_jobs, inbound_jobs, messaging_jobs, shops_jobs, storefront_jobs, uploads_jobs)
+REGISTERED = (
+    campaigns_jobs, customers_jobs, inbound_jobs, messaging_jobs, people_jobs, shops_jobs, storefront_jobs,
+    uploads_jobs,
+)  # fmt: skip
 """Every domain's jobs.py: importing it names its jobs. A test compares this with the tree."""
 
 
@@ -48,7 +53,7 @@ def perform(name: str, kwargs: dict[str, Any], request_id: str | None = None) ->
     """Run the job called `name`: what RQ is given to call. An unknown name is an error in RQ's list of failed jobs."""
     with _app().app_context():
         logs.begin(request_id, job=name)
-        queue.taken_up(name)
+        queue.taken_up(name, kwargs)
         clock.follow(db.engine())
         try:
             queue.registered()[name](**kwargs)
@@ -64,6 +69,10 @@ class Worker(SimpleWorker):
 
     max_connection_wait_time = 2.0
     """Seconds between two looks whether Redis is back; RQ's own grow to a minute, in which nothing would be sent."""
+
+    def execute_job(self, job: Job, origin: Queue) -> None:
+        with queue.busy(origin.name, self.name, self.connection):
+            super().execute_job(job, origin)
 
     def request_stop(self, signum: int, frame: Any) -> None:
         stopping.request()

@@ -1,4 +1,4 @@
-"""Alembic's entry, run through Flask-Migrate or `blossom release`.
+"""Alembic's entry, run through `blossom release` or, to write a migration, `flask --app blossom.schema db …`.
 
 Each migration is short or gives up: a lock timeout, so that a waiting ALTER never stops the texting behind it,
 and an advisory lock, so that two releases at once run them once.

@@ -20,12 +20,12 @@ import hypothesis
 import psycopg
 import pytest
 from flask import Flask
-from flask_migrate import upgrade
 from sqlalchemy.orm import Session
 
 from blossom.app import create_app
-from blossom.platform import crypto, db, languages, queue
+from blossom.platform import config, crypto, db, languages, queue
 from blossom.platform.config import Config
+from blossom.schema import upgrade
 from tests.personas import Personas, make_personas
 
 MASTER_KEY = bytes(range(32))
@@ -131,7 +131,7 @@ def template_database(services: Services) -> Iterator[str]:
 def _copy(services: Services, template: str) -> str:
     name = f"blossom_test_{uuid.uuid4().hex[:8]}"
     services.cut_off(template)  # a pooler keeps connections, and what somebody is connected to can't be copied
-    services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    services.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     return name
 
 
@@ -148,8 +148,11 @@ def shared_app(services: Services, template_database: str) -> Iterator[Flask]:
 @pytest.fixture
 def app(shared_app: Flask) -> Iterator[Flask]:
     """The app inside its context; every change, committed or not, is rolled back after the test."""
-    crypto.init({1: MASTER_KEY})
-    queue.init(str(shared_app.config["BLOSSOM"].redis_url))
+    before = config.current()
+    own: Config = shared_app.config["BLOSSOM"]
+    config.use(own)
+    crypto.init(own.master_keys)
+    queue.init(str(own.redis_url))
     with shared_app.app_context():
         engine = db.engine()
         with engine.connect() as connection:
@@ -166,6 +169,7 @@ def app(shared_app: Flask) -> Iterator[Flask]:
                 engines[None] = engine
                 outer.rollback()
                 languages.write_for(languages.SOURCE)  # who asked for a page in a test is nobody in the next
+                config.use(before)
         queue.connection().flushdb()
 
 

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import click
 import orjson
 
 from blossom import cli
@@ -28,6 +29,7 @@ class Ended:
 
 def blossom(installation: Config, *arguments: str, **settings: str) -> Ended:
     """Run a command on the installation's database and Redis; `settings` are environment variables beside them."""
+    load_all()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
@@ -42,6 +44,12 @@ def blossom(installation: Config, *arguments: str, **settings: str) -> Ended:
             "\n".join(line for line in lines if not line.startswith("{")),
             [orjson.loads(line) for line in lines if line.startswith("{")],
         )
+
+
+def load_all() -> None:
+    """What commands are made of, once, for a process that is forked for each."""
+    for name in cli.COMMANDS:
+        cli.main.get_command(click.Context(cli.main), name)  # type: ignore[attr-defined]
 
 
 def environment(installation: Config, settings: Mapping[str, str]) -> dict[str, str]:

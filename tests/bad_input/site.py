@@ -43,7 +43,7 @@ class Site:
 def start(services: Services, template: str, **settings: str) -> Iterator[Site]:
     """Start it, wait until it answers; at the end it is gone, and its database too."""
     name = "blossom_site"
-    services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    services.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     app = create_app(config_for(services, name))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import gzip
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from blossom import cli, supervisor
+from blossom import supervisor, surroundings
 from blossom.app import create_app
 from blossom.platform import db
 from blossom.platform.config import Config
+from tests.architecture.tree import ROOT
 from tests.bad_input.commands import Ended, blossom
 from tests.conftest import Services, config_for
 from tests.factories.shops import create_shop
@@ -25,7 +27,7 @@ NEW = "new.myshopify.com"
 def installation(services: Services, template_database: str) -> Iterator[Config]:
     """A database that commands find, with one shop in it."""
     name = "blossom_commands"
-    services.run(f"CREATE DATABASE {name} TEMPLATE {template_database}")
+    services.run(f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY file_copy")
     app = create_app(config_for(services, name))
     with app.app_context():
         with db.transaction():
@@ -134,6 +136,29 @@ def test_an_environment_in_which_nothing_can_run(installation: Config, settings:
     assert words in told(blossom(installation, "shop", "api-key", OURS, **settings))
 
 
+def test_without_redis_a_worker_says_so(installation: Config) -> None:
+    ended = blossom(installation, "worker", "--queue", "send", "--burst", REDIS_URL="redis://127.0.0.1:1")
+    assert "Redis can't be reached, or is too busy" in told(ended)
+
+
+def test_a_data_folder_that_is_a_file(installation: Config, files: Path) -> None:
+    ended = blossom(installation, "shop", "api-key", OURS, BLOSSOM_MASTER_KEYS="", BLOSSOM_DATA=str(files / "good.csv"))
+    assert "good.csv can't be a folder" in told(ended)
+
+
+def test_bytes_that_are_no_text(installation: Config) -> None:
+    assert "no text in UTF-8" in told(blossom(installation, "shop", "api-key", "a\udcff"))
+
+
+def test_modules_in_the_folder_at_hand_are_not_ours(tmp_path: Path) -> None:
+    for name in ("blossom", "platform"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('a stranger')")
+    command = [str(ROOT / "bin" / "blossom"), "new-master-key"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.fixture
 def empty_database(services: Services) -> Iterator[str]:
     services.run("CREATE DATABASE blossom_empty")
@@ -147,7 +172,7 @@ def test_a_database_without_tables(installation: Config, empty_database: str) ->
 
 
 def test_a_master_key_that_is_not_this_databases(installation: Config, files: Path) -> None:
-    another = {"BLOSSOM_MASTER_KEYS": cli.new_master_key_text(7)}
+    another = {"BLOSSOM_MASTER_KEYS": surroundings.new_master_key_text(7)}
 
     said = told(blossom(installation, "shop", "import", OURS, str(files / "good.csv"), **another))
 

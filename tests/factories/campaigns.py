@@ -15,7 +15,7 @@ from blossom.platform import clock, crypto
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
-from tests.factories.consent import create_subscriber
+from tests.factories.consent import create_subscribers
 from tests.factories.contacts import a_phone
 from tests.factories.messaging import next_message_id
 from tests.factories.wallet import create_wallet
@@ -31,8 +31,7 @@ def create_campaign(shop: Shop, **overrides: Any) -> Campaign:
 
 def make_ready(shop: Shop, subscribers: int = 2, credits: int = 1000) -> None:
     """Give the shop what a send needs: people who agreed, and credits."""
-    for _ in range(subscribers):
-        create_subscriber(shop)
+    create_subscribers(shop, subscribers)
     create_wallet(shop.id, credits)
 
 

@@ -14,9 +14,11 @@ from typing import Any
 import orjson
 
 from blossom import cli
+from tests.bad_input import commands
 
 
 def main() -> None:
+    commands.load_all()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that have ended
     print("ready", flush=True)
     for line in sys.stdin:

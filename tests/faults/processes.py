@@ -63,7 +63,7 @@ class Forks:
     def end(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(30)  # beside other test processes it may take its time
 
     def _read(self) -> bytes:
         assert self._process.stdout is not None
@@ -123,7 +123,7 @@ class Process:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-            self._process.wait(10)
+            self._process.wait(30)  # beside other test processes it may take its time
             until(lambda: all(_has_ended(each) for each in family), f"the end of all that {self.name} has started", 10)
         self._output.close()
 

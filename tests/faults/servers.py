@@ -20,13 +20,13 @@ from pathlib import Path
 
 import psutil
 from flask import Flask
-from flask_migrate import upgrade
 
 from blossom.app import create_app
 from blossom.platform import db, queue
 from blossom.platform.embedded import place, postgres, valkey, watchdog
 from blossom.platform.embedded.place import Account
 from blossom.platform.embedded.server import Server
+from blossom.schema import upgrade
 from tests.conftest import Services, config_for
 
 Launch = Callable[[], Server]
@@ -78,12 +78,15 @@ class OwnServer:
         psutil.wait_procs(family, timeout=10)
 
     def kill_a_session(self) -> None:
-        """-9 for one process of Postgres that serves a session: it ends all of them, and recovers by itself."""
-        for each in psutil.Process(self._server.process.pid).children():
-            if "blossom" in " ".join(each.cmdline()):  # "postgres: blossom <database> …"
-                each.kill()
-                return
-        raise AssertionError("nobody is connected")
+        """-9 for one process of Postgres that serves a session: it ends all of them, and recovers by itself. Returns
+        once it has ended them: until then it still answers as if nothing had been."""
+        family = psutil.Process(self._server.process.pid).children()
+        # "postgres: blossom <database> …"
+        sessions = [each for each in family if "blossom" in " ".join(each.cmdline())]
+        assert sessions, "nobody is connected"
+        sessions[0].kill()
+        _, left = psutil.wait_procs(sessions, timeout=30)
+        assert left == []
 
 
 @dataclass

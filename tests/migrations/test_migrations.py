@@ -20,12 +20,12 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from flask_migrate import downgrade, upgrade
 from sqlalchemy import Engine, MetaData, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 from blossom import tables
-from blossom.platform import db
+from blossom.platform import db, health
+from blossom.schema import downgrade, upgrade
 from tests.architecture.tree import ROOT
 from tests.conftest import MASTER_KEY
 from tests.migrations import catalog
@@ -68,6 +68,10 @@ def lock_number() -> int:
 def test_the_chain_is_one_line_without_gaps() -> None:
     assert revisions() == [f"{number:04d}" for number in range(1, len(revisions()) + 1)]
     assert len(scripts().get_heads()) == 1
+
+
+def test_readyz_knows_the_newest_by_its_files_name() -> None:
+    assert health._newest() == tuple(scripts().get_heads())
     assert len(scripts().get_bases()) == 1
     for older, newer in zip(revisions(), revisions()[1:], strict=False):
         assert scripts().get_revision(newer).down_revision == older

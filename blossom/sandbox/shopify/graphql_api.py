@@ -87,12 +87,8 @@ def _answered(state: State, shop: Shop, scopes: tuple[str, ...]) -> tuple[dict[s
     if given is None:
         return {"errors": {"query": "Required parameter missing or invalid"}}, 400
     text, variables, name = given
-    try:
-        document = graphql.parse(text)
-    except graphql.GraphQLSyntaxError as error:
-        return {"errors": [error.formatted]}, 200
-    errors = graphql.validate(schema(), document)
-    if errors:
+    document, errors = _read(text)
+    if document is None or errors:
         return {"errors": [error.formatted for error in errors]}, 200
     operation = graphql.get_operation_ast(document, name)
     if operation is None:
@@ -124,6 +120,16 @@ def _answered(state: State, shop: Shop, scopes: tuple[str, ...]) -> tuple[dict[s
     if result.errors:
         answer["errors"] = [error.formatted for error in result.errors]
     return {**answer, "extensions": {"cost": cost.described(shop, asked, meter.charged, now)}}, 200
+
+
+@functools.lru_cache(maxsize=128)
+def _read(text: str) -> tuple[language.DocumentNode | None, list[graphql.GraphQLError]]:
+    """The document, and what is wrong with it. The app says the same few things again and again."""
+    try:
+        document = graphql.parse(text)
+    except graphql.GraphQLSyntaxError as error:
+        return None, [error]
+    return document, graphql.validate(schema(), document)
 
 
 def _given() -> tuple[str, dict[str, Any], str | None] | None:
