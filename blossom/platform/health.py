@@ -14,7 +14,6 @@ from typing import Any
 
 import redis
 import structlog
-from alembic.script import ScriptDirectory
 from flask import Flask, jsonify
 from flask.typing import ResponseReturnValue
 from sqlalchemy import text
@@ -77,8 +76,9 @@ def _migrations() -> dict[str, Any]:
 
 @functools.cache
 def _newest() -> tuple[str, ...]:
-    """The newest migration of this code; read once, since code doesn't change under a process."""
-    return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())
+    """The newest migration of this code; looked up once, since code doesn't change under a process."""
+    # By the files' names, which begin with the revision: Alembic would be a sixth of the app's start.
+    return (max(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py")),)
 
 
 def _redis() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from flask import Response, make_response, render_template, request
+from flask import Response, make_response, redirect, render_template, request
 
 ASKED_BY = ("HX-Request", "HX-Request-Type", "HX-Boosted", "HX-History-Restore-Request")
 """The headers that decide between page and partial, so caches must tell their values apart."""
@@ -37,6 +37,17 @@ def toast(response: Response, words: str) -> Response:
     """Let the admin say `words` for a moment, beside what `response` shows. Escaped: a header holds no Greek letter."""
     response.headers["HX-Trigger"] = json.dumps({"toast": {"words": words}}, ensure_ascii=True)
     return response
+
+
+def lead_to(address: str, words: str = "") -> Response:
+    """Have the page at `address` shown, and let the admin say `words`: htmx fetches it with the session; a browser
+    without JavaScript is redirected, and hears nothing."""
+    if request.headers.get("HX-Request") != "true":
+        return make_response(redirect(address, 303))
+    response = make_response("")
+    there = {"path": address, "target": "body", "swap": "innerHTML"}
+    response.headers["HX-Location"] = json.dumps(there, separators=(",", ":"))
+    return toast(response, words) if words else response
 
 
 def event(data: str, name: str | None = None) -> str:

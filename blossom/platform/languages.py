@@ -19,7 +19,7 @@ from io import BytesIO
 from pathlib import Path
 
 import phonenumbers
-from babel import Locale, negotiate_locale
+from babel import negotiate_locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import Translations
@@ -191,12 +191,17 @@ def region_of(asked: str | None) -> str | None:
 @cache
 def countries(locale: str) -> tuple[tuple[str, str, int], ...]:
     """Each country that has phones: its two letters, its name in `locale`, its calling code; in order of the names."""
-    names = Locale.parse(locale, sep="-").territories
+    names = localised.forms(locale).territories
     found = [
         (code, names.get(code, code), phonenumbers.country_code_for_region(code))
         for code in phonenumbers.SUPPORTED_REGIONS
     ]
     return tuple(sorted(found, key=lambda country: _plain(country[1])))
+
+
+def country(code: str) -> str:
+    """The reader's name of a country by its two letters; ZZ is that of numbers that belong to none."""
+    return t("No country's own numbers") if code == "ZZ" else localised.country(code, reader())
 
 
 def _plain(name: str) -> str:

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 from jinja2 import pass_context
 from jinja2.runtime import Context
 
-from blossom.platform import config, htmx, languages, localised, passes
+from blossom.platform import config, htmx, ids, languages, localised, passes
 from blossom.platform.access import OPERATOR, Principal
 from blossom.platform.errors import BlossomError, Forbidden, NotFound, Unauthorized
 from blossom.platform.languages import noted
@@ -142,6 +142,23 @@ def caller(page: str) -> Principal:
     return passes.holder(settings, request.args.get("pass", ""), page)
 
 
+def caller_with(scope: str) -> Principal:
+    """Who asks for the page at hand, and holds this right. Raises as `caller`; `Forbidden` without it."""
+    known = caller(request.path.strip("/"))
+    known.require(scope)
+    return known
+
+
+def row_asked(name: str) -> int | None:
+    """After which row a list goes on, as `name` of the address says; None at its beginning. Raises `NotFound` for what
+    is no row's id."""
+    given = request.args.get(name, "")
+    found = ids.read_id(given)
+    if given and found is None:
+        raise NotFound("page")
+    return found
+
+
 # The filters take the context, which they don't need: a filter that does not is run on constants while a template is
 # compiled, for whoever happens to read it first.
 
@@ -178,7 +195,7 @@ def _clock_time(_: Context, at: datetime, zone: str) -> str:
 
 @pass_context
 def _country(_: Context, code: str) -> str:
-    return next((name for known, name, _ in languages.countries(languages.reader()) if known == code), code)
+    return languages.country(code)
 
 
 def wanted() -> bool:

@@ -7,8 +7,10 @@ its functions with `@job("domain.verb")`; a service names a job by string and im
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,11 +20,11 @@ import redis
 import structlog
 from rq import Queue
 from rq.job import Job
-from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import str_to_date
 
-from blossom.platform import logs
+from blossom.platform import clock, logs
 
 log = structlog.get_logger()
 
@@ -106,7 +108,8 @@ def enqueue(
     """Ask for job `name` once the current transaction has committed.
 
     `at_most`: skip it when that many jobs wait in the queue already (for nudges that carry no argument).
-    `unless_waiting`: skip it when a call of this job waits there already, so that a stuck queue doesn't fill up.
+    `unless_waiting`: skip it when a call of this job with these arguments waits there already, so that a stuck queue
+    doesn't fill up, and a thousand looks at a page ask for one.
     `kwargs` must be JSON: `TypeError` if not, here and not after the commit. A Redis that can't be reached is logged
     and forgiven: the sweeper finds the row.
     """
@@ -158,7 +161,7 @@ def _hand_over(call: JobCall) -> None:
     target = rq_queue(call.queue)
     if call.at_most is not None and target.count >= call.at_most:
         return
-    if call.unless_waiting and _waits_already(call.name, target):
+    if call.unless_waiting and _waits_already(call, target):
         return
     target.enqueue(
         "blossom.worker.perform",
@@ -170,22 +173,70 @@ def _hand_over(call: JobCall) -> None:
     )
 
 
-def _waits_already(name: str, target: Queue) -> bool:
-    """Whether a call of the job waits in this queue; if not, one is about to. A marker in an empty queue was left
-    behind: its job was taken up while Redis could not be told, or lost with it."""
-    marked_before = not connection().set(f"waiting:{name}", 1, nx=True, ex=_MARKER_SECONDS)
+def _waits_already(call: JobCall, target: Queue) -> bool:
+    """Whether such a call waits in this queue; if not, one is about to. A marker in an empty queue was left behind: its
+    job was taken up while Redis could not be told, or lost with it."""
+    marked_before = not connection().set(_marker(call.name, call.kwargs), 1, nx=True, ex=_MARKER_SECONDS)
     return marked_before and target.count > 0
 
 
-def taken_up(name: str) -> None:
-    """A worker has begun the job `name`: the next call of it may wait again. Never raises for Redis."""
+def taken_up(name: str, kwargs: Mapping[str, Any] | None = None) -> None:
+    """A worker has begun the job `name` with these arguments: the next such call may wait again. Never raises for
+    Redis."""
     with contextlib.suppress(redis.RedisError):
-        connection().delete(f"waiting:{name}")
+        connection().delete(_marker(name, kwargs or {}))
+
+
+def _marker(name: str, kwargs: Mapping[str, Any]) -> str:
+    if not kwargs:
+        return f"waiting:{name}"
+    said = json.dumps(kwargs, sort_keys=True).encode()
+    return f"waiting:{name}:{hashlib.sha256(said).hexdigest()[:16]}"
+
+
+@contextlib.contextmanager
+def busy(name: str, worker: str, over: redis.Redis) -> Iterator[None]:
+    """Let `depths` count this worker of the queue as active while the block runs and the process lives: RQ's own note
+    outlives a killed worker by its job's time-out."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            _say_busy(name, worker, over)
+
+    _say_busy(name, worker, over)
+    heart = threading.Thread(target=beat, name="busy", daemon=True)
+    heart.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        heart.join(BEAT_SECONDS)
+        with contextlib.suppress(redis.RedisError):
+            over.zrem(_busy_key(name), worker)
+
+
+BEAT_SECONDS = 5.0
+_SILENT_SECONDS = 20.0
+"""A worker that has not been heard of for so long is dead, or as good as that."""
+
+
+def _say_busy(name: str, worker: str, over: redis.Redis) -> None:
+    now = clock.now().timestamp()
+    with contextlib.suppress(redis.RedisError), over.pipeline(transaction=False) as said:
+        said.zadd(_busy_key(name), {worker: now + _SILENT_SECONDS})
+        said.zremrangebyscore(_busy_key(name), "-inf", now - _SILENT_SECONDS)
+        said.execute()
+
+
+def _busy_key(name: str) -> str:
+    return f"blossom:busy:{name}"
 
 
 @dataclass(frozen=True)
 class QueueDepth:
-    """A queue of jobs as Redis has it. `failed`: jobs of the last day that broke; rows say what they left undone."""
+    """A queue of jobs as Redis has it. `active`: workers that are in one now, and live. `failed`: jobs of the last day
+    that broke; rows say what they left undone."""
 
     name: str
     waiting: int
@@ -200,7 +251,7 @@ def depths() -> list[QueueDepth]:
     asked = over.pipeline(transaction=False)
     for queue in queues:
         asked.llen(queue.key)
-        asked.zcard(StartedJobRegistry(queue=queue).key)
+        asked.zcount(_busy_key(queue.name), clock.now().timestamp(), "+inf")
         asked.zcard(FailedJobRegistry(queue=queue).key)
         asked.lindex(queue.key, 0)
     answers = asked.execute()

@@ -7,6 +7,14 @@ from typing import Any
 from htmx_flask.requests import HtmxAwareRequest
 from werkzeug.datastructures import ImmutableMultiDict, iter_multi_items
 
+from blossom.platform.lines import TURNING
+
+_NAMES = frozenset({"name", "contact_line"})
+"""Fields of one line that others read: without `TURNING`. Names of people lose it wherever they come from, and in
+texts it stays: the linter judges it there."""
+
+_WITHOUT_TURNING = dict.fromkeys(map(ord, TURNING))
+
 
 class Typed(ImmutableMultiDict[str, Any]):
     """Names and values without NUL: Postgres keeps it in no text, and nobody's keyboard has it.
@@ -16,12 +24,15 @@ class Typed(ImmutableMultiDict[str, Any]):
 
     def __init__(self, mapping: Any = None) -> None:
         items = iter_multi_items(mapping) if mapping else ()
-        super().__init__([(_storable(name), _storable(value)) for name, value in items])
+        super().__init__([_storable(name, value) for name, value in items])
 
 
 class Request(HtmxAwareRequest):  # type: ignore[misc]  # it comes without types
     parameter_storage_class = Typed
 
 
-def _storable(value: Any) -> Any:
-    return value.replace("\0", "") if isinstance(value, str) else value
+def _storable(name: str, value: Any) -> tuple[str, Any]:
+    name = name.replace("\0", "")
+    if not isinstance(value, str):
+        return name, value
+    return name, value.replace("\0", "").translate(_WITHOUT_TURNING if name in _NAMES else {})

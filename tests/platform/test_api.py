@@ -353,7 +353,7 @@ def test_a_kind_of_fault_that_has_no_words_yet_is_not_told_in_pydantics() -> Non
     }
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\x7f", "\u2028", "\u200b", "\u202e\u2066", "\u00ad", "\u0301"])
+@pytest.mark.parametrize("name", ["a\nb", "\x7f", "\u2028", "\u200b", "\u202e\u2066", "Sale\u202e", "\u00ad", "\u0301"])
 def test_a_name_that_is_no_line_to_read_is_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Text).validate_python(name)

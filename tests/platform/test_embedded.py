@@ -90,7 +90,7 @@ class Owner:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A data folder that does not exist yet. Not in `tmp_path`, whose parents only its owner can enter."""
-    parent = Path(tempfile.mkdtemp(prefix="blossom-embedded-", dir="/tmp"))
+    parent = Path(tempfile.mkdtemp(prefix="blossom-embedded-"))
     parent.chmod(0o755)
     yield parent / "data"
     for process in servers(parent / "data"):  # of a test that failed half-way, or is just about to end
@@ -123,6 +123,15 @@ def servers(folder: Path) -> list[psutil.Process]:
         except (psutil.Error, OSError):
             continue
     return [process for _, _, process in sorted(found)]
+
+
+def accounts(processes: list[psutil.Process]) -> set[int]:
+    """Whom they run as. A worker of Postgres may have ended since it was listed."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.add(process.uids().effective)
+    return found
 
 
 def named(processes: list[psutil.Process], name: str) -> psutil.Process:
@@ -386,7 +395,7 @@ class TestPlaces:
     def test_only_the_servers_account_can_reach_sockets_and_data(self, folder: Path) -> None:
         account = pwd.getpwnam("nobody").pw_uid if AS_ROOT else os.geteuid()
         with EmbeddedServices.start(folder):
-            assert {process.uids().effective for process in servers(folder)} == {account}
+            assert accounts(servers(folder)) == {account}
             for name in ("sockets", "postgres", "valkey"):
                 found = (folder / name).stat()
                 assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (account, 0o700)

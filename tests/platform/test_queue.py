@@ -148,6 +148,18 @@ def test_unless_waiting_lets_one_wait_and_the_next_once_that_was_taken_up(ran: l
     assert len(waiting()) == 1
 
 
+def test_unless_waiting_tells_calls_apart_by_what_they_are_given(ran: list[dict[str, object]]) -> None:
+    def ask(*shops: int) -> list[object]:
+        for shop_id in shops:
+            queue.enqueue("test.job", unless_waiting=True, shop_id=shop_id)
+            queue.flush()
+        return [given["shop_id"] for _, given in waiting()]
+
+    assert ask(1, 2, 1) == [1, 2]
+    work()
+    assert ask(3, 1, 2) == [3, 1, 2], "what was taken up may wait again, behind another"
+
+
 def test_one_job_waiting_keeps_no_other_from_it() -> None:
     queue.enqueue("test.job", unless_waiting=True)
     queue.enqueue("test.other", unless_waiting=True)

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from flask import Flask
 from rq import SimpleWorker
 
-from blossom import cli, schedule, supervisor, worker
+from blossom import cli, schedule, supervisor, surroundings, worker
 from blossom.platform import config, db, queue
 
 
@@ -20,7 +20,7 @@ def started(app: Flask, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for name, value in (
         ("DATABASE_URL", str(settings.database_url)),
         ("REDIS_URL", str(settings.redis_url)),
-        ("BLOSSOM_MASTER_KEYS", cli.new_master_key_text(1)),
+        ("BLOSSOM_MASTER_KEYS", surroundings.new_master_key_text(1)),
         ("BLOSSOM_LANES", "3"),
     ):
         monkeypatch.setenv(name, value)

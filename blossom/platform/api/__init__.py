@@ -24,7 +24,8 @@ from blossom.platform.api.paging import (
 )
 from blossom.platform.api.registry import Api, Reply, Route
 from blossom.platform.api.serving import init
-from blossom.platform.api.shapes import Answer, Input, Int64, Query, Text, one_visible_line
+from blossom.platform.api.shapes import Answer, Input, Int64, Query, Text
+from blossom.platform.lines import one_visible_line
 
 __all__ = [
     "Answer",

@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, g, request
 from pydantic import BaseModel, RootModel
 from werkzeug.routing import BaseConverter
 
-from blossom.platform import db
+from blossom.platform import db, ids
 from blossom.platform.access import Principal
 from blossom.platform.api import limiting, openapi, parsing
 from blossom.platform.api.registry import Api, Reply, Route
@@ -26,7 +26,7 @@ Authenticate = Callable[[str], Principal | None]
 class _IdConverter(BaseConverter):
     """`<int:…>` in a path: 1 to 18 digits, which always fits a bigint. Anything else is no such address: 404."""
 
-    regex = "[1-9][0-9]{0,17}"
+    regex = ids.PATTERN
 
     def to_python(self, value: str) -> int:
         return int(value)
@@ -45,13 +45,17 @@ def init(app: Flask, apis: Sequence[Api], authenticate: Authenticate) -> None:
     documents = Api("documentation")
     routes = [route for api in (*apis, documents) for route in api.routes]
 
+    @functools.cache
+    def written() -> Document:  # once somebody asks: it takes half of the app's making, and few processes are asked
+        return Document(openapi.document(routes, PREFIXES))
+
     @documents.get("/openapi.json", answer=Document, summary="This document")
     def document() -> Document:
-        return app.extensions["blossom_openapi"]  # type: ignore[no-any-return]
+        return written()
 
     routes += documents.routes
     app.extensions["blossom_api"] = routes
-    app.extensions["blossom_openapi"] = Document(openapi.document(routes, PREFIXES))
+    app.extensions["blossom_openapi"] = written
     for route in routes:
         for prefix in PREFIXES:
             app.add_url_rule(

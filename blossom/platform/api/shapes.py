@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from blossom.platform.lines import one_visible_line
+
 INT64_MAX = 2**63 - 1
 
 Int64 = Annotated[int, Field(ge=1, le=INT64_MAX)]
 """An id, or another whole number from 1 that fits the database's bigint."""
-
-
-def one_visible_line(value: str) -> str:
-    """`value`, if a person can read it as one line. Raises ValueError for control characters and for nothing to see."""
-    kinds = {unicodedata.category(character) for character in value}
-    if kinds & {"Cc", "Zl", "Zp"}:
-        raise ValueError("must be one line without control characters")
-    if value and kinds <= {"Cf", "Mn", "Zs"}:
-        raise ValueError("must hold something that can be seen")
-    return value
 
 
 Text = Annotated[
