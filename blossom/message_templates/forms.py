@@ -165,7 +165,8 @@ class PreviewAnswer(Answer):
     non_gsm: list[NonGsmAnswer]
     findings: list[FindingAnswer]
     cures: dict[str, CureAnswer] = Field(
-        description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` is Greek in GSM-7."
+        description="`typographic` loses nothing, `plain_letters` drops accents, `greek_capitals` is Greek in GSM-7, "
+        "`greek_values` the Greek that variables bring."
     )
 
 
@@ -201,7 +202,7 @@ class TemplateForm:
 
 def read_template(given: Mapping[str, str], trigger: Trigger, locales: Collection[str]) -> TemplateForm:
     """Read the form. Whether the text can be sent is not judged here."""
-    name, body = " ".join(given.get("name", "").split()), normalise_newlines(given.get("body", "")).replace("\0", "")
+    name, body = " ".join(given.get("name", "").split()), normalise_newlines(given.get("body", ""))
     faults: dict[str, str] = {}
     if not name:
         faults["name"] = noted("must be given")
@@ -220,7 +221,7 @@ def read_template(given: Mapping[str, str], trigger: Trigger, locales: Collectio
     language = given.get("language", "")
     values = {name: given.get(f"value-{name}", "").strip()[:_LONGEST_VALUE] for name in askable(trigger)}
     return TemplateForm(
-        name=name.replace("\0", ""),
+        name=name,
         body=body,
         language=language if language in locales else "en",
         nameless=given.get("person") == "nameless",

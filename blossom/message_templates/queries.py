@@ -11,11 +11,13 @@ from blossom.platform.db import session
 from blossom.platform.errors import NotFound
 
 
-def get_template(shop_id: int, template_id: int) -> MessageTemplate:
-    """The shop's template. Raises `NotFound`, for another shop's as well."""
-    template: MessageTemplate | None = session.scalars(
-        select(MessageTemplate).where(MessageTemplate.shop_id == shop_id, MessageTemplate.id == template_id)
-    ).one_or_none()
+def get_template(shop_id: int, template_id: int, *, hold: bool = False) -> MessageTemplate:
+    """The shop's template. Raises `NotFound`, for another shop's as well. `hold`: as it is now, and stays until the
+    transaction ends."""
+    query = select(MessageTemplate).where(MessageTemplate.shop_id == shop_id, MessageTemplate.id == template_id)
+    if hold:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    template: MessageTemplate | None = session.scalars(query).one_or_none()
     if template is None:
         raise NotFound("template")
     return template

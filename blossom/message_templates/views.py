@@ -13,14 +13,15 @@ from blossom.message_templates.errors import TemplateNameTaken, TextError
 from blossom.message_templates.forms import TemplateForm
 from blossom.message_templates.models import MessageTemplate
 from blossom.message_templates.rules import linter, opt_out
-from blossom.message_templates.rules.catalogue import MARKETING, Trigger, variables
+from blossom.message_templates.rules.capitals import greek_values
+from blossom.message_templates.rules.catalogue import MARKETING, Trigger, examples, variables
 from blossom.message_templates.rules.cures import CureOffer, cures_of
-from blossom.message_templates.rules.preview import Preview, preview
+from blossom.message_templates.rules.mending import Mend, mend
+from blossom.message_templates.rules.preview import Preview, measured, preview
 from blossom.message_templates.rules.values import full_name
 from blossom.message_templates.rules.wording import CURE_WORDS, TRIGGER_WORDS, VARIABLE_WORDS, snippets
 from blossom.platform import htmx, languages, localised, pages
 from blossom.platform.access import Principal
-from blossom.platform.errors import NotFound
 from blossom.platform.languages import noted, t
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -30,7 +31,7 @@ views = Blueprint("templates", __name__)
 PAGE_SIZE = 20
 LONGEST_SEARCH = 100
 
-_TEMPLATE = "/templates/<int(max=9223372036854775807):template_id>"
+_TEMPLATE = "/templates/<int:template_id>"
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Look:
-    """A text as somebody gets it. `sums`: nobody is texted here, so nothing is summed."""
+    """A text as somebody gets it. `mends`: of each finding, in order. `sums`: nobody is texted here, so nothing is
+    summed."""
 
     text: Preview
+    mends: Sequence[Mend | None]
     offers: Sequence[CureOffer]
     sums: None = None
 
@@ -54,24 +57,24 @@ class Look:
 @views.get("/templates")
 def template_list() -> Response:
     """The newest first; `?q=` finds by name."""
-    return _list(_caller("templates:read"))
+    return _list(pages.caller_with("templates:read"))
 
 
 @views.get("/templates/new")
 def new_template() -> Response:
-    return _page(_caller("templates:write"), None, TemplateForm(language=languages.reader()))
+    return _page(pages.caller_with("templates:write"), None, TemplateForm(language=languages.reader()))
 
 
 @views.post("/templates/new")
 def create_template() -> Response:
-    caller = _caller("templates:write")
+    caller = pages.caller_with("templates:write")
     form = forms.read_template(request.form, Trigger.CAMPAIGN, languages.supported())
     return _save(caller, None, form)
 
 
 @views.get(_TEMPLATE)
 def template_page(template_id: int) -> Response:
-    caller = _caller("templates:read")
+    caller = pages.caller_with("templates:read")
     found = queries.get_template(caller.shop_id, template_id)
     return _page(caller, found, _as_typed(found))
 
@@ -79,10 +82,11 @@ def template_page(template_id: int) -> Response:
 @views.post(_TEMPLATE)
 def save_template(template_id: int) -> Response:
     """Saves over what the page showed; what somebody else has saved since is not overwritten unseen (409)."""
-    caller = _caller("templates:write")
-    found = queries.get_template(caller.shop_id, template_id)
+    caller = pages.caller_with("templates:write")
+    found = queries.get_template(caller.shop_id, template_id, hold=True)
     form = forms.read_template(request.form, Trigger(found.trigger), _locales(found))
-    if form.seen != _state_of(found) and (form.name, form.body) != (found.name, found.body):
+    mine, theirs = (form.name, form.body, form.language), (found.name, found.body, found.language)
+    if form.seen != _state_of(found) and mine != theirs:
         return _page(caller, found, replace(form, seen=_state_of(found)), changed=True)
     return _save(caller, found, form)
 
@@ -90,7 +94,7 @@ def save_template(template_id: int) -> Response:
 @views.post("/templates/preview")
 def preview_template() -> Response:
     """All parts of the page that follow from what is typed. Saves nothing."""
-    caller = _caller("templates:read")
+    caller = pages.caller_with("templates:read")
     given = request.form.get("trigger", "")
     trigger = Trigger(given) if given in list(Trigger) else Trigger.CAMPAIGN
     form = forms.read_template(request.form, trigger, {*languages.supported(), request.form.get("stored", "")})
@@ -101,14 +105,14 @@ def preview_template() -> Response:
 
 @views.post(f"{_TEMPLATE}/duplicate")
 def duplicate_template(template_id: int) -> Response:
-    caller = _caller("templates:write")
+    caller = pages.caller_with("templates:write")
     made = service.duplicate_template(caller.shop_id, template_id, actor=caller.actor)
     return _done(caller, t("Duplicated as “%(name)s”", name=made.name), made.id)
 
 
 @views.get(f"{_TEMPLATE}/delete")
 def ask_to_delete(template_id: int) -> Response:
-    caller = _caller("templates:write")
+    caller = pages.caller_with("templates:write")
     found = queries.get_template(caller.shop_id, template_id)
     return htmx.page_or_partial(
         "message_templates/delete.html",
@@ -120,28 +124,18 @@ def ask_to_delete(template_id: int) -> Response:
 
 @views.post(f"{_TEMPLATE}/delete")
 def delete_template(template_id: int) -> Response:
-    caller = _caller("templates:write")
+    caller = pages.caller_with("templates:write")
     service.delete_template(caller.shop_id, template_id, actor=caller.actor)
     return _done(caller, t("Template deleted"))
-
-
-def _caller(scope: str) -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require(scope)
-    return caller
 
 
 def _list(caller: Principal, focused: int | None = None) -> Response:
     """`focused`: the row that was just made, and takes the focus."""
     asked = request.args if request.method == "GET" else {}
-    words = " ".join(asked.get("q", "").replace("\0", "").split())[:LONGEST_SEARCH]
-    before = asked.get("before", "")
-    if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
-        raise NotFound("page")
+    words = " ".join(asked.get("q", "").split())[:LONGEST_SEARCH]
+    before = pages.row_asked("before") if request.method == "GET" else None
     shop = shops.get_shop(caller.shop_id)
-    found = queries.list_templates(
-        caller.shop_id, words=words, before=int(before) if before else None, limit=PAGE_SIZE + 1
-    )
+    found = queries.list_templates(caller.shop_id, words=words, before=before, limit=PAGE_SIZE + 1)
     return htmx.page_or_partial(
         "message_templates/list.html",
         "message_templates/_list.html",
@@ -248,23 +242,33 @@ def _shown(shop: Shop, form: TemplateForm, trigger: Trigger) -> dict[str, Any]:
 
 def _look(shop: Shop, form: TemplateForm, trigger: Trigger) -> Look:
     site = shops.proxy_address(shop.id)
+    values = {"shop_name": shop.name, "sender": shop.sender, **_values(form, trigger)}
     text = preview(
         form.body,
         trigger,
         language=form.language,
-        values={"shop_name": shop.name, "sender": shop.sender, **_values(form, trigger)},
+        values=values,
         opt_out_line=shop.opt_out_text,
         keywords=shop.stop_keywords,
         site=site,
     )
 
+    person = examples(trigger, form.language) | values
+
     def measure(source: str) -> int:
-        return linter.example_segments(source, trigger, form.language, site)
+        return measured(source, trigger, language=form.language, values=person, site=site)
 
     cures = {}
     if text.text and trigger in MARKETING:  # what saves is measured with the opt-out line, which others don't have
-        cures = cures_of(form.body, measure, line=_line(shop, form.language), keywords=shop.stop_keywords)
-    return Look(text, [CureOffer(name, cure, None) for name, cure in cures.items()])
+        cures = cures_of(
+            form.body,
+            measure,
+            line=_line(shop, form.language),
+            keywords=shop.stop_keywords,
+            greek=greek_values(person),
+        )
+    mends = [mend(form.body, finding, trigger, t("there")) for finding in text.findings]
+    return Look(text, mends, [CureOffer(name, cure, None) for name, cure in cures.items()])
 
 
 def _values(form: TemplateForm, trigger: Trigger) -> dict[str, str | None]:

@@ -212,7 +212,16 @@ def test_titlecase(name: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "shown"), [("Μαρία", "MAPIA"), ("Ζωή", "ZΩH"), ("Weiß", "WEISS"), ("zoë", "ZOË"), ("Иван", "ИВАН")]
+    ("name", "shown"),
+    [
+        ("Μαρία", "MAPIA"),
+        ("Ζωή", "ZΩH"),
+        ("Weiß", "WEISS"),
+        ("zoë", "ZOË"),
+        ("Иван", "ИВАН"),
+        ("Hélène", "HÉLENE"),
+        ("niccolo\u0300", "NICCOLO"),
+    ],
 )
 def test_upper_writes_greek_in_gsm_capitals(name: str, shown: str) -> None:
     assert filters.upper(name) == shown

@@ -76,12 +76,22 @@ def test_the_estimate_is_exact_where_the_edge_is_far() -> None:
         assert estimated(source, first, None) == real(source, first, None)
 
 
-@pytest.mark.parametrize(
-    ("filter_", "name"), [("upper", "ß" * 55), ("lower", "ÇÇ"), ("titlecase", "FRANÇOIS"), ("upper", "ZOà")]
-)
+@pytest.mark.parametrize(("filter_", "name"), [("upper", "ß" * 55), ("lower", "ÇÇ"), ("titlecase", "FRANÇOIS")])
 def test_case_filters_are_the_exception_that_is_told(filter_: str, name: str) -> None:
     source = "a" * 101 + f'{{{{ first_name | default: "x" | {filter_} }}}}'
     assert real(source, name, None) > estimated(source, name, None)
+
+
+@given(st.integers(90, 170), names.filter(lambda name: name is None or "ß" not in name))
+def test_capitals_take_no_more_than_estimated(length: int, name: str | None) -> None:
+    source = "a" * length + '{{ first_name | default: "x" | upper }}'
+    assert real(source, name, None) <= estimated(source, name, None)
+
+
+@pytest.mark.parametrize("name", ["Hélène", "Niccolò", "Μαρία", "ZOà"])
+def test_no_name_of_the_alphabet_leaves_it_in_capitals(name: str) -> None:
+    source = "a" * 100 + '{{ first_name | default: "x" | upper }}'
+    assert real(source, name, None) == 1
 
 
 def test_people_who_get_no_text_cost_nothing() -> None:

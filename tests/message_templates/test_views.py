@@ -158,6 +158,20 @@ class TestThePreview:
         assert 'data-cure-name="greek_capitals"' in given
         assert "1 segment less a text" in given
 
+    def test_offers_what_is_cheaper_for_the_values_that_are_tried(self, visitor: Visitor, ours: Shop) -> None:
+        body = "Hi {{ first_name | default: 'there' }}, 20% off everything until Sunday, in shop. Reply STOP to opt out"
+        assert "data-cure" not in preview(visitor, body=body).get_data(as_text=True)
+        given = preview(visitor, body=body, **{"value-first_name": "Μαρία"}).get_data(as_text=True)
+        assert 'data-cure-name="greek_values"' in given
+        assert "first_name | upper | default" in given
+        assert "1 segment less a text" in given
+
+    def test_mends_a_greek_value_with_one_click(self, visitor: Visitor, ours: Shop) -> None:
+        body = "KAΛHMEPA {{ first_name | default: 'ΣE ΣENA' }}! AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH"
+        given = html.unescape(preview(visitor, body=body, language="el").get_data(as_text=True))
+        assert 'data-code="greek_value"' in given
+        assert "Write {{ first_name | default: 'ΣE ΣENA' | upper }}" in given
+
     def test_speaks_of_each_occasion_s_variables(self, visitor: Visitor, ours: Shop) -> None:
         given = preview(visitor, trigger="order", body="{{ order_number }}", **{"value-order_number": "#7"})
         assert bubble(given) == "#7"
@@ -225,6 +239,25 @@ class TestSaving:
         assert again
         assert save(visitor, made, body="Mine. Reply STOP", seen=html.unescape(again[1])).status_code == 200
         assert made.body == "Mine. Reply STOP"
+
+    def test_nor_their_name(self, visitor: Visitor, ours: Shop) -> None:
+        made = create_template(ours.id)
+        seen = made.updated_at
+        with clock.frozen_at(seen + timedelta(seconds=5)):
+            save(visitor, made, name="Theirs <now>", body=made.body)
+        response = save(visitor, made, name="Mine", body=made.body, seen=seen.isoformat())
+        assert response.status_code == 409
+        assert "Name: Theirs <now>" in words(response)
+
+    def test_nor_their_language(self, visitor: Visitor, ours: Shop) -> None:
+        made = create_template(ours.id)
+        seen = made.updated_at
+        with clock.frozen_at(seen + timedelta(seconds=5)):
+            save(visitor, made, name=made.name, body=made.body, language="el")
+        response = save(visitor, made, name=made.name, body=made.body, language="en", seen=seen.isoformat())
+        assert response.status_code == 409
+        assert "Language of the text: Greek" in words(response)
+        assert made.language == "el"
 
 
 class TestDeeds:

@@ -209,6 +209,11 @@ def greek_capitals(text: str) -> str:
     return _greek_letter.sub(_capital_word, text)
 
 
+def has_greek(text: str) -> bool:
+    """Any letter of the Greek script; those capitals that the GSM alphabet has count too."""
+    return _greek_letter.search(text) is not None
+
+
 def _capital_word(match: re.Match[str]) -> str:
     bare = "".join(c for c in unicodedata.normalize("NFD", match.group()) if not unicodedata.combining(c))
     # ϊ, ΰ and the like are bare by now; upper() would write the iota subscript of ᾳ out as a letter of its own.

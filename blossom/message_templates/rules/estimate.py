@@ -8,9 +8,9 @@ The bound: never fewer segments than the real text, for texts without case filte
 personal values. Where a pair of units might fall on a part's edge, it is taken to (one part too many, in about one
 joined text of 150). Of a text that compares a name with a word, all branches are counted together.
 
-Not covered, since it depends on the letters: `upper` makes ß two letters and à (in the alphabet) À (not in it),
-`lower` and `titlecase` make Ç (in the alphabet) ç (not in it), and `truncate` counts an emoji as one. Texts with
-these may take more than estimated, for few people; what is captured is always counted on the real text.
+Not covered, since it depends on the letters: `upper` makes ß two letters, `lower` and `titlecase` make Ç (in the
+alphabet) ç (not in it), and `truncate` counts an emoji as one. Texts with these may take more than estimated, for few
+people; what is captured is always counted on the real text.
 """
 
 from __future__ import annotations

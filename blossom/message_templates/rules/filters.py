@@ -53,10 +53,14 @@ def _title_word(word: str) -> str:
 
 def upper(value: object) -> object:
     """In capitals. Greek ones without accents, as Greek is written, and in letters of the GSM alphabet, which look
-    the same: ΜΑΡΙΑ in Greek letters would double the price of its text."""
+    the same: ΜΑΡΙΑ in Greek letters would double the price of its text. So would HÉLÈNE: è is in the alphabet, and È
+    is not, so that these five letters lose their accents, as capitals often do."""
     if is_undefined(value):
         return value
-    return greek_capitals(unicodedata.normalize("NFC", str(value))).upper()
+    return greek_capitals(unicodedata.normalize("NFC", str(value))).translate(_BARE_CAPITALS).upper()
+
+
+_BARE_CAPITALS = str.maketrans("àèìòù", "AEIOU")
 
 
 def lower(value: object) -> object:

@@ -13,7 +13,8 @@ from enum import StrEnum
 
 from blossom.message_templates.errors import RenderedTooLong, RenderError
 from blossom.message_templates.rules import cures, opt_out, segments
-from blossom.message_templates.rules.catalogue import MARKETING, Trigger, VariableType, examples, variables
+from blossom.message_templates.rules.capitals import MAY_BE_GREEK
+from blossom.message_templates.rules.catalogue import MARKETING, Trigger, examples, variables
 from blossom.message_templates.rules.characters import explain
 from blossom.message_templates.rules.language import CompiledText, examine
 from blossom.message_templates.rules.markup import normalise_newlines
@@ -265,9 +266,8 @@ def _dear_names(compiled: CompiledText, sent: str) -> Iterator[Finding]:
     """Words in GSM-7, and Greek names that would make them UCS-2 again."""
     if compiled.language != "el" or segments.encoding_of(_markup.sub("", sent)) is Encoding.UCS2:
         return
-    known = variables(compiled.trigger)
     for use in compiled.uses:
-        if known[use.variable].type is VariableType.TEXT and "upper" not in use.filters:
+        if use.variable in MAY_BE_GREEK and "upper" not in use.filters:
             yield _at(
                 compiled.source,
                 use.index,

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from blossom.message_templates.rules.capitals import output_in_capitals
 from blossom.message_templates.rules.catalogue import Trigger, variables
 from blossom.message_templates.rules.linter import Finding
 from blossom.message_templates.rules.markup import closest, normalise_newlines
 
 _name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _scheme = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_output = re.compile(r"\{\{.*?\}\}", re.DOTALL)
 _braces = re.compile(r"[{\[<%(]\s*(\w+)\s*[}\]>%)]")
 
 
@@ -32,6 +34,11 @@ def mend(source: str, finding: Finding, trigger: Trigger, word: str) -> Mend | N
         return _put(source, name.start(), name.end(), meant) if meant else None
     if finding.code == "looks_like_variable" and (braces := _braces.match(source, at)):
         return _put(source, braces.start(), braces.end(), f"{{{{ {braces[1].lower()} }}}}")
+    if finding.code == "greek_value":
+        start = source.rfind("{{", 0, at)
+        output = _output.match(source, start) if start >= 0 else None
+        written = output_in_capitals(output.group()) if output else None
+        return _put(source, start, start + len(output.group()), written) if output and written else None
     if finding.code == "link_without_https":
         scheme = _scheme.match(source, at)
         return _put(source, at, scheme.end() if scheme else at, "https://")

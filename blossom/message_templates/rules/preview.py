@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from blossom.message_templates.errors import RenderError
 from blossom.message_templates.rules import linter, opt_out, segments
+from blossom.message_templates.rules.capitals import greek_in_capitals, greek_values, variables_in_capitals
 from blossom.message_templates.rules.catalogue import MARKETING, Trigger, examples
-from blossom.message_templates.rules.characters import Cure, greek_to_gsm_capitals, replace_typographic
+from blossom.message_templates.rules.characters import Cure, has_greek, replace_typographic
+from blossom.message_templates.rules.cures import OF_VALUES
 from blossom.message_templates.rules.language import examine
 from blossom.message_templates.rules.linter import Finding
 from blossom.message_templates.rules.segments import TextSize
@@ -61,14 +63,16 @@ def preview(
     text, unrendered = _rendered(sent, trigger, language, person, site)
 
     def measure(other: str) -> int:
-        words, _ = _rendered(other, trigger, language, person, site)
-        return segments.count(words or "").segments
+        return measured(other, trigger, language=language, values=person, site=site)
 
     cures = {
         "typographic": replace_typographic(sent, measure=measure),
         "plain_letters": replace_typographic(sent, accents=True, measure=measure),
-        "greek_capitals": greek_to_gsm_capitals(sent, measure=measure),
+        "greek_capitals": greek_in_capitals(sent, measure=measure),
+        OF_VALUES: variables_in_capitals(sent, greek_values(person), measure=measure),
     }
+    if has_greek(sent):
+        del cures[OF_VALUES]  # it goes with the words there
     if cures["plain_letters"].text == cures["typographic"].text:
         del cures["plain_letters"]
     return Preview(
@@ -80,6 +84,14 @@ def preview(
         unrendered=unrendered,
         cures={name: cure for name, cure in cures.items() if cure.changes},
     )
+
+
+def measured(
+    source: str, trigger: Trigger, *, language: str = "en", values: Mapping[str, Value], site: str = EXAMPLE_SITE
+) -> int:
+    """Segments of what somebody with these `values` gets; 0 if that can't be made."""
+    text, _ = _rendered(source, trigger, language, values, site)
+    return segments.count(text or "").segments
 
 
 def _rendered(

@@ -11,6 +11,7 @@ CURE_WORDS = {
     "typographic": noted("Write quotes, dashes and spaces plainly"),
     "emoji": noted("Leave emoji out"),
     "plain_letters": noted("Write letters without their accents"),
+    "greek_values": noted("Write Greek names in capitals"),
     "greek_capitals": noted("Write Greek in capitals"),
     "everything": noted("Make every cheaper change"),
 }
