@@ -9,7 +9,7 @@ from blossom.customers.models import CustomerComparison, CustomerImport
 from blossom.customers.rules import LATER_THERE, OPEN_STATES, OTHER_NUMBER, ImportState, Progress, Push, PushState
 from blossom.platform.db import session
 from blossom.platform.languages import joined, noted
-from blossom.shopify.errors import FAULTS
+from blossom.shopify.errors import trouble
 from blossom.shops.models import Installation, Shop
 
 
@@ -109,6 +109,5 @@ def _words(row: ConsentPush) -> str | None:
         return noted(
             "Shopify holds a later word of this person, and keeps it. Blossom goes by what it was told itself."
         )
-    fault = FAULTS.get(row.fault)
-    words = fault.merchant_text if fault else noted("Something broke on our side. It is tried again by itself.")
+    words = trouble(row.fault)
     return joined(words, row.refusal) if row.refusal else words

@@ -26,7 +26,7 @@ class SegmentInUse(BlossomError):
             noted("A campaign that has not been sent yet uses this segment."),
             code="segment_in_use",
             status=409,
-            actionable=noted("Choose another audience for that campaign, or delete it, first."),
+            actionable=noted("Choose another audience for that campaign, or cancel or delete it, first."),
         )
 
 

@@ -103,6 +103,7 @@ class ShopifySegment(Base):
     expected: Mapped[int | None] = mapped_column(Integer)
     read_so_far: Mapped[int] = _count()
     tries: Mapped[int] = _count()
+    begun_anew: Mapped[int] = _count()  # by faults at a late page, since it was wanted
     turn: Mapped[int] = _count()
     next_try_at: Mapped[datetime | None]
     in_hand_until: Mapped[datetime | None]

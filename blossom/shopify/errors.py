@@ -126,6 +126,22 @@ FAULTS: dict[str, ShopifyFault] = {
 }
 
 
+def trouble(code: str) -> str:
+    """What went wrong, in a merchant's words. `code`: one of `FAULTS`, or the name of a fault of ours."""
+    fault = FAULTS.get(code)
+    return fault.merchant_text if fault else noted("Something broke on our side. It is tried again by itself.")
+
+
+def final_trouble(code: str | None) -> str:
+    """The same of what was given up."""
+    fault = FAULTS.get(code or "")
+    if fault is None:
+        return noted("Something broke on our side, and went on doing so.")
+    if fault.then == BY_ITSELF:
+        return joined(fault.happened, noted("It was tried several times."))
+    return fault.merchant_text
+
+
 class ShopifyError(BlossomError):
     """A call to Shopify that didn't end well.
 

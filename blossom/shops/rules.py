@@ -18,6 +18,7 @@ from blossom.shopify import domains
 
 _ALPHANUMERIC_SENDER = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9]{3,11}")
 _NUMERIC_SENDER = re.compile(r"\+[1-9][0-9]{6,14}")
+_MEANT_AS_NUMBER = re.compile(r"[+(0-9][0-9 ()./-]{5,}")
 _SITE = re.compile(r"(?=.{4,253}\Z)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{0,61}[a-z0-9])")
 PROXY_PATH = "/apps/blossom"
 """Where the app proxy stands on a shop's site, as shopify.app.toml has it; a merchant may move it."""
@@ -35,6 +36,10 @@ def sender_fault(sender: str) -> str | None:
     """Why `sender` can't stand as the origin of a text, or None. Source: facts on Mitto, A6 (the stricter reading)."""
     if _ALPHANUMERIC_SENDER.fullmatch(sender) or _NUMERIC_SENDER.fullmatch(sender):
         return None
+    if _MEANT_AS_NUMBER.fullmatch(sender):
+        return noted("must be a number with its country code, such as +306912345678")
+    if len(sender) > 11 and sender.isascii() and sender.isalnum():
+        return noted("may have 11 letters and digits at most; these are %(number)s", number=len(sender))
     return noted("must be 3 to 11 letters A–Z and digits with at least one letter, or a number such as +306912345678")
 
 

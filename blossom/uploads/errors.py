@@ -70,3 +70,15 @@ class NotAttested(BlossomError):
             status=422,
             actionable=noted("Or change the columns, and import them without consent."),
         )
+
+
+class ConsentUnsaid(BlossomError):
+    """The file says that some have agreed; whether that is so, or is not to count, has not been said."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            noted("Confirm that they have agreed, or import them without consent."),
+            code="consent_unsaid",
+            status=422,
+            actionable=noted("Without it nobody of the file is opted in."),
+        )

@@ -27,7 +27,7 @@ def read_announced(given: Mapping[str, str]) -> Announced:
     size = given.get("size", "")
     if not size.isascii() or not size.isdigit() or len(size) > _MOST_DIGITS:
         raise InvalidInput({"size": noted("must be the file's size in bytes")})
-    return Announced(given.get("filename", "").replace("\0", ""), int(size))
+    return Announced(given.get("filename", ""), int(size))
 
 
 @dataclass(frozen=True)

@@ -19,36 +19,36 @@ from blossom.platform.errors import InvalidInput, NotFound
 from blossom.platform.languages import noted, t
 from blossom.shops import queries as shops
 from blossom.uploads import forms, queries, rules, service
-from blossom.uploads.errors import NotAttested, PartRefused
+from blossom.uploads.errors import ConsentUnsaid, NotAttested, PartRefused
 from blossom.uploads.models import Upload
 from blossom.uploads.queries import Standing
 from blossom.uploads.rules import State, table, wording
 
 views = Blueprint("uploads", __name__)
 
-_UPLOAD = "/contacts/imports/<int(max=9223372036854775807):upload_id>"
+_UPLOAD = "/contacts/imports/<int:upload_id>"
 
 
 @views.get("/contacts/imports")
 def uploads() -> Response:
     """The form for a file, and the files of before."""
-    return _list(_caller())
+    return _list(pages.caller_with("contacts:write"))
 
 
 @views.post("/contacts/imports")
 def announce() -> Response:
     """A browser is about to send a file: where to, and in parts of which size (JSON)."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     given = forms.read_announced(request.form)
     upload = service.begin(caller.shop_id, given.filename, given.size, actor=caller.actor)
     address = url_for("uploads.upload", upload_id=upload.id)
     return _json({"address": address, "partBytes": rules.PART_BYTES}, 201)
 
 
-@views.put(f"{_UPLOAD}/parts/<int(max=1000):number>")
+@views.put(f"{_UPLOAD}/parts/<int:number>")
 def receive_part(upload_id: int, number: int) -> Response:
     """A part of the file, as bytes; counted from 1."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     queries.upload(caller.shop_id, upload_id)
     if request.content_length is None or request.content_length > rules.PART_BYTES:
         raise PartRefused
@@ -59,7 +59,7 @@ def receive_part(upload_id: int, number: int) -> Response:
 @views.post(f"{_UPLOAD}/received")
 def end_receiving(upload_id: int) -> Response:
     """All parts are here: show the file's columns; or (422) the form again, with what is wrong with the file."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     try:
         service.end_receiving(caller.shop_id, upload_id, actor=caller.actor)
     except UnreadableFile as fault:
@@ -72,13 +72,13 @@ def end_receiving(upload_id: int) -> Response:
 @views.get(_UPLOAD)
 def upload(upload_id: int) -> Response:
     """The file at its step. While a worker has it, the page asks for this again and again."""
-    return _page(_caller(), upload_id)
+    return _page(pages.caller_with("contacts:write"), upload_id)
 
 
 @views.post(f"{_UPLOAD}/encoding")
 def name_encoding(upload_id: int) -> Response:
     """How the file was saved."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     try:
         service.name_encoding(caller.shop_id, upload_id, forms.read_encoding(request.form))
     except UnreadableFile as fault:
@@ -89,7 +89,7 @@ def name_encoding(upload_id: int) -> Response:
 @views.post(f"{_UPLOAD}/columns")
 def choose_columns(upload_id: int) -> Response:
     """Which column is what; or (422) the form, with what is wrong, and what was chosen kept."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     known = queries.upload(caller.shop_id, upload_id)
     chosen = forms.read_columns(request.form, known.header or [])
     everybody = chosen.consent == forms.EVERYBODY
@@ -107,7 +107,7 @@ def choose_columns(upload_id: int) -> Response:
 @views.post(f"{_UPLOAD}/back")
 def change_columns(upload_id: int) -> Response:
     """To the columns again."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     service.change_columns(caller.shop_id, upload_id)
     return _page(caller, upload_id)
 
@@ -115,13 +115,14 @@ def change_columns(upload_id: int) -> Response:
 @views.post(f"{_UPLOAD}/start")
 def start(upload_id: int) -> Response:
     """Import it, or go on with an import that stopped."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     known = queries.upload(caller.shop_id, upload_id)
     attested = wording.ATTESTED_OF_ALL if known.everybody_agreed else wording.ATTESTED
-    said = t(attested) if request.form.get("attested") else None
+    without = "without_consent" in request.form
+    said = t(attested) if request.form.get("attested") and not without else None
     try:
-        service.start(caller.shop_id, upload_id, attested=said, actor=caller.actor)
-    except NotAttested as refused:
+        service.start(caller.shop_id, upload_id, attested=said, without_consent=without, actor=caller.actor)
+    except (ConsentUnsaid, NotAttested) as refused:
         return _page(caller, upload_id, fault=refused.message)
     return _page(caller, upload_id)
 
@@ -129,7 +130,7 @@ def start(upload_id: int) -> Response:
 @views.post(f"{_UPLOAD}/discard")
 def discard(upload_id: int) -> Response:
     """Let go of the file, and show the others."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     service.discard(caller.shop_id, upload_id)
     answer = _list(caller)
     answer.headers["HX-Push-Url"] = url_for("uploads.uploads")
@@ -139,7 +140,7 @@ def discard(upload_id: int) -> Response:
 @views.get(f"{_UPLOAD}/refused.csv")
 def refused_lines(upload_id: int) -> Response:
     """The lines that were refused as they stood in the file, with where and why: to be corrected and sent again."""
-    caller = _caller()
+    caller = pages.caller_with("contacts:write")
     known = queries.standing(caller.shop_id, upload_id)
     if known.report is None or not known.has_refused_lines:
         raise NotFound("file of refused lines")
@@ -159,17 +160,8 @@ def _refused(upload: Upload, import_id: int) -> Iterator[str]:
         yield table.line([str(each.line), t(wording.refused(each.code)), *cells])
 
 
-def _caller() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require("contacts:write")
-    return caller
-
-
 def _list(caller: Principal, fault: str | None = None) -> Response:
-    before = request.args.get("before", "")
-    if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
-        raise NotFound("page")
-    files, older_than = queries.recent(caller.shop_id, int(before) if before else None)
+    files, older_than = queries.recent(caller.shop_id, pages.row_asked("before"))
     response = htmx.page_or_partial(
         "uploads/uploads.html",
         "uploads/_uploads.html",

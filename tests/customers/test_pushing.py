@@ -134,6 +134,17 @@ def test_no_transaction_is_held_during_a_call(shop: Shop, monkeypatch: pytest.Mo
     assert held == [False, False]
 
 
+def test_a_new_customer_keeps_the_tags_of_the_contact_that_it_was_made_of(shop: Shop) -> None:
+    with transaction():
+        phone = normalise_phone(PHONE, "GR")
+        person = Person(phone=phone, first_name="Eleni", zone="Europe/Athens", tags=("vip", "μάρτιος 2026"))
+        contacts.save_people(shop.id, [person])
+    changes(shop, consent.opt_in)
+    service.run_pushes()
+    (customer,) = shop.shopify.shop(OURS)["customers"].values()
+    assert sorted(customer["tags"]) == ["vip", "μάρτιος 2026"], "else its echo takes them from whoever asks by tag"
+
+
 def test_a_new_person_becomes_a_customer_once_though_the_answer_got_lost(shop: Shop) -> None:
     changes(shop, consent.opt_in)
     shop.shopify.fail({"kind": "timeout", "area": "graphql", "operation": CREATE, "next": 1, "done": True})

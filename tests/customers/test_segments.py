@@ -24,6 +24,7 @@ from blossom.segments.models import (
 )
 from blossom.segments.rules import Audience, Reading, ReadingState
 from blossom.shopify.client import ShopifyClient
+from blossom.shopify.errors import ShopifyError
 from blossom.shops.models import Shop as Tenant
 from tests.customers.conftest import Shop
 from tests.shops.conftest import OURS
@@ -255,6 +256,33 @@ def test_where_it_stopped_means_nothing_any_more_it_begins_anew(
     service.run_segments()
     read = ours.reading(segment_id)
     assert (read.state, read.members, read.read_so_far) == (ReadingState.RESTING, 4, 4)
+
+
+def test_where_a_late_page_fails_for_good_it_is_given_up_after_beginning_anew_a_few_times(
+    ours: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segment_members, "PAGE", 2)
+    ours.make(All=EVERYBODY)
+    segment_id = ours.list()["All"]
+    real, late = ShopifyClient.run, []
+
+    def run(client: ShopifyClient, operation: str, **variables: Any) -> Any:
+        if variables.get("after") is not None:
+            late.append(variables["after"])
+            if len(late) == 20:
+                raise KeyboardInterrupt  # for ever
+            raise ShopifyError("answer_unreadable", http_status=200)
+        return real(client, operation, **variables)
+
+    ours.ask(segment_id)
+    with monkeypatch.context() as failing:
+        failing.setattr(ShopifyClient, "run", run)
+        while segment_members._read_due(ends_at=0.0):  # a page, and then it is others' turn
+            pass
+    read = ours.reading(segment_id)
+    assert (read.state, read.fault) == (ReadingState.FAILED, "answer_unreadable")
+    assert len(late) == 3
+    assert ours.read(segment_id).members == 4, "asked for once more it is tried once more"
 
 
 def test_a_reading_of_long_ago_begins_anew(ours: Segments, monkeypatch: pytest.MonkeyPatch) -> None:

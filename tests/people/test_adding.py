@@ -51,6 +51,13 @@ class TestAdding:
         assert f'"/contacts/{contact.id}"' in answer.headers["HX-Location"]
         assert consents.state_of(ours.id, contact.phone_hash or b"") is State.NEVER_SUBSCRIBED
 
+    def test_takes_all_tags_that_anybody_may_have(self, visitor: Visitor, ours: Shop) -> None:
+        tags = [f"of {number} letters ".ljust(200, "x") for number in range(250)]
+        add(visitor, tags=",".join(tags))
+        contact = contacts.contact_by_phone(ours.id, PHONE)
+        assert contact is not None
+        assert contact.tags == tags
+
     def test_with_consent_keeps_how_they_agreed_and_who_says_so(self, visitor: Visitor, ours: Shop) -> None:
         add(visitor, consent="yes", how="on_paper", attested="on")
         contact = contacts.contact_by_phone(ours.id, PHONE)
@@ -69,6 +76,7 @@ class TestAdding:
         [
             ({"phone": ""}, "phone"), ({"phone": "Anna"}, "phone"), ({"phone": "210 1234567"}, "phone"),
             ({"first_name": "x" * 300}, "first_name"), ({"email": "nobody"}, "email"),
+            ({"tags": "vip," + "x" * 300}, "tags"), ({"tags": ",".join(map(str, range(251)))}, "tags"),
             ({"consent": "yes", "attested": "on"}, "how"), ({"consent": "yes", "how": "x", "attested": "on"}, "how"),
             ({"consent": "yes", "how": "on_paper"}, "attested"),
         ],

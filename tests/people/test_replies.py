@@ -150,10 +150,24 @@ class TestReading:
         session.expire_all()
         assert [each.is_unread for each in (*shown, later, others)] == [False, False, False, True, True]
 
-    def test_so_many_are_marked_at_once_and_no_more(self, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_thousands_are_marked_by_one_click(self, visitor: Visitor, ours: Shop) -> None:
+        last = create_reply(ours, "Hello")
+        copied = "shop_id, phone_sealed, phone_hash, text_sealed, received_at, handled_at"
+        copies = f"INSERT INTO inbound_texts ({copied}, identity_hash) SELECT {copied}, sha256(CAST(n AS text)::bytea)"
+        session.execute(text(f"{copies} FROM inbound_texts, generate_series(1, 2500) AS n"))
+        session.flush()
+        newest = last.id + 2500
+        answer = visitor.fetch("/replies/read", headers=PARTIAL, method="POST", data={"up_to": str(newest)})
+        assert '2,501 texts marked as read"' in answer.headers["HX-Trigger"]
+        assert replies.unread(ours.id) == 0
+
+    def test_so_many_are_marked_at_once_and_it_says_that_there_may_be_more(
+        self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(service, "MOST", 2)
         last = [create_reply(ours, "Hello") for _ in range(3)][-1]
-        assert service.mark_all(ours.id, last.id) == 2
+        answer = visitor.fetch("/replies/read", headers=PARTIAL, method="POST", data={"up_to": str(last.id)})
+        assert "2 texts marked as read. There may be more: mark all once again." in answer.headers["HX-Trigger"]
         assert replies.unread(ours.id) == 1
 
     def test_a_conversation_is_marked_as_a_whole(self, visitor: Visitor, ours: Shop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -41,6 +42,14 @@ class TestTheList:
         visitor.fetch("/segments", headers=PARTIAL)
         assert asked_of_shopify == ["customers.list_segments"]
 
+    def test_has_it_asked_once_however_many_look(self, visitor: Visitor, stranger: Visitor, theirs: Shop) -> None:
+        for each in (visitor, visitor, stranger, visitor):
+            each.fetch("/segments", headers=PARTIAL)
+            each.fetch("/campaigns/new", headers=PARTIAL)
+        asked = [job.args[:2] for job in queue.rq_queue("sync").jobs]
+        assert [name for name, _ in asked] == ["customers.list_segments"] * 2
+        assert len({given["shop_id"] for _, given in asked}) == 2
+
     def test_looks_again_by_itself_at_one_that_is_being_read_and_at_no_other(
         self, visitor: Visitor, ours: Shop
     ) -> None:
@@ -58,6 +67,21 @@ class TestTheList:
 
 
 class TestOneOfThem:
+    @pytest.mark.parametrize(
+        ("state", "said"),
+        [
+            ({"state": "wanted", "next_try_at": True}, "It is tried again by itself."),
+            ({"state": "failed"}, "It was tried several times."),
+            ({"state": "resting"}, "It was tried several times."),  # and a campaign that waited has been told
+        ],
+    )
+    def test_promises_no_further_try_of_one_that_was_given_up(
+        self, visitor: Visitor, ours: Shop, state: dict[str, Any], said: str
+    ) -> None:
+        values = {name: clock.now() if value is True else value for name, value in state.items()}
+        create_shopify_segment(ours, fault="could_not_connect", **values)
+        assert f"Shopify could not be reached. {said}" in told(visitor.fetch("/segments", headers=PARTIAL))
+
     def test_shows_who_is_in_it_and_how_many_are_no_contacts(self, visitor: Visitor, ours: Shop) -> None:
         person = create_subscriber(ours, first_name="Eleni", last_name="Papadaki")
         segment = create_shopify_segment(ours, [person], members=7)

@@ -13,6 +13,7 @@ from blossom.platform import config
 from blossom.platform.config import Config
 from blossom.sandbox.shopify.process import StandIn
 from blossom.shopify.client import ShopifyClient
+from tests import stand_ins
 from tests.providers.recorded import RecordedProvider, Turn, raw
 
 OURS = "ours.myshopify.com"
@@ -79,15 +80,14 @@ def answer(document: object, status: int = 200, **headers: str) -> Turn:
     return raw("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
 
 
-@pytest.fixture(scope="module")
-def running_stand_in() -> Iterator[StandIn]:
-    with StandIn.start() as shopify:
-        yield shopify
+@pytest.fixture(scope="session")
+def running_stand_in() -> StandIn:
+    return stand_ins.shopify()
 
 
 @pytest.fixture
 def stand_in(running_stand_in: StandIn, use: Callable[[Config], None]) -> StandIn:
-    """The module's stand-in as at its start: our shop, with the app installed; and the settings to reach it."""
+    """The stand-in as at its start: our shop, with the app installed; and the settings to reach it."""
     running_stand_in.reset(
         app={"api_key": KEY, "secret": SECRET, "redirect_urls": ["https://app.test/auth/callback"]},
         shops=[{"domain": OURS}],

@@ -14,6 +14,7 @@ from blossom.platform.db import transaction
 from blossom.sandbox.shopify.process import StandIn
 from blossom.shops import queries, service
 from blossom.shops.models import Installation, Shop
+from tests import stand_ins
 from tests.faults import processes
 
 OURS = "ours.myshopify.com"
@@ -21,10 +22,9 @@ KEY, SECRET = "the-app", "the-secret"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
-@pytest.fixture(scope="module")
-def running_stand_in() -> Iterator[StandIn]:
-    with StandIn.start() as shopify:
-        yield shopify
+@pytest.fixture(scope="session")
+def running_stand_in() -> StandIn:
+    return stand_ins.shopify()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from blossom.uploads import rules, service
 from blossom.uploads.models import Upload, UploadPart
 from blossom.uploads.rules import steps
 from tests.admin.conftest import Visitor, member, statements, token
-from tests.factories.consent import opt_out
+from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
 from tests.uploads.sending import HEADER, PARTIAL, announce, post, send
 
@@ -54,9 +54,9 @@ def counted(visitor: Visitor, rows: str, **chosen: str) -> str:
     return address
 
 
-def imported(visitor: Visitor, rows: str, attested: str = "yes", **chosen: str) -> str:
+def imported(visitor: Visitor, rows: str, **chosen: str) -> str:
     address = counted(visitor, rows, **chosen)
-    assert post(visitor, f"{address}/start", attested=attested).status_code == 200
+    assert post(visitor, f"{address}/start", attested="yes").status_code == 200
     service.run_due()
     return address
 
@@ -213,6 +213,17 @@ class TestCounting:
         assert re.search(r'<select id="column-phone".*?<option selected>Phone', html, re.DOTALL)
         assert "Line 200,002" not in words(html)
 
+    @pytest.mark.parametrize(
+        ("rows", "asked", "told"),
+        [
+            (1, "", "1 of 1 line "), (2, "", "2 of 2 lines "),
+            (1, "?locale=el", "1 από 1 γραμμή "), (2, "?locale=el", "2 από 2 γραμμές "),
+        ],
+    )  # fmt: skip
+    def test_says_one_line_of_one_and_lines_of_more(self, visitor: Visitor, rows: int, asked: str, told: str) -> None:
+        address = counted(visitor, "".join(f"{phone},,\n" for phone in (ANNA, BEN)[:rows]))
+        assert told in words(visitor.fetch(address + asked).get_data(as_text=True))
+
     def test_shows_how_far_it_is_while_it_counts(self, visitor: Visitor) -> None:
         address, _ = send(visitor, (HEADER + f"{ANNA},Anna,yes\n").encode())
         html = post(visitor, f"{address}/columns", **LISTED).get_data(as_text=True)
@@ -237,10 +248,49 @@ class TestImporting:
         assert event.actor == "staff:1" or (event.actor or "").startswith("staff:")
         assert "has agreed to get marketing texts" in (event.wording or "")
 
-    def test_without_it_brings_them_in_as_contacts_only(self, visitor: Visitor, shop_id: int) -> None:
-        imported(visitor, f"{ANNA},Anna,yes\n", attested="")
+    def test_tells_who_was_opted_out_by_the_file(self, visitor: Visitor, ours: Shop, shop_id: int) -> None:
+        create_subscriber(ours, phone=CLEO)
+        rows = f"{ANNA},Anna,yes\n{CLEO},Cleo,unsubscribed\n"
+        assert figures(shown(visitor, counted(visitor, rows)))["opted_out"] == 1
+        told = figures(shown(visitor, imported(visitor, rows)))
+        assert (told["opted_in"], told["opted_out"], told["opted_out_stands"]) == (1, 1, 0)
+        assert state_of(shop_id, CLEO) is State.OPTED_OUT
+
+    def test_without_it_asks_whether_nobody_is_to_be_opted_in(self, visitor: Visitor, shop_id: int) -> None:
+        address = counted(visitor, f"{ANNA},Anna,yes\n{BEN},Ben,\n")
+        asked = words(shown(visitor, address))
+        assert "With it, 1 person is opted in. Without it they come in as contacts only" in asked
+        assert "Import 2 contacts without consent" in asked
+        refused = post(visitor, f"{address}/start")
+        assert refused.status_code == 422
+        html = refused.get_data(as_text=True)
+        assert "Confirm that they have agreed, or import them without consent." in words(html)
+        assert re.search(r'<input id="attested"[^>]* aria-invalid="true"', html)
+        service.run_due()
+        assert contacts.count(shop_id) == 0
+
+    @pytest.mark.parametrize("ticked", [{}, {"attested": "yes"}])
+    def test_and_told_so_brings_them_in_as_contacts_only(
+        self, visitor: Visitor, shop_id: int, ticked: dict[str, str]
+    ) -> None:
+        address = counted(visitor, f"{ANNA},Anna,yes\n")
+        assert post(visitor, f"{address}/start", without_consent="yes", **ticked).status_code == 200
+        service.run_due()
         assert contacts.count(shop_id) == 1
         assert state_of(shop_id, ANNA) is State.NEVER_SUBSCRIBED
+
+    def test_where_nobody_agreed_says_that_none_of_them_can_be_texted(self, visitor: Visitor, shop_id: int) -> None:
+        address = counted(visitor, f"{ANNA},Anna,yes\n{BEN},Ben,\n", consent="nobody")
+        asked = words(shown(visitor, address))
+        assert "2 contacts come in. Nobody is opted in by this file: none of them can be texted." in asked
+        assert "Import 2 contacts without consent" in asked
+        assert post(visitor, f"{address}/start").status_code == 200
+
+    def test_and_names_those_who_agreed_before(self, visitor: Visitor, shop_id: int) -> None:
+        imported(visitor, f"{ANNA},Anna,yes\n")
+        asked = words(shown(visitor, counted(visitor, f"{ANNA},Anne,\n{BEN},Ben,\n", consent="nobody")))
+        assert "1 agreed before, and can still be texted." in asked
+        assert "Import 2 contacts Change" in asked
 
     def test_of_everybody_needs_the_word_and_takes_it_for_all(self, visitor: Visitor, shop_id: int) -> None:
         address = counted(visitor, f"{ANNA},Anna,\n{BEN},Ben,no\n", consent="everybody")

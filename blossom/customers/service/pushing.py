@@ -55,7 +55,7 @@ class _Word:
     state: str
     level: str
     at: datetime  # to the second, as Shopify keeps it
-    person: Mapping[str, str | None]
+    person: Mapping[str, Any]  # what a customer is made with
 
     @property
     def variables(self) -> dict[str, str | None]:
@@ -180,6 +180,7 @@ def _word_of(shop_id: int, phone_hash: bytes) -> _Word | None:
             "lastName": contact.last_name,
             "email": contact.email,
             "locale": contact.locale,
+            "tags": list(contact.tags),  # Shopify's word of the new customer comes back, and would empty the contact's
         },
     )
 

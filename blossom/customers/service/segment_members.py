@@ -40,6 +40,10 @@ one: half of that leaves points for the shop's other calls, too."""
 LONGEST = timedelta(hours=6)
 """A reading that was wanted so long ago begins anew: what its first pages say is of another day."""
 
+MOST_BEGUN_ANEW = 2
+"""A reading that fails for good at a late page begins anew: where it stopped may mean nothing to Shopify by now. After
+so many times that was not what is the matter."""
+
 _ADOPTING = timedelta(minutes=15)  # a million members take their place well within it
 _LARGE = 50_000
 
@@ -102,7 +106,7 @@ def _try_reading(row: Any, ends_at: float) -> None:
                     raise
                 if error.code == "not_found" or not _is_there(client, row.shopify_id):
                     _note_gone(row)
-                elif row.cursor is not None:  # where it stopped may mean nothing to Shopify by now
+                elif row.cursor is not None and row.begun_anew < MOST_BEGUN_ANEW:
                     _begin_anew(row, error.code)
                 else:
                     raise
@@ -242,7 +246,8 @@ _ASK_MEMBERS = text(
         wanted_at = CASE WHEN o.open THEN s.wanted_at ELSE :now END,
         cursor = CASE WHEN o.open THEN s.cursor END, expected = CASE WHEN o.open THEN s.expected END,
         read_so_far = CASE WHEN o.open THEN s.read_so_far ELSE 0 END,
-        tries = CASE WHEN o.open THEN s.tries ELSE 0 END, fault = CASE WHEN o.open THEN s.fault END
+        tries = CASE WHEN o.open THEN s.tries ELSE 0 END,
+        begun_anew = CASE WHEN o.open THEN s.begun_anew ELSE 0 END, fault = CASE WHEN o.open THEN s.fault END
     FROM (
         SELECT segment_id, state IN ('wanted', 'reading') AS open FROM shopify_segments
         WHERE shop_id = :shop AND segment_id = ANY(CAST(:ids AS bigint[])) AND gone_at IS NULL
@@ -250,13 +255,6 @@ _ASK_MEMBERS = text(
         ORDER BY segment_id FOR UPDATE
     ) AS o
     WHERE s.shop_id = :shop AND s.segment_id = o.segment_id
-    """
-)  # Nobody ever chose them.
-_FORGET_GONE = text(
-    """
-    DELETE FROM segments g USING shopify_segments s
-    WHERE g.shop_id = :shop AND s.shop_id = g.shop_id AND s.segment_id = g.id
-      AND s.gone_at IS NOT NULL AND s.wanted_at IS NULL
     """
 )
 _TAKE_READING = text(
@@ -268,7 +266,7 @@ _TAKE_READING = text(
           AND (m.in_hand_until IS NULL OR m.in_hand_until <= :now) AND s.uninstalled_at IS NULL
         ORDER BY m.next_try_at LIMIT 1 FOR UPDATE OF m SKIP LOCKED
     )
-    RETURNING shop_id, segment_id, shopify_id, cursor, wanted_at, turn
+    RETURNING shop_id, segment_id, shopify_id, cursor, begun_anew, wanted_at, turn
     """
 )
 _TRIES = text("SELECT tries FROM shopify_segments WHERE shop_id = :shop AND segment_id = :segment")
@@ -360,7 +358,8 @@ _TOLD = text(
 )
 _BEGIN_ANEW = text(
     """
-    UPDATE shopify_segments SET cursor = NULL, next_try_at = :next, in_hand_until = NULL, fault = :fault
+    UPDATE shopify_segments SET cursor = NULL, begun_anew = begun_anew + 1, next_try_at = :next, in_hand_until = NULL,
+        fault = :fault
     WHERE shop_id = :shop AND segment_id = :segment AND turn = :turn AND state IN ('wanted', 'reading')
     """
 )

@@ -13,7 +13,8 @@ from blossom.people.rules.wording import HOW_WORDS
 from blossom.platform.languages import noted
 
 FIELDS = ("phone", "first_name", "last_name", "email", "tags", "consent", "how")
-_LONGEST = 1_000
+_LONGEST = 100_000
+"""Characters of a field: more than all the tags that anybody may have."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class NewContact:
 
 def read_new(given: Mapping[str, str], default_country: str) -> NewContact:
     """Read the form. A number without country code is one of `default_country`."""
-    typed = {name: given.get(name, "").replace("\0", "")[:_LONGEST] for name in FIELDS}
+    typed = {name: given.get(name, "")[:_LONGEST] for name in FIELDS}
     typed["attested"] = "on" if given.get("attested") else ""
     faults: dict[str, str] = {}
     phone = None
@@ -48,7 +49,14 @@ def read_new(given: Mapping[str, str], default_country: str) -> NewContact:
         faults["how"] = noted("Say how they agreed.")
     if agreed and not typed["attested"]:
         faults["attested"] = noted("Confirm it, or add them without consent.")
-    tags = people_rules.clean_tags(typed["tags"].split(","))
+    written = typed["tags"].split(",")
+    tags = people_rules.clean_tags(written)
+    if len(tags) < len(set(map(people_rules.one_line, written)) - {None}):
+        faults["tags"] = noted(
+            "Somebody may have %(most)s tags of %(long)s characters.",
+            most=people_rules.TAGS_LIMIT,
+            long=people_rules.NAME_LIMIT,
+        )
     if faults or phone is None:
         return NewContact(typed, faults, None)
     how = how if agreed else None

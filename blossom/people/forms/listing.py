@@ -9,6 +9,7 @@ from blossom.consent.rules import State
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import normalise_phone
 from blossom.people.rules import Mark, read_mark
+from blossom.platform import ids
 from blossom.platform.languages import joined, noted
 
 NOT_BY_NAME = noted(
@@ -29,7 +30,7 @@ class Search:
 
 def read_search(given: Mapping[str, str], default_country: str) -> Search:
     """Read the field. A number without country code is one of `default_country`."""
-    typed = given.get("query", "").replace("\0", "")[:_LONGEST].strip()
+    typed = given.get("query", "")[:_LONGEST].strip()
     if not typed:
         return Search(typed, fault=noted("Type a phone number, or an e-mail address."))
     if "@" in typed:
@@ -65,6 +66,7 @@ def read_choice(given: Mapping[str, str]) -> Choice | None:
     mark = read_mark(after) if after is not None else None
     if after is not None and mark is None:
         return None
-    if segment and (not segment.isascii() or not segment.isdigit() or len(segment) > 18):
+    segment_id = ids.read_id(segment)
+    if segment and segment_id is None:
         return None
-    return Choice(State(state) if state else None, mark, int(segment) if segment else None)
+    return Choice(State(state) if state else None, mark, segment_id)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import replace
-from datetime import date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,7 +22,32 @@ _LONGEST = 4_000
 _WHOLE = re.compile(r"[0-9]{1,9}")
 _MONEY = re.compile(r"([0-9]{1,11})(?:[.,]([0-9]{1,2}))?")
 _ROW = re.compile(r"field-([0-9]{1,3})")
+_SECONDS = re.compile(r"[0-9]{1,10}")
 _COMMAS = re.compile(r"[,;\n]")
+
+
+GIVEN_UP_AFTER = timedelta(seconds=60)
+"""A page that waits so long for a count says that it doesn't come."""
+
+
+@dataclass(frozen=True)
+class CountAsked:
+    """`exactly`: everybody is to be looked at; `again`: though they just were. `since`: when the page began to wait for
+    that, `waits`: that it did before now, `is_late`: so long ago that it has waited long enough."""
+
+    exactly: bool
+    again: bool
+    since: datetime
+    waits: bool
+    is_late: bool
+
+
+def read_count(given: Mapping[str, str], now: datetime) -> CountAsked:
+    """How a count is asked for beside the rules. Of a beginning that can't be read now is taken."""
+    exactly, began = given.get("exactly") == "yes", given.get("since", "")
+    waits = exactly and _SECONDS.fullmatch(began) is not None
+    since = datetime.fromtimestamp(int(began), UTC) if waits else now
+    return CountAsked(exactly, given.get("again") == "yes", since, waits, now - since > GIVEN_UP_AFTER)
 
 
 def read_draft(given: Mapping[str, str]) -> Draft:
@@ -30,7 +55,7 @@ def read_draft(given: Mapping[str, str]) -> Draft:
     numbers = sorted(int(found[1]) for name in given if (found := _ROW.fullmatch(name)))
     rows = [_row(given, number) for number in numbers[:MOST_RULES]]
     match = given.get("match", "")
-    name = _plain(given.get("name", ""))[:500]
+    name = given.get("name", "")[:500]
     return Draft(name, Match(match) if match in set(Match) else Match.ALL, rows or [Row()])
 
 
@@ -40,9 +65,14 @@ def change(draft: Draft, deed: str) -> Draft:
     kind, _, number = deed.partition("-")
     if kind == "add" and len(rows) < MOST_RULES:
         rows.append(Row())
-    elif kind == "remove" and number.isascii() and number.isdigit() and len(rows) > 1:
+    elif kind == "remove" and is_number(number) and len(rows) > 1:
         del rows[min(int(number[:3]), len(rows) - 1)]
     return replace(draft, rows=rows)
+
+
+def is_number(place: str) -> bool:
+    """Whether it is the number of a rule, as a button of the builder names it; `²` is a digit, and none of ours."""
+    return place.isascii() and place.isdigit()
 
 
 def read_question(draft: Draft, zone: str) -> tuple[Question | None, Draft]:
@@ -92,7 +122,7 @@ def _row(given: Mapping[str, str], number: int) -> Row:
     field = Field(field_name) if field_name in set(Field) else Field.COUNTRY
     operator = given.get(f"operator-{number}", "")
     known = OPERATORS[field]
-    value = _plain(given.get(f"value-{number}", ""))[:_LONGEST]
+    value = given.get(f"value-{number}", "")[:_LONGEST]
     # Another field was chosen: what was typed for the former one would be nonsense now.
     fits = operator in known and given.get(f"was-{number}", field.value) == field.value
     return Row(field, operator if operator in known else known[0], value if fits else "")
@@ -165,7 +195,3 @@ def _with_faults(rows: list[Row], faults: Mapping[str, str]) -> list[Row]:
         number = min(int(place[1]), len(rows) - 1) if place else 0
         found[number] = replace(found[number], fault=noted("This is too much, or too long, for one rule."))
     return found
-
-
-def _plain(typed: str) -> str:
-    return typed.replace("\0", "")

@@ -5,9 +5,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Select, and_, column, func, or_, select, text
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    column,
+    exists,
+    false,
+    func,
+    or_,
+    select,
+    text,
+    true,
+    tuple_,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
@@ -15,6 +33,7 @@ from blossom.consent.models import Consent
 from blossom.consent.rules import State
 from blossom.contacts import queries as contacts
 from blossom.contacts.models import Contact
+from blossom.messaging.models import Dispatch
 from blossom.people.queries.listing import ON_A_PAGE, Listing, Row, with_consent
 from blossom.people.rules import Mark
 from blossom.people.rules.segments import about
@@ -33,28 +52,63 @@ MEMBERS_COUNTED = 10_000
 
 @dataclass(frozen=True)
 class Census:
-    """Whom a question meets now: `people`, of whom `opted_in` may get marketing; `some` of them, to see who they are.
+    """Whom a question meets: `people`, of whom `opted_in` may get marketing; `some` of them, to see who they are.
 
-    `is_exact`: counted, rather than estimated from a sample.
+    `is_exact`: counted, rather than estimated from a sample. `at`: when everybody of a large shop was; None: now.
     """
 
     people: int
     opted_in: int
     is_exact: bool
     some: Sequence[Row]
+    at: datetime | None = None
 
 
-def census(shop_id: int, question: Question, *, exactly: bool = False) -> Census:
-    """Who meets the question. `exactly`: count them, however long it takes."""
+@dataclass(frozen=True)
+class Count:
+    """How many a question met, everybody looked at; and the ids of the newest of them."""
+
+    people: int
+    opted_in: int
+    some: Sequence[int]
+    at: datetime
+
+    def to_json(self) -> dict[str, Any]:
+        return {"people": self.people, "opted_in": self.opted_in, "some": self.some, "at": self.at.isoformat()}
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> Count:
+        return cls(stored["people"], stored["opted_in"], stored["some"], datetime.fromisoformat(stored["at"]))
+
+
+def count_exactly(shop_id: int, question: Question, now: datetime) -> Count:
+    """Read all of the shop's people, which takes about a second of a million."""
+    met = segments.met_by(question)
+    people, opted_in = session.execute(_counts(shop_id, met)).one()
+    newest = select(Contact.id).where(Contact.shop_id == shop_id, met).order_by(Contact.id.desc()).limit(SHOWN)
+    return Count(people, opted_in, list(session.scalars(newest)), now)
+
+
+def census_of(shop_id: int, count: Count) -> Census:
+    """The same as a page shows it."""
+    some = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(count.some)).order_by(Contact.id.desc())
+    return Census(count.people, count.opted_in, True, with_consent(shop_id, session.scalars(some).all()), count.at)
+
+
+def is_large(shop_id: int) -> bool:
+    """Whether the shop has so many people that a page reads a sample of them."""
+    return contacts.has_more_than(shop_id, COUNTED)
+
+
+def census(shop_id: int, question: Question) -> Census:
+    """Who meets the question now: of a large shop's people as far as a sample tells, as quick for a million as for ten
+    thousand."""
     met = segments.met_by(question)
     in_all, counted = contacts.roughly(shop_id)
-    is_large = not counted or in_all > COUNTED
-    if exactly or not is_large:
+    if counted and in_all <= COUNTED:
         people, opted_in = session.execute(_counts(shop_id, met)).one()
         newest = select(Contact).where(Contact.shop_id == shop_id, met).order_by(Contact.id.desc()).limit(SHOWN)
-        # A large shop's few may be anywhere: with their number known, the newest are not worth a second search.
-        some = _sampled(shop_id, met)[1] if is_large else session.scalars(newest).all()
-        return Census(people, opted_in, True, with_consent(shop_id, some))
+        return Census(people, opted_in, True, with_consent(shop_id, session.scalars(newest).all()))
     counts, found = _sampled(shop_id, met)
     looked_at, people, opted_in = counts
     share = in_all / looked_at if looked_at else 0.0
@@ -72,25 +126,33 @@ def _counts(shop_id: int, met: ColumnElement[bool]) -> Select[int, int]:
 
 def _sampled(shop_id: int, met: ColumnElement[bool]) -> tuple[tuple[int, int, int], Sequence[Contact]]:
     """How many were looked at, how many of them meet it, how many of those are opted in; and the newest of them."""
-    values = {"shop": shop_id, "probes": PROBES, "each": IN_A_PROBE}
-    picked = _PROBES.bindparams(**values).columns(column("id", BigInteger)).subquery("picked")
+    parts = _PARTS.bindparams(shop=shop_id, parts=PROBES)
+    part = parts.columns(column("first", BigInteger), column("until", BigInteger)).subquery("part")
+    place = tuple_(Contact.shop_id, Contact.id)  # so that no other index is taken, by which other shops' are passed
+    probe = (
+        select(Contact.id, Contact.phone_hash, met.label("met"))
+        .where(place >= tuple_(shop_id, part.c.first), place < tuple_(shop_id, part.c.until))
+        .order_by(Contact.shop_id, Contact.id)
+        .limit(IN_A_PROBE)
+        .lateral("probe")
+    )
+    has_agreed = exists().where(
+        Consent.shop_id == shop_id, Consent.phone_hash == probe.c.phone_hash, Consent.state == State.OPTED_IN.value
+    )
+    # Only of those who meet it is consent looked up: a sample of people is spread over the whole table.
     looked_at = (
-        select(Contact.id, met.label("met"), Consent.phone_hash.is_not(None).label("agreed"))
-        .select_from(picked)
-        .join(Contact, and_(Contact.shop_id == shop_id, Contact.id == picked.c.id))
-        .outerjoin(Consent, _AGREED)
+        select(probe.c.id, probe.c.met, case((probe.c.met, has_agreed), else_=false()).label("agreed"))
+        .select_from(part.join(probe, true()))
         .subquery()
     )
-    ids = func.array_agg(aggregate_order_by(looked_at.c.id, looked_at.c.id.desc())).filter(looked_at.c.met)
+    newest_first = func.array_agg(aggregate_order_by(looked_at.c.id, looked_at.c.id.desc())).filter(looked_at.c.met)
+    ids: ColumnElement[Any] = type_coerce(newest_first, ARRAY(BigInteger))
     row = session.execute(
         select(
-            func.count(),
-            func.count().filter(looked_at.c.met),
-            func.count().filter(looked_at.c.met & looked_at.c.agreed),
-            ids,
-        ).select_from(looked_at)
+            func.count(), func.count().filter(looked_at.c.met), func.count().filter(looked_at.c.agreed), ids[1:SHOWN]
+        )
     ).one()
-    newest = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_((row[3] or [])[:SHOWN]))
+    newest = select(Contact).where(Contact.shop_id == shop_id, Contact.id.in_(row[3] or []))
     return (row[0], row[1], row[2]), session.scalars(newest.order_by(Contact.id.desc())).all()
 
 
@@ -99,23 +161,23 @@ _AGREED = and_(
     Consent.phone_hash == Contact.phone_hash,
     Consent.state == State.OPTED_IN.value,
 )
-_PROBES = text(
+_PARTS = text(
     """
-    SELECT DISTINCT picked.id FROM (
+    SELECT lowest + (highest - lowest) * n / CAST(:parts AS bigint) AS first,
+           lowest + (highest - lowest) * (n + 1) / CAST(:parts AS bigint) + CAST(n + 1 = :parts AS integer) AS until
+    FROM (
         SELECT (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id LIMIT 1) AS lowest,
                (SELECT id FROM contacts WHERE shop_id = :shop ORDER BY id DESC LIMIT 1) AS highest
-    ) AS ends, generate_series(0, CAST(:probes AS bigint) - 1) AS n CROSS JOIN LATERAL (
-        SELECT id FROM contacts
-        WHERE shop_id = :shop AND id >= ends.lowest + (ends.highest - ends.lowest) * n / CAST(:probes AS bigint)
-        ORDER BY id LIMIT :each OFFSET 0
-    ) AS picked
+        OFFSET 0
+    ) AS ends, generate_series(0, CAST(:parts AS bigint) - 1) AS n
     """
 )
 
 
 @dataclass(frozen=True)
 class Usage:
-    """Campaigns that have not been sent yet and name the segment: (id, name); a few, if there are many."""
+    """Campaigns that have not been sent yet and name the segment: (id, name); a few, if there are many. Of those on
+    their way, the ones whose people are still to be read: while they are prepared, or were paused before that."""
 
     campaigns: Sequence[tuple[int, str]]
 
@@ -126,9 +188,16 @@ def usage(shop_id: int, segment_id: int, limit: int = 10) -> Usage:
         *(Campaign.audience.contains({part: [segment_id]}) for part in ("segments", "exclude")),
     )
     states = [CampaignState.DRAFT.value, CampaignState.SCHEDULED.value]
+    unread = select(Dispatch.id).where(
+        Dispatch.shop_id == shop_id, Dispatch.finished_at.is_(None), Dispatch.prepared_at.is_(None)
+    )
     rows = session.execute(
         select(Campaign.id, Campaign.name)
-        .where(Campaign.shop_id == shop_id, Campaign.stored_state.in_(states), named)
+        .where(
+            Campaign.shop_id == shop_id,
+            or_(Campaign.stored_state.in_(states), Campaign.dispatch_id.in_(unread)),
+            named,
+        )
         .order_by(Campaign.id.desc())
         .limit(limit)
     )

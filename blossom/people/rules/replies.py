@@ -43,8 +43,3 @@ def read_heads(given: str) -> Heads | None:
     """The mark as an address has it, or None for anything that is none."""
     found = _MARK.fullmatch(given)
     return Heads(int(found[1]), int(found[2])) if found else None
-
-
-def read_id(given: str) -> int | None:
-    """A text's number as an address has it, or None for anything that is none."""
-    return int(given) if given.isascii() and given.isdigit() and len(given) <= 18 else None

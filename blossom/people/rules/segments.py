@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -77,6 +78,11 @@ class Draft:
     match: Match = Match.ALL
     rows: Sequence[Row] = (Row(),)
     faults: dict[str, str] = field(default_factory=dict)
+
+
+def key_of(draft: Draft) -> str:
+    """Of what the draft asks: the same for the same rules."""
+    return f"{zlib.crc32(repr((draft.match, [(row.field, row.operator, row.value) for row in draft.rows])).encode()):x}"
 
 
 def draft_of(name: str, question: Question, zone: str) -> Draft:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 from blossom.consent.rules import FROM_A_LIST, ProofEntry, Source, State
 from blossom.contacts.rules import phones
@@ -174,7 +173,7 @@ def name_of(first_name: str | None, last_name: str | None) -> str | None:
 
 def country_name(code: str | None) -> str | None:
     """The reader's name of a country."""
-    return None if code is None else _countries(languages.reader()).get(code, code)
+    return None if code is None else languages.country(code)
 
 
 def language_name(tag: str | None) -> str | None:
@@ -183,8 +182,3 @@ def language_name(tag: str | None) -> str | None:
         return None
     names = localised.forms(languages.reader()).languages
     return str(names.get(tag.replace("_", "-").partition("-")[0].lower(), tag))
-
-
-@cache
-def _countries(locale: str) -> dict[str, str]:
-    return {code: name for code, name, _ in languages.countries(locale)}

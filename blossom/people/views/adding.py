@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import orjson
-from flask import Response, make_response, redirect, request, url_for
+from flask import Response, request, url_for
 
 from blossom.people import forms, rules, service
 from blossom.people.errors import AlreadyContact
 from blossom.people.rules.wording import HOW_WORDS
-from blossom.people.views.routes import caller_with, views
-from blossom.platform import htmx
+from blossom.people.views.routes import views
+from blossom.platform import htmx, pages
 from blossom.platform.languages import noted, t
 from blossom.shops import queries as shops
 
@@ -21,14 +20,14 @@ ATTESTED = noted("This person has agreed to get marketing texts from this shop, 
 
 @views.get("/contacts/new")
 def new_contact() -> Response:
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     return _form(caller.shop_id, {}, {})
 
 
 @views.post("/contacts/new")
 def add_contact() -> Response:
     """Go to the contact; or (422) the form, with what is wrong at the fields."""
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     new = forms.read_new(request.form, shops.get_shop(caller.shop_id).default_country)
     if new.person is None:
         return _form(caller.shop_id, new.typed, new.faults)
@@ -41,12 +40,7 @@ def add_contact() -> Response:
     told = t("Contact added")
     if change is not None and not change.changed:
         told = t("Contact added. They opted out before, and stay so.")
-    if "HX-Request" not in request.headers:
-        return make_response(redirect(address, 303))
-    answer = make_response("", 200)
-    there = {"path": address, "target": "body", "swap": "innerHTML"}
-    answer.headers["HX-Location"] = orjson.dumps(there).decode()
-    return htmx.toast(answer, told)
+    return htmx.lead_to(address, told)
 
 
 def _form(shop_id: int, typed: Mapping[str, str], faults: Mapping[str, str], known: int | None = None) -> Response:

@@ -15,8 +15,8 @@ from blossom.people.queries import Listing
 from blossom.people.rules import replies as reply_words
 from blossom.people.rules import texts as text_words
 from blossom.people.rules.replies import Heads, read_heads
-from blossom.people.views.routes import CONTACT, caller_with, views
-from blossom.platform import config, htmx
+from blossom.people.views.routes import CONTACT, views
+from blossom.platform import config, htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 from blossom.platform.languages import t
@@ -34,7 +34,7 @@ _TEXTS = 5
 @views.get("/contacts")
 def contacts() -> Response:
     """A list: everybody, or those in one state of consent."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     choice = forms.read_choice(request.args)
     if choice is None:
         raise NotFound("page")
@@ -51,7 +51,7 @@ def contacts() -> Response:
 @views.post("/contacts")
 def search() -> Response:
     """The list of whom the field names; or (422) what is wrong with what was typed."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     asked = forms.read_search(request.form, shops.get_shop(caller.shop_id).default_country)
     if asked.phone is not None:
         listing = queries.with_phone(caller.shop_id, asked.phone)
@@ -64,14 +64,14 @@ def search() -> Response:
 
 @views.get(CONTACT)
 def contact(contact_id: int) -> Response:
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     return _person(caller, contact_id)
 
 
 @views.get(f"{CONTACT}/texts")
 def texts(contact_id: int) -> Response:
     """What they and the shop texted each other: a page of it."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     asked = request.args.get("before")
     before = read_heads(asked) if asked is not None else None
     if asked is not None and before is None:
@@ -82,7 +82,7 @@ def texts(contact_id: int) -> Response:
 @views.post(f"{CONTACT}/read")
 def read_conversation(contact_id: int) -> Response:
     """Say of all that they texted that it was read; the newest of it."""
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     phone_hash = queries.person(caller.shop_id, contact_id).contact.phone_hash
     if phone_hash is not None:
         replies.mark_all_of(caller.shop_id, phone_hash)
@@ -93,7 +93,7 @@ def read_conversation(contact_id: int) -> Response:
 @views.get(f"{CONTACT}/opt-out")
 def ask_opt_out(contact_id: int) -> Response:
     """The question whether they shall be opted out, in the place of the button that asks for it."""
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     person = queries.person(caller.shop_id, contact_id)
     return htmx.page_or_partial("people/opt_out.html", "people/_opt_out.html", person=person, words=rules)
 
@@ -101,7 +101,7 @@ def ask_opt_out(contact_id: int) -> Response:
 @views.post(f"{CONTACT}/opt-out")
 def opt_out(contact_id: int) -> Response:
     """Opt them out, and show them as they are then."""
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     changed = service.opt_out(caller.shop_id, contact_id, actor=caller.actor)
     answer = _person(caller, contact_id, answered=True)
     answer.headers["HX-Replace-Url"] = url_for("people.contact", contact_id=contact_id)
@@ -111,7 +111,7 @@ def opt_out(contact_id: int) -> Response:
 @views.get(f"{CONTACT}/proof")
 def proof(contact_id: int) -> Response:
     """All that was recorded of their consent, oldest first."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     person = queries.person(caller.shop_id, contact_id)
     return htmx.page_or_partial("people/proof.html", "people/_proof.html", person=person, words=rules)
 
@@ -119,7 +119,7 @@ def proof(contact_id: int) -> Response:
 @views.get(f"{CONTACT}/proof.pdf")
 def proof_pdf(contact_id: int) -> Response:
     """The same as a file. Its name, which stays in folders of downloads, names nobody."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     from blossom.people.service import proving  # what draws PDFs takes a quarter of a second to import, in each process
 
     response = make_response(proving.proof_pdf(queries.person(caller.shop_id, contact_id).proof))

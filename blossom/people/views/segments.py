@@ -13,8 +13,8 @@ from blossom.people.rules import read_mark
 from blossom.people.rules import segments as words
 from blossom.people.rules.segments import Draft
 from blossom.people.views import shopify_segments
-from blossom.people.views.routes import CONTACT, caller_with, views
-from blossom.platform import htmx
+from blossom.people.views.routes import CONTACT, SEGMENT, views
+from blossom.platform import clock, htmx, ids, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError, NotFound
 from blossom.platform.languages import noted, t
@@ -24,12 +24,10 @@ from blossom.segments.models import Segment
 from blossom.segments.rules import Field, Kind, Match, Question
 from blossom.shops import queries as shops
 
-SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
-
 
 @views.get("/segments")
 def all_segments() -> Response:
-    caller = caller_with("segments:read")
+    caller = pages.caller_with("segments:read")
     shopify_segments.have_listed(caller.shop_id)
     return _list(caller)
 
@@ -37,19 +35,19 @@ def all_segments() -> Response:
 @views.get("/segments/new")
 def new_segment() -> Response:
     """The builder, with one rule."""
-    return _builder(caller_with("segments:write"), None, Draft())
+    return _builder(pages.caller_with("segments:write"), None, Draft())
 
 
 @views.post("/segments/new")
 def make_segment() -> Response:
     """The builder with a rule more or less; or the segment that it makes; or (422) what is wrong."""
-    return _build(caller_with("segments:write"), None)
+    return _build(pages.caller_with("segments:write"), None)
 
 
 @views.post("/segments/lists")
 def make_list() -> Response:
     """A new list, empty, to be filled; or (422) what is wrong with its name."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     name, draft = drafts.read_name(Draft(name=request.form.get("name", "")))
     if not draft.faults:
         try:
@@ -63,41 +61,56 @@ def make_list() -> Response:
 
 @views.get(SEGMENT)
 def segment(segment_id: int) -> Response:
-    caller = caller_with("segments:read")
+    caller = pages.caller_with("segments:read")
     return _segment_page(caller, segments.segment(caller.shop_id, segment_id))
 
 
 @views.post(SEGMENT)
 def change_segment(segment_id: int) -> Response:
     """As `make_segment`, for one that is there."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     return _build(caller, segments.segment(caller.shop_id, segment_id))
 
 
 @views.post("/segments/count")
 def count_people() -> Response:
-    """Whom the rules in the builder meet, as they are typed."""
-    caller = caller_with("segments:read")
+    """Whom the rules in the builder meet, as they are typed; of a large shop about. `exactly`: everybody is counted, by
+    a job (`again`: though they just were). The page asks each second, `since` when: 204 while there is nothing new."""
+    caller = pages.caller_with("segments:read")
     shop = shops.get_shop(caller.shop_id)
     question, _ = drafts.read_question(drafts.read_draft(request.form), shop.timezone)
-    exactly = request.form.get("exactly") == "yes"
-    census = None if question is None else queries.census(caller.shop_id, question, exactly=exactly)
+    now = clock.now()
+    asked = drafts.read_count(request.form, now)
+    census = None
+    if question is not None and asked.exactly:
+        census = service.counted(shop.id, question, now, again=asked.again)
+        if census is None and asked.waits and not asked.is_late and htmx.wants_partial():
+            return make_response("", 204)
+    if question is not None and census is None:
+        census = queries.census(shop.id, question)
     return htmx.page_or_partial(
-        "segments/count.html", "segments/_count.html", census=census, shop=shop, words=rules, counting=True
+        "segments/count.html",
+        "segments/_count.html",
+        census=census,
+        shop=shop,
+        words=rules,
+        counting=True,
+        asked=asked,
+        draft=drafts.read_draft(request.form),
     )
 
 
 @views.get(f"{SEGMENT}/delete")
 def ask_delete(segment_id: int) -> Response:
     """The question whether it shall go, with what still needs it."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     return _question(caller, segments.segment(caller.shop_id, segment_id))
 
 
 @views.post(f"{SEGMENT}/delete")
 def delete_segment(segment_id: int) -> Response:
     """Delete it, and show the others; or (409) what still needs it."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     found = segments.segment(caller.shop_id, segment_id)
     try:
         service.delete_segment(caller.shop_id, segment_id, actor=caller.actor)
@@ -111,7 +124,7 @@ def delete_segment(segment_id: int) -> Response:
 @views.post(f"{SEGMENT}/members")
 def add_member(segment_id: int) -> Response:
     """Put whom the field names on the list; or (422) say why not."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     found = _list_named(caller, segment_id)
     shop = shops.get_shop(caller.shop_id)
     asked = forms.read_search(request.form, shop.default_country)
@@ -129,10 +142,10 @@ def add_member(segment_id: int) -> Response:
     return htmx.toast(_segment_page(caller, found), t("Added") if added else t("They were on the list already"))
 
 
-@views.post(f"{SEGMENT}/members/<int(max=9223372036854775807):contact_id>/remove")
+@views.post(f"{SEGMENT}/members/<int:contact_id>/remove")
 def remove_member(segment_id: int, contact_id: int) -> Response:
     """Take somebody off the list."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     found = _list_named(caller, segment_id)
     segments_service.remove_members(caller.shop_id, segment_id, [contact_id])
     return htmx.toast(_segment_page(caller, found), t("Taken off the list"))
@@ -141,12 +154,11 @@ def remove_member(segment_id: int, contact_id: int) -> Response:
 @views.post(f"{CONTACT}/lists")
 def change_lists(contact_id: int) -> Response:
     """Put somebody on a list (`add`), or take them off one (`remove`): their lists as they are then."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     person = queries.person(caller.shop_id, contact_id)
     for deed, change in (("add", segments_service.add_members), ("remove", segments_service.remove_members)):
-        number = request.form.get(deed, "")
-        if number.isascii() and number.isdigit() and len(number) <= 18:
-            change(caller.shop_id, int(number), [contact_id])
+        if (list_id := ids.read_id(request.form.get(deed, ""))) is not None:
+            change(caller.shop_id, list_id, [contact_id])
     return htmx.page_or_partial(
         "people/lists.html",
         "people/_lists.html",
@@ -166,9 +178,7 @@ def _build(caller: Principal, found: Segment | None) -> Response:
     draft = drafts.read_draft(request.form)
     deed = request.form.get("do", "")
     if deed != "save":
-        answer = _builder(caller, found, drafts.change(draft, deed), focus=_focus_after(draft, deed))
-        answer.headers["HX-Trigger"] = "segment-changed"
-        return answer
+        return _builder(caller, found, drafts.change(draft, deed), focus=_focus_after(draft, deed))
     question, draft = drafts.read_question(draft, shop.timezone)
     name, draft = drafts.read_name(draft)
     if question is None or draft.faults:
@@ -199,16 +209,13 @@ def _focus_after(draft: Draft, deed: str) -> int:
     kind, _, number = deed.partition("-")
     if kind == "add":
         return len(draft.rows)
-    if kind == "remove" and number.isdigit():
-        return max(0, int(number[:3]) - 1)
-    return int(number[:3]) if kind == "field" and number.isdigit() else -1
+    if kind not in ("remove", "field") or not drafts.is_number(number):
+        return -1
+    return int(number[:3]) if kind == "field" else max(0, int(number[:3]) - 1)
 
 
 def _list(caller: Principal, draft: Draft | None = None) -> Response:
-    before = request.args.get("before", "")
-    if before and (not before.isascii() or not before.isdigit() or len(before) > 18):
-        raise NotFound("page")
-    found, older_than = queries.listed(caller.shop_id, int(before) if before else None)
+    found, older_than = queries.listed(caller.shop_id, pages.row_asked("before"))
     statics = [each.id for each in found if each.kind == Kind.STATIC]
     readings = segments.readings(caller.shop_id, [each.id for each in found if each.kind == Kind.SHOPIFY])
     response = htmx.page_or_partial(
@@ -267,6 +274,7 @@ def _builder(caller: Principal, found: Segment | None, draft: Draft, *, status: 
         shop=shops.get_shop(caller.shop_id),
         segment=found,
         draft=draft,
+        counted=words.key_of(draft),
         words=words,
         fields=list(Field),
         matches=list(Match),

@@ -7,25 +7,22 @@ from flask import Response, request
 from blossom.customers import service as customers
 from blossom.people import queries, rules
 from blossom.people.rules import read_mark
-from blossom.people.views.routes import caller_with, views
-from blossom.platform import htmx, queue
+from blossom.people.views.routes import SEGMENT, views
+from blossom.platform import htmx, pages, queue
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
-from blossom.platform.languages import noted
 from blossom.segments import queries as segments
 from blossom.segments.models import Segment
 from blossom.segments.rules import Reading
-from blossom.shopify.errors import FAULTS
+from blossom.shopify.errors import final_trouble, trouble
 from blossom.shops import queries as shops
-
-SEGMENT = "/segments/<int(max=9223372036854775807):segment_id>"
 
 
 @views.get(f"{SEGMENT}/reading")
 def reading(segment_id: int) -> Response:
     """How its reading stands: what a page looks at by itself while that goes on (`whole`: of the segment's own page,
     which is shown anew at its end)."""
-    caller = caller_with("segments:read")
+    caller = pages.caller_with("segments:read")
     one = _reading(caller, segment_id)
     if request.args.get("whole") and not one.is_open:
         response = page(caller, segments.segment(caller.shop_id, segment_id))
@@ -37,7 +34,7 @@ def reading(segment_id: int) -> Response:
 @views.post(f"{SEGMENT}/reading")
 def read_again(segment_id: int) -> Response:
     """Have it read now, whenever that was done last."""
-    caller = caller_with("segments:write")
+    caller = pages.caller_with("segments:write")
     one = _reading(caller, segment_id)
     customers.ask_for_members(caller.shop_id, [one.segment_id])
     return _standing(caller, _reading(caller, segment_id))
@@ -45,7 +42,7 @@ def read_again(segment_id: int) -> Response:
 
 def have_listed(shop_id: int) -> None:
     """Somebody looks at Shopify's segments: a job asks Shopify which there are."""
-    queue.enqueue("customers.list_segments", queue="sync", shop_id=shop_id)
+    queue.enqueue("customers.list_segments", queue="sync", unless_waiting=True, shop_id=shop_id)
 
 
 def page(caller: Principal, found: Segment) -> Response:
@@ -74,8 +71,7 @@ def why(one: Reading) -> str | None:
     """What was the matter when Shopify was asked last, in a merchant's words."""
     if one.fault is None:
         return None
-    known = FAULTS.get(one.fault)
-    return known.merchant_text if known else noted("Something broke on our side. It is tried again by itself.")
+    return trouble(one.fault) if one.is_open else final_trouble(one.fault)
 
 
 def _standing(caller: Principal, one: Reading) -> Response:

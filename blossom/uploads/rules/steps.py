@@ -38,8 +38,9 @@ FILE_KEPT = timedelta(days=2)
 REFUSED_KEPT = timedelta(days=7)
 """The refused lines of an import, for the merchant to correct."""
 
-IN_HAND = timedelta(minutes=2)
-"""How long a worker has a file to itself; each chunk counts it anew. One that was killed is followed by another."""
+IN_HAND = timedelta(seconds=40)
+"""How long a worker has a file to itself; each chunk counts it anew, and so does the worker's heartbeat.
+One that was killed is followed by another."""
 
 _SECONDS = (5, 30, 120, 600)
 MOST_TRIES = len(_SECONDS)

@@ -12,7 +12,7 @@ from blossom.platform.db import session
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import noted
 from blossom.uploads import queries, rules
-from blossom.uploads.errors import NotAttested, OutOfStep
+from blossom.uploads.errors import ConsentUnsaid, NotAttested, OutOfStep
 from blossom.uploads.models import Upload
 from blossom.uploads.rules import State
 from blossom.uploads.service import receiving
@@ -61,11 +61,12 @@ def change_columns(shop_id: int, upload_id: int) -> Upload:
     return upload
 
 
-def start(shop_id: int, upload_id: int, *, attested: str | None, actor: str) -> Upload:
+def start(shop_id: int, upload_id: int, *, attested: str | None, actor: str, without_consent: bool = False) -> Upload:
     """Have a worker import it, or go on with an import that failed. `attested`: the sentence that the merchant has
-    confirmed, that its people agreed; None: they come in without their consent.
+    confirmed, that its people agreed; None: they come in without their consent, which is to be meant
+    (`without_consent`) where a column of the file says that some agreed.
 
-    Once, however often it is clicked. Raises `NotFound`, `OutOfStep`, `NotAttested`.
+    Once, however often it is clicked. Raises `NotFound`, `OutOfStep`, `NotAttested`, `ConsentUnsaid`.
     """
     upload = queries.upload(shop_id, upload_id, lock=True)
     if upload.state in (State.IMPORTING, State.COMPLETED):
@@ -77,6 +78,10 @@ def start(shop_id: int, upload_id: int, *, attested: str | None, actor: str) -> 
         raise OutOfStep
     if upload.everybody_agreed and attested is None:
         raise NotAttested
+    if attested is None and not without_consent:
+        check = queries.standing(shop_id, upload_id).check
+        if check is not None and check.tallies.get("consent_opted_in"):
+            raise ConsentUnsaid
     if attested is not None:
         upload.attested_by, upload.attested_wording = actor, attested
     _hand_over(upload, State.IMPORTING)

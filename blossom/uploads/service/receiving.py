@@ -52,7 +52,7 @@ def receive_part(shop_id: int, upload_id: int, number: int, part: bytes) -> None
 
     Raises `NotFound`, `OutOfStep`, `PartRefused`.
     """
-    upload = queries.upload(shop_id, upload_id)
+    upload = queries.upload(shop_id, upload_id, lock=True)  # a discard waits until the part is kept, and takes it along
     if upload.state != State.RECEIVING:
         raise OutOfStep
     if len(part) != rules.part_size(upload.size, number):

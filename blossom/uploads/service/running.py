@@ -5,7 +5,11 @@ A turn is bounded in time: the file goes on behind whatever else waits.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
+from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -17,7 +21,7 @@ from blossom.contacts.errors import ImportTaken, Interrupted
 from blossom.contacts.rules import Attestation, ImportState
 from blossom.contacts.service import Following
 from blossom.platform import clock, queue, stopping
-from blossom.platform.db import rows_changed, session, transaction
+from blossom.platform.db import for_thread, rows_changed, session, transaction
 from blossom.platform.errors import BlossomError
 from blossom.uploads import rules
 from blossom.uploads.models import Upload, UploadPart
@@ -29,6 +33,10 @@ log = structlog.get_logger()
 AT_A_TIME_SECONDS = 45.0
 """A job hands its worker back after this. To go on, a file is read up to there once more, which takes seconds."""
 
+BEAT_SECONDS = 10.0
+"""So often a worker counts its time with a file anew, whatever it is at: a file that it reads from its beginning, or a
+chunk that waits. So a killed one's file need not wait for as long as the slowest chunk may take."""
+
 FORESEEN = "dry run"
 """The merchant's word as a dry run supposes it: what would come of it is what it counts."""
 
@@ -39,7 +47,7 @@ def run_due() -> int:
     worked_on = 0
     while time.monotonic() < ends_at and not stopping.requested():
         with transaction():
-            run = session.execute(_TAKE, {"now": clock.now(), "until": clock.now() + rules.IN_HAND}).one_or_none()
+            run = session.execute(_TAKE, {"now": clock.now(), "until": _from_now()}).one_or_none()
         if run is None:
             return worked_on
         worked_on += 1
@@ -60,12 +68,33 @@ class _Turn:
     def take(self) -> None:
         """Whatever comes of it is written down, unless another worker has the file by then."""
         try:
-            if self._is_counted():
-                self._end()
-            else:
-                self._try()
+            with self._kept_in_hand():
+                if self._is_counted():
+                    self._end()
+                else:
+                    self._try()
         except ImportTaken:
             log.warning("uploads.taken_over", **self._facts)
+
+    @contextlib.contextmanager
+    def _kept_in_hand(self) -> Iterator[None]:
+        """Whoever is late all the same, since the machine stood still, writes nothing: `turn` is another's by then."""
+        ended = threading.Event()
+        beat = threading.Thread(target=for_thread(self._beat), args=(ended,), name="beat", daemon=True)
+        beat.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            beat.join(BEAT_SECONDS)
+
+    def _beat(self, ended: threading.Event) -> None:
+        while not ended.wait(BEAT_SECONDS):
+            try:
+                with transaction():
+                    session.execute(_BEAT, {"id": self._run.id, "turn": self._run.turn, "until": _from_now()})
+            except Exception as error:  # the next one may be heard
+                log.warning("uploads.beat_lost", **self._facts, fault=type(error).__name__)
 
     def _is_counted(self) -> bool:
         """Whether all of it was done before, by a worker that was killed before it could say so."""
@@ -117,7 +146,7 @@ class _Turn:
         self._set(**{"check_id" if self._is_check else "import_id": import_id})
 
     def _go_on(self, _read: int, _total: int) -> None:
-        self._write(in_hand_until=clock.now() + rules.IN_HAND, tries=0)
+        self._write(in_hand_until=_from_now(), tries=0)
         self._tries = 0
         if stopping.requested() or time.monotonic() > self._ends_at:
             raise Interrupted
@@ -165,6 +194,12 @@ class _Turn:
             raise ImportTaken(self._run.import_id or 0)
 
 
+def _from_now() -> datetime:
+    return clock.now() + rules.IN_HAND
+
+
+# Not of one that has ended: what nobody has in hand is let go of in its time.
+_BEAT = text("UPDATE uploads SET in_hand_until = :until WHERE id = :id AND turn = :turn AND in_hand_until IS NOT NULL")
 _TAKE = text(
     """
     UPDATE uploads SET turn = turn + 1, in_hand_until = :until
