@@ -114,7 +114,7 @@ class TooManyTests(BlossomError):
 
     def __init__(self, most: int, left: int, retry_after_seconds: int) -> None:
         super().__init__(
-            noted("Test texts go to %(most)s numbers a day; %(left)s are left.", most=most, left=left),
+            noted("Test texts go to %(most)s numbers a day; still free: %(left)s.", most=most, left=left),
             code="too_many_tests",
             status=429,
             details={"most_a_day": most, "left": left, "retry_after_seconds": retry_after_seconds},

@@ -89,23 +89,14 @@ def wallet_of(shop_id: int, month: Month | None, before: int | None = None) -> W
     asked = month or this
     if asked > this:
         raise NotFound("month")
-    return Wallet(shop, balance(shop_id), _held(shop_id), prices(shop_id), _statement(shop, asked, this, before))
-
-
-def balance(shop_id: int) -> Balance:
-    """The shop's credits now."""
-    try:
-        return wallet.balance(shop_id)
-    except NotFound:  # a shop from before wallets, or one made by hand
-        return Balance(0, 0)
+    return Wallet(
+        shop, wallet.balance_if_any(shop_id), _held(shop_id), prices(shop_id), _statement(shop, asked, this, before)
+    )
 
 
 def prices(shop_id: int) -> PriceList | None:
     """What texts cost the shop now; None without a price list."""
-    try:
-        return wallet.price_list_at(shop_id, clock.now())
-    except NotFound:
-        return None
+    return wallet.price_list_if_any(shop_id, clock.now())
 
 
 def _held(shop_id: int) -> list[Held]:

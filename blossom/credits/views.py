@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from flask import Blueprint, Response, request
@@ -15,32 +14,28 @@ from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 from blossom.platform.languages import t
 from blossom.shops import queries as shops
+from blossom.wallet import queries as wallets
 from blossom.wallet.rules import ANY_COUNTRY
 
 views = Blueprint("credits", __name__)
-
-_LINE = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @views.get("/wallet")
 def wallet() -> Response:
     """The page, with the statement of one month: of this one, if none is named. `before`: after that line of it."""
-    caller = _caller()
+    caller = pages.caller_with("wallet:read")
     asked = request.args.get("month")
     month = Month.read(asked) if asked is not None else None
     if asked is not None and month is None:
         raise NotFound("month")
-    before = request.args.get("before")
-    if before is not None and not _LINE.fullmatch(before):
-        raise NotFound("page")
     question = Question({"text": "", "people": "1000", "country": ""})
-    return _page(caller, month, question, None, before=int(before) if before else None)
+    return _page(caller, month, question, None, before=pages.row_asked("before"))
 
 
 @views.post("/wallet/cost")
 def cost() -> Response:
     """The calculator with its answer; or (422) with what is wrong in it. Changes nothing."""
-    caller = _caller()
+    caller = pages.caller_with("wallet:read")
     prices = queries.prices(caller.shop_id)
     if prices is None:
         raise NotFound("price list")
@@ -51,12 +46,6 @@ def cost() -> Response:
     response = _page(caller, None, question, answer)
     response.status_code = 422 if question.faults else 200
     return response
-
-
-def _caller() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require("wallet:read")
-    return caller
 
 
 def _page(
@@ -71,7 +60,7 @@ def _page(
         shop=shops.get_shop(caller.shop_id),
         wallet=found,
         month_title=localised.month(found.statement.month.first_day(), languages.reader()) if found else None,
-        balance=found.balance if found else queries.balance(caller.shop_id),
+        balance=found.balance if found else wallets.balance_if_any(caller.shop_id),
         countries=_countries(prices.prices) if prices else [],
         question=question,
         answer=answer,
@@ -80,10 +69,6 @@ def _page(
 
 def _countries(prices: Mapping[str, int]) -> list[tuple[str, str, int]]:
     """Each price: the country's letters, its name to the reader, credits a part; all others at the end."""
-    named = [
-        (code, localised.country(code, languages.reader()), price)
-        for code, price in prices.items()
-        if code != ANY_COUNTRY
-    ]
+    named = [(code, languages.country(code), price) for code, price in prices.items() if code != ANY_COUNTRY]
     others = (ANY_COUNTRY, t("All other countries"), prices[ANY_COUNTRY])
     return [*sorted(named, key=lambda each: each[1].casefold()), others]

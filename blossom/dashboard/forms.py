@@ -124,4 +124,4 @@ class KeyForm:
 
 def read_key(name: str, scopes: Iterable[str]) -> KeyForm:
     """Read the form. What can't be is refused by who makes the key."""
-    return KeyForm(" ".join(name.replace("\0", " ").split()), frozenset(scopes))
+    return KeyForm(" ".join(name.split()), frozenset(scopes))

@@ -9,8 +9,9 @@ from blossom.consent.rules import WORDING
 from blossom.customers.rules import REFUSED_DOUBLED, REFUSED_TWICE, REFUSED_UNREADABLE, ImportState, Progress
 from blossom.message_templates.rules import opt_out
 from blossom.platform import languages, localised
-from blossom.platform.languages import joined, noted
-from blossom.shopify.errors import BY_ITSELF, FAULTS
+from blossom.platform.languages import noted
+from blossom.shopify.errors import final_trouble as final_trouble
+from blossom.shopify.errors import trouble as trouble
 
 _REFUSED = {
     REFUSED_DOUBLED: noted("have the number of another customer, who was there first"),
@@ -50,22 +51,6 @@ def refusals(by_code: Mapping[str, int]) -> list[tuple[str, int]]:
         words = _REFUSED.get(code, noted("have a number that can't be read"))
         told[words] = told.get(words, 0) + people
     return sorted(told.items(), key=lambda row: -row[1])
-
-
-def trouble(code: str) -> str:
-    """What went wrong, in a merchant's words."""
-    fault = FAULTS.get(code)
-    return fault.merchant_text if fault else noted("Something broke on our side. It is tried again by itself.")
-
-
-def final_trouble(code: str | None) -> str:
-    """The same of what was given up."""
-    fault = FAULTS.get(code or "")
-    if fault is None:
-        return noted("Something broke on our side, and went on doing so.")
-    return (
-        joined(fault.happened, noted("It was tried several times.")) if fault.then == BY_ITSELF else fault.merchant_text
-    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from blossom.dashboard import rules
 from blossom.message_templates.rules import language, opt_out
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.platform.access import SHOP_SCOPES, Principal
+from blossom.platform.db import lock_for_transaction
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import joined, noted
 from blossom.shops import queries as shops
@@ -62,12 +63,16 @@ def _read_numbers(typed: Sequence[str], country: str) -> tuple[list[str], str | 
     """Each number once, in E.164; or what is wrong with them."""
     if len(typed) > rules.MOST_NUMBERS:
         return [], noted("may be %(most)s at most", most=rules.MOST_NUMBERS)
-    phones = []
+    phones, wrong = [], []
     for each in typed:
         try:
             phones.append(normalise_phone(each, country).e164)
         except PhoneRefused:
-            return [], noted("hold “%(number)s”, which is no number that can be texted", number=each[:30])
+            wrong.append(each[:30])
+    if len(wrong) > 1:
+        return [], noted("hold some that can't be texted: %(numbers)s", numbers=", ".join(wrong))
+    if wrong:
+        return [], noted("hold “%(number)s”, which is no number that can be texted", number=wrong[0])
     return list(dict.fromkeys(phones)), None
 
 
@@ -123,6 +128,7 @@ def create_api_key(caller: Principal, name: str, scopes: Collection[str]) -> tup
     faults: dict[str, str] = {}
     if wanted - (SHOP_SCOPES & caller.scopes):
         faults["scopes"] = noted("hold one that you can't give")
+    lock_for_transaction("dashboard.api_keys", caller.shop_id % 2**31)  # of two at once the second counts the first's
     if len([key for key in shops.api_keys(caller.shop_id) if key.revoked_at is None]) >= rules.MOST_KEYS:
         faults["name"] = noted("is for a key too many: %(most)s can be in use; revoke one first", most=rules.MOST_KEYS)
     if faults:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from blossom.campaigns.rules.states import STATE_WORDS, CampaignState
 from blossom.dashboard import rules as import_words
@@ -19,7 +19,7 @@ views = Blueprint("home", __name__)
 
 @views.get("/")
 def home() -> Response:
-    caller = _caller()
+    caller = pages.caller_with("campaigns:read")
     shown = queries.home(caller.shop_id)
     return htmx.page_or_partial(
         "home/home.html",
@@ -40,7 +40,7 @@ def home() -> Response:
 
 @views.get("/going")
 def going() -> Response:
-    caller = _caller()
+    caller = pages.caller_with("campaigns:read")
     return htmx.page_or_partial(
         "home/going.html",
         "home/_going.html",
@@ -56,9 +56,3 @@ def _of_rows(caller: Principal) -> dict[str, Any]:
         "sending": CampaignState.SENDING,
         "may_write": "campaigns:write" in caller.scopes,
     }
-
-
-def _caller() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require("campaigns:read")
-    return caller

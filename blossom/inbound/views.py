@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import orjson
 import redis
 from flask import Blueprint, Response, request
 
@@ -11,7 +10,6 @@ from blossom.inbound.rules import replays
 from blossom.messaging import queries as messaging
 from blossom.platform import clock, htmx, pages, queue
 from blossom.platform.access import OPERATOR, Principal
-from blossom.platform.errors import NotFound
 from blossom.platform.languages import t, tn
 from blossom.platform.queue import QueueDepth
 from blossom.shops import queries as shops
@@ -24,36 +22,23 @@ ON_A_PAGE = 50
 @views.get("/queue")
 def show_queue() -> Response:
     """The page, or for htmx its figures, which it asks for every few seconds."""
-    return _figures(_operator())
+    return _figures(pages.caller_with(OPERATOR))
 
 
 @views.get("/queue/given-up")
 def show_given_up() -> Response:
     """Webhooks that were given up, the oldest first, a page at a time."""
-    caller = _operator()
-    after = replays.read_id(request.args.get("after", "0"))
-    if after is None:
-        raise NotFound("page")
-    return _given_up(caller, after)
+    caller = pages.caller_with(OPERATOR)
+    return _given_up(caller, pages.row_asked("after") or 0)
 
 
 @views.post("/queue/given-up")
 def replay() -> Response:
     """Have those that were ticked handled again, from the first try on."""
-    caller = _operator()
+    caller = pages.caller_with(OPERATOR)
     replayed = service.replay(replays.read_ids(request.form.getlist("id")))
-    response = _given_up(caller, 0)
     words = tn("%(num)s is handled again", "%(num)s are handled again", len(replayed))
-    response.headers["HX-Trigger"] = orjson.dumps(
-        {"toast": {"words": words if replayed else t("None of them waits any more")}}
-    ).decode()
-    return response
-
-
-def _operator() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require(OPERATOR)
-    return caller
+    return htmx.toast(_given_up(caller, 0), words if replayed else t("None of them waits any more"))
 
 
 def _figures(caller: Principal) -> Response:

@@ -58,6 +58,7 @@ class Dispatch(Base):
             ["shop_id", "reservation_id"], ["reservations.shop_id", "reservations.id"], name="fk_dispatches_reservation"
         ),
         Index("ix_dispatches_created", "shop_id", "created_at"),
+        Index("ix_dispatches_finished", "finished_at"),  # for the operator: what ended in the last day
         Index("ix_dispatches_open", "shop_id", "id", postgresql_where=text("finished_at IS NULL")),
         Index(
             "ix_dispatches_undecided",

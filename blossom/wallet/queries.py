@@ -34,6 +34,14 @@ def balance(shop_id: int) -> Balance:
     return Balance(row.balance, row.reserved)
 
 
+def balance_if_any(shop_id: int) -> Balance:
+    """The same; nothing of a shop without a wallet: one from before wallets, or one made by hand."""
+    try:
+        return balance(shop_id)
+    except NotFound:
+        return Balance(0, 0)
+
+
 def entries(shop_id: int, before_id: int | None = None, limit: int = 50) -> list[Entry]:
     """The ledger, newest first: up to `limit` lines older than `before_id`."""
     lines = select(_entries).where(EntryRow.shop_id == shop_id).order_by(EntryRow.id.desc()).limit(limit)
@@ -114,6 +122,14 @@ def first_entry_at(shop_id: int) -> datetime | None:
 
 def price_list_at(shop_id: int, moment: datetime) -> PriceList:
     """The list that holds for the shop at `moment`: its own, else the installation's. Raises `NotFound` for neither."""
+    found = price_list_if_any(shop_id, moment)
+    if found is None:
+        raise NotFound("price list")
+    return found
+
+
+def price_list_if_any(shop_id: int, moment: datetime) -> PriceList | None:
+    """The same; None for neither."""
     price_list_id = session.execute(
         text("""
             SELECT id FROM price_lists
@@ -123,9 +139,7 @@ def price_list_at(shop_id: int, moment: datetime) -> PriceList:
         """),
         {"shop_id": shop_id, "moment": moment},
     ).scalar_one_or_none()
-    if price_list_id is None:
-        raise NotFound("price list")
-    return price_list(price_list_id)
+    return None if price_list_id is None else price_list(price_list_id)
 
 
 def price_list(price_list_id: int) -> PriceList:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -21,12 +22,13 @@ from blossom.platform import clock, db
 from blossom.platform.db import session
 from blossom.shops.models import Shop, StaffMember
 from blossom.wallet import service as wallet
+from blossom.wallet.models import WalletRow
 from tests.admin.conftest import Visitor, member, statements, token
 from tests.factories.campaigns import create_campaign, create_completed, create_sending, make_ready
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.shops import create_shop
-from tests.factories.wallet import create_wallet
+from tests.factories.wallet import create_wallet, end_prices
 from tests.inbound.test_concurrency import at_once
 
 NOON = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)  # a Monday, 12:00 in Athens and 05:00 in New York
@@ -43,7 +45,7 @@ def numbers(html: str) -> dict[str, str]:
 
 
 def words(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+    return unescape(" ".join(re.sub(r"<[^>]*>", " ", html).split()))
 
 
 def ask(visitor: Visitor, campaign: Campaign) -> str:
@@ -78,8 +80,18 @@ class TestTheQuestion:
         assert numbers(html) == {"recipients": "3", "segments": "6", "cost": "30", "free": "1,000", "after": "970"}
         left_out = dict(re.findall(r'data-left-out="(\w+)">([^<]*)<', html))
         assert left_out == {"not_opted_in": "1", "opted_out": "1", "no_phone": "1"}
-        assert "3 people of this audience get nothing" in words(html)
+        assert "3 people of this audience won't get it" in words(html)
         assert "Yes, send it to 3 people" in words(html)
+
+    @pytest.mark.parametrize(("name", "told"), [("first_name", True), ("shop_name", False)])
+    def test_says_that_names_in_capitals_may_cost_less(
+        self, visitor: Visitor, ours: Shop, name: str, told: bool
+    ) -> None:
+        make_ready(ours)
+        body = f"KAΛHMEPA {{{{ {name} | default: 'Maria' | upper }}}}! AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH"
+        html = words(ask(visitor, create_campaign(ours, body=body)))
+        assert ("The cost above is the most that it can be." in html) is told
+        assert "Yes, send it to" in html
 
     def test_is_a_dialog_and_a_page_of_its_own(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)
@@ -117,6 +129,24 @@ class TestTheQuestion:
         assert 'class="button" href="/wallet"' in html
         assert form(html) == {}
 
+    def test_says_that_nothing_has_a_price(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        campaign = create_campaign(ours)
+        given = form(ask(visitor, campaign))
+        end_prices()
+        html = ask(visitor, campaign)
+        assert "No prices have been set yet, so nothing can be sent. Tell whoever runs Blossom for you." in words(html)
+        assert (form(html), "Change the campaign" in html) == ({}, False)
+        assert say_yes(visitor, campaign, given).status_code == 409
+        assert dispatches() == 0
+
+    def test_of_a_shop_that_never_had_credits_says_that_all_are_missing(self, visitor: Visitor, ours: Shop) -> None:
+        create_subscriber(ours)
+        assert session.get(WalletRow, ours.id) is None, "one from before wallets, or made by hand"
+        html = ask(visitor, create_campaign(ours))
+        assert "5 are missing" in words(html)
+        assert form(html) == {}
+
     def test_tells_the_local_times_and_who_is_asleep(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours, subscribers=2)
         create_subscriber(ours, zone="America/New_York", phone="+12125550123", phone_country="US")
@@ -127,6 +157,8 @@ class TestTheQuestion:
         last = re.findall(r'data-moment="last">(.*?)</dd>', html, re.DOTALL)[0]
         assert "23 Nov 2026, 09:00 (America/New_York)" in last
         assert "1 person is in their quiet hours now" in words(html)
+        countries = re.findall(r'<th scope="row">([^<]*)</th>', html.split("Cost by country")[1].split("</table>")[0])
+        assert countries == ["Greece", "United States"]
 
     def test_asks_as_often_for_many_as_for_few(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours, subscribers=1)

@@ -11,14 +11,13 @@ from sqlalchemy import func, select
 
 from blossom.campaigns import jobs, service
 from blossom.campaigns.models import Campaign, Yes
-from blossom.campaigns.queries import counting as kept
 from blossom.campaigns.queries import yeses
 from blossom.campaigns.rules import confirming as rules
 from blossom.campaigns.rules.states import CampaignState
 from blossom.campaigns.service import confirming, counting
 from blossom.messaging.models import Dispatch
 from blossom.messaging.queries import census
-from blossom.platform import clock, db, queue
+from blossom.platform import clock, db, kept, queue
 from blossom.platform.db import session
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop

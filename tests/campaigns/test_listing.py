@@ -94,7 +94,7 @@ class TestTheList:
         response = visitor.fetch("/campaigns", headers=PARTIAL, query_string={"q": typed})
         html = response.get_data(as_text=True)
         assert names(html) == found
-        assert ("No campaign is called so" in html) == (not found)
+        assert ("No campaigns found" in html) == (not found)
 
     @pytest.mark.parametrize(("state", "found"), [
         ("draft", ["Draft"]), ("sending", ["Going"]), ("completed", ["Old", "Done"]), ("failed", []),

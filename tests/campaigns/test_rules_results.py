@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blossom.campaigns.rules import causes, charts, tally
-from blossom.campaigns.rules.tally import Part, Tally
+from blossom.campaigns.rules.tally import Tally
+from blossom.messaging.rules.groups import Group
 from blossom.messaging.rules.states import MessageState
 from blossom.mitto.errors import FAULTS, SendErrorKind
 from blossom.platform import languages
@@ -19,13 +20,13 @@ from blossom.platform import languages
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
 
-def part(state: MessageState, messages: int = 1, **values: Any) -> Part:
+def part(state: MessageState, messages: int = 1, **values: Any) -> Group:
     given = {"country": "GR", "error": None, "delivery_status": None, "reason": None, "opted_out": False}
-    return Part(state=state, messages=messages, segments=messages, credits=5 * messages, **{**given, **values})
+    return Group(state=state, messages=messages, segments=messages, credits=5 * messages, **{**given, **values})
 
 
-def counted(*parts: Part) -> Tally:
-    return tally.count(parts, {}, clickers=None, unsubscribes=0)
+def counted(*groups: Group) -> Tally:
+    return tally.count(groups, {}, clickers=None, unsubscribes=0)
 
 
 class TestTally:
@@ -138,6 +139,13 @@ class TestOverTime:
         )
         assert (found.minutes, len(found.buckets)) == (1, 4)
         assert found.later == {"delivered": 3}
+
+    def test_a_column_is_no_wall_and_has_its_time_below_its_middle(self) -> None:
+        found = charts.over_time({"delivered": [(minute(NOW), 40)]}, ["delivered"], "UTC")
+        chart = charts.columns(found, ["delivered"])
+        (bar,), ((middle, place),) = chart.bars, chart.ticks
+        assert bar.width <= chart.width / 10
+        assert (bar.x + bar.width / 2, 0) == (pytest.approx(middle), place)
 
     def test_nothing_has_no_picture(self) -> None:
         assert charts.over_time({}, ["delivered"], "UTC").buckets == ()

@@ -31,7 +31,7 @@ from tests.factories.campaigns import (
     make_ready,
 )
 from tests.factories.consent import create_subscriber
-from tests.factories.wallet import create_wallet
+from tests.factories.wallet import create_wallet, end_prices
 from tests.personas import Personas
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -213,6 +213,11 @@ def _without_people(shop: Shop) -> None:
     create_wallet(shop.id)
 
 
+def _without_prices(shop: Shop) -> None:
+    make_ready(shop)
+    end_prices()
+
+
 def _without_credit(shop: Shop) -> None:
     make_ready(shop, credits=1)
 
@@ -223,6 +228,7 @@ def _without_credit(shop: Shop) -> None:
         (make_ready, {"body": "Hi {{ first_nam }}"}, "unknown_variable"),
         (make_ready, {"audience": None}, "no_audience"),
         (_without_people, {}, "no_recipients"),
+        (_without_prices, {}, "no_prices"),
     ],
 )
 def test_what_is_not_fit_is_refused_with_reasons_and_left_as_it_was(

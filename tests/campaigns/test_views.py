@@ -141,6 +141,17 @@ class TestThePage:
         html = get(app, address(app, campaign)).get_data(as_text=True)
         assert "each person&#39;s 10:00" in html
 
+    @pytest.mark.parametrize("local", [False, True])
+    def test_one_that_was_called_off_is_planned_no_more(self, app: Flask, ours: Shop, *, local: bool) -> None:
+        campaign = create_campaign(ours)
+        at = (clock.now() + timedelta(days=3)).replace(hour=10, minute=0, second=0, microsecond=0, tzinfo=None)
+        service.schedule_campaign(ours.id, campaign.id, at, local=local, actor="test")
+        assert "it is planned for" in get(app, address(app, campaign)).get_data(as_text=True)
+        service.cancel_campaign(ours.id, campaign.id, actor="test")
+        html = get(app, address(app, campaign)).get_data(as_text=True)
+        assert "has not been sent." in html
+        assert "it is planned for" not in html
+
     def test_a_settled_campaign_asks_for_nothing_more(self, app: Flask, ours: Shop) -> None:
         campaign = create_completed(ours)
         add_messages(campaign, delivered=3)

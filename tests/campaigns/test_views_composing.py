@@ -30,6 +30,7 @@ from tests.factories.campaigns import create_campaign, make_ready
 from tests.factories.consent import create_subscriber, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.segments import create_shopify_segment
+from tests.factories.wallet import end_prices
 
 __all__ = ["ours", "shopify", "stranger", "theirs", "visitor"]
 
@@ -192,7 +193,9 @@ class TestSaving:
         gone = send(visitor, path, typed(version="1", body="Mine"))
         assert gone.status_code == 404
         assert "deleted meanwhile" in words(gone)
-        begun = send(visitor, path, typed(version="1", body="Mine", anew="yes"))
+        clicked = typed(version="1", body="Mine", anew="yes")
+        begun = send(visitor, path, clicked)
+        assert send(visitor, path, {**clicked, "turn": "2"}).status_code == 200, "a double click"
         (campaign,) = campaigns()
         assert (begun.headers["HX-Replace-Url"], campaign.body) == (edit(campaign), "Mine")
         page = re.findall(r'name="page" value="([^"]+)"', begun.get_data(as_text=True))[0]
@@ -372,6 +375,34 @@ class TestThePreview:
         (cure,) = re.findall(r'data-cure="([^"]*)" data-cure-name="greek_capitals"', html)
         assert unescape(cure).endswith("AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH")
 
+    def test_offers_greek_names_in_capitals_for_whom_it_saves(self, visitor: Visitor, ours: Shop) -> None:
+        """A census knows names by size alone: what is told is what one person saves, shown or not."""
+        make_ready(ours, subscribers=1)
+        maria = create_subscriber(ours, first_name="Μαρία", last_name="Παππά")
+        body = (
+            "{{ first_name | default: 'Hello' }}, everything is cheaper until Sunday in the shop. Reply STOP to opt out"
+        )
+        self.count(visitor, body=body)
+        for person in (str(maria.id), ""):
+            html = self.live(visitor, body=body, person=person)
+            ((cure, name),) = re.findall(r'data-cure="([^"]*)" data-cure-name="([^"]*)"', html)
+            assert name == "greek_values"
+            assert unescape(cure) == body.replace("first_name |", "first_name | upper |")
+            assert "1 segment less for Μαρία Παππά" in words(html)
+        html = self.live(visitor, body=unescape(cure), person=str(maria.id))
+        assert self.bubble(html).startswith("MAPIA, everything")
+        assert "1 segment " in words(html)
+        assert "data-cure" not in html
+
+    def test_offers_no_capitals_for_names_of_another_script(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours, subscribers=0)
+        create_subscriber(ours, first_name="Иван")
+        body = (
+            "{{ first_name | default: 'Hello' }}, everything is cheaper until Sunday in the shop. Reply STOP to opt out"
+        )
+        self.count(visitor, body=body)
+        assert "data-cure" not in self.live(visitor, body=body)
+
     def test_says_what_is_wrong_at_its_place(self, visitor: Visitor) -> None:
         html = self.live(visitor, body="Hi,\nso {{ frist_name }}")
         assert 'data-code="unknown_variable"' in html
@@ -415,9 +446,26 @@ class TestThePreview:
 
     def test_goes_on_without_redis(self, visitor: Visitor, ours: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
         make_ready(ours)
-        monkeypatch.setattr(queue, "_connection", redis.Redis(port=1, socket_connect_timeout=0.1))
+        monkeypatch.setattr(queue, "_connection", redis.Redis.from_url("redis://localhost:1"))
         self.count(visitor)
         assert self.figures(self.live(visitor))["recipients"] == "2"
+
+    def test_says_that_nothing_has_a_price_and_still_opens(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        end_prices()
+        self.count(visitor)
+        told = "No prices have been set yet, so nothing can be sent. Tell whoever runs Blossom for you."
+        campaign = create_campaign(ours, body="Wait… Reply STOP to opt out")
+        assert visitor.fetch("/campaigns/new").status_code == 200
+        pages = [self.live(visitor), visitor.fetch(edit(campaign))]
+        assert [told in words(page) for page in pages] == [True, True]
+        assert self.figures(self.live(visitor))["recipients"] == "2"
+        answer = send(visitor, edit(campaign), typed(do="test", phones="+306912345678", version=campaign.version))
+        assert told in words(answer)
+        reviewed = send(visitor, edit(campaign), typed(do="review", version=campaign.version))
+        assert told in words(reviewed)
+        assert 'href="#cost"' in reviewed.get_data(as_text=True)
+        assert session.query(Dispatch).count() == 0
 
     def test_reads_no_audience_and_asks_little(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours, subscribers=3)

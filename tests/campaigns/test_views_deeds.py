@@ -106,7 +106,7 @@ class TestThePageOffers:
         html = visitor.fetch(f"/campaigns/{campaign.id}", token(sub="77")).get_data(as_text=True)
         assert "Pause" not in html
         assert "Cancel" not in words(html).replace("Cancelled", "")
-        assert "Ask Mitto" not in html
+        assert "Refresh statuses" not in html
 
 
 class TestPause:
@@ -157,16 +157,41 @@ class TestCancel:
         assert "7 texts never leave." in told
         assert "2 texts were handed to Mitto, and can't be called back." in told
         told = words(do(visitor, campaign, "cancel"))
-        assert "7 texts never leave." in told
-        assert "2 had left already." in told
         assert "Cancelled" in told
+
+    @pytest.mark.parametrize(
+        "counts",
+        [
+            {"pending": 7, "delivered": 2, "failed": 3, "unconfirmed": 1, "claimed": 4},
+            {"pending": 7},
+            {"pending": 1, "failed": 1},
+        ],
+    )
+    def test_tells_afterwards_what_it_told_before(self, visitor: Visitor, ready: Shop, counts: dict[str, int]) -> None:
+        campaign = going_out(ready, **counts)
+        asked, told = (
+            re.findall(r"<(?:li|p)>(\d+ (?:texts?|is|are) [^<]*)<", html)
+            for html in (ask(visitor, campaign, "cancel"), do(visitor, campaign, "cancel"))
+        )
+        assert told == asked != []
 
     def test_of_a_planned_one_says_that_nobody_has_got_it(self, visitor: Visitor, ready: Shop) -> None:
         campaign = create_campaign(ready)
         service.schedule_campaign(ready.id, campaign.id, clock.now() + timedelta(days=1), local=False, actor="test")
         assert "Nobody has got it yet, and nobody will." in words(ask(visitor, campaign, "cancel"))
-        do(visitor, campaign, "cancel")
+        told = words(do(visitor, campaign, "cancel"))
+        assert "Nobody has got it yet, and nobody will." in told
+        assert "0 texts" not in told
         assert session.get_one(Campaign, campaign.id, populate_existing=True).state == "cancelled"
+
+    def test_so_it_does_of_one_whose_audience_is_not_fixed_yet(self, visitor: Visitor, ready: Shop) -> None:
+        campaign = create_campaign(ready)
+        service.enqueue_campaign(ready.id, campaign.id, actor="test")
+        assert campaign.dispatch_id is not None
+        row = visitor.fetch(f"/campaigns/{campaign.id}/row/cancel").get_data(as_text=True)
+        for html in (words(row), words(ask(visitor, campaign, "cancel")), words(do(visitor, campaign, "cancel"))):
+            assert "Nobody has got it yet, and nobody will." in html
+            assert "0 texts" not in html
 
 
 class TestSendingAgain:
@@ -246,7 +271,7 @@ class TestAskingMitto:
         campaign = create_completed(ready)
         add_messages(campaign, sent=3)
         page = f"/campaigns/{campaign.id}"
-        assert "Ask Mitto how they stand" in visitor.fetch(page).get_data(as_text=True)
+        assert "Refresh statuses from Mitto" in visitor.fetch(page).get_data(as_text=True)
         html = do(visitor, campaign, "refresh")
         assert "Mitto is being asked about texts without a final word." in html
         assert "hx-sse:connect" in html
@@ -283,7 +308,7 @@ class TestAskingMitto:
         add_messages(campaign, sent=3)
         old = clock.now() - timedelta(hours=config.current().unconfirmed_hours, minutes=1)
         session.execute(update(Batch).values(recorded_at=old))
-        assert "Ask Mitto" not in visitor.fetch(f"/campaigns/{campaign.id}").get_data(as_text=True)
+        assert "Refresh statuses" not in visitor.fetch(f"/campaigns/{campaign.id}").get_data(as_text=True)
 
 
 def test_the_page_asks_the_database_as_often_for_many_as_for_few(visitor: Visitor, ready: Shop) -> None:

@@ -83,6 +83,14 @@ class TestList:
         assert "+30 691 234 5678" in html
         assert "Forgotten" in html
 
+    def test_names_countries_and_says_of_a_number_that_it_is_of_none(self, visitor: Visitor, ready: Shop) -> None:
+        campaign = create_completed(ready)
+        _, elsewhere = add_messages(campaign, delivered=2)
+        elsewhere.country = "ZZ"
+        html = words(listed(visitor, campaign))
+        assert ("Greece" in html, "No country's own numbers" in html) == (True, True)
+        assert "ZZ" not in html
+
     @pytest.mark.parametrize("query", ["?state=odd", "?state=sending", "?after=x", "?after=1", "?after=99999999999.1"])
     def test_knows_no_odd_page(self, visitor: Visitor, ready: Shop, query: str) -> None:
         campaign = create_completed(ready)
@@ -185,7 +193,7 @@ class TestHistory:
         html = visitor.fetch(f"/campaigns/{campaign.id}/recipients/{message.id}").get_data(as_text=True)
         headings = re.findall(r'<p class="event"><strong>([^<]*)<', html)
         assert headings == [
-            "Queued", "Its turn", "Taken in hand", "Handed to Mitto", "Mitto answered", "Receipt: Delivered",
+            "Queued", "Its turn", "Picked up for sending", "Handed to Mitto", "Mitto answered", "Receipt: Delivered",
             "Delivered", "Opened a link",
         ]  # fmt: skip
         told = words(html)

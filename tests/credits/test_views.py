@@ -73,8 +73,8 @@ def test_a_campaign_s_many_entries_are_one_line_and_the_sums_agree(visitor: Visi
     wallet.refund(ours.id, 5, "receipts:1", dispatch_id=None)
     wallet.adjust(ours.id, -7, "why:1", reason="Counted twice")
     rows = history(page(visitor))
-    assert rows[0].startswith("At the end")
-    assert rows[-1].startswith("At the beginning")
+    assert rows[0].startswith("Balance at the end")
+    assert rows[-1].startswith("Balance at the beginning")
     assert [row for row in rows if "Summer" in row and row.endswith("-100")]
     assert [row for row in rows if "Correction" in row and "Counted twice" in row and row.endswith("-7")]
     assert len(rows) == 2 + 4
@@ -163,7 +163,7 @@ def test_a_long_month_comes_a_page_at_a_time_and_its_sums_agree(
         address = following[1].replace("&amp;", "&")
     rows = [row for each in seen for row in each]
     assert [len(each) for each in seen] == [4, 3, 2]
-    assert (rows[0], rows[-1]) == ("At the end 943", "At the beginning 0")
+    assert (rows[0], rows[-1]) == ("Balance at the end 943", "Balance at the beginning 0")
     assert [row.split()[-1] for row in rows[1:-1]] == ["-7", *["-10"] * 5, "+1,000"]
     assert len(set(rows)) == len(rows)
 

@@ -47,6 +47,12 @@ def test_shows_what_is_stored_and_our_words_where_there_are_none(visitor: Visito
     assert 'value="https://blue.example"' in html
 
 
+def test_what_is_pasted_is_never_cut_by_the_browser(visitor: Visitor, ours: Shop) -> None:
+    assert "maxlength" not in page(visitor)
+    refused = save(visitor, **{"wording-en": "I agree. " * 200}).get_data(as_text=True)
+    assert "must have 20 to 1000 characters" in refused
+
+
 def test_leads_to_the_form_and_to_the_theme_editor(visitor: Visitor, ours: Shop) -> None:
     html = page(visitor)
     assert 'href="https://ours.myshopify.com/apps/blossom/consent"' in html

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import html
 import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import text
 
 from blossom.audit.models import AuditEntry
 from blossom.dashboard import rules
-from blossom.platform import clock, config
-from blossom.platform.access import SHOP_SCOPES
+from blossom.dashboard import service as dashboard
+from blossom.platform import clock, config, db
+from blossom.platform.access import SHOP_SCOPES, Principal
 from blossom.platform.db import session
+from blossom.platform.errors import InvalidInput
 from blossom.shops import queries as shops
 from blossom.shops import service
 from blossom.shops.models import Shop
 from tests.admin.conftest import Visitor, member, token
+from tests.factories.shops import create_shop
+from tests.faults.processes import until
 
 GOOD = {"name": " Stock  robot ", "scope": ["campaigns:read", "shop:read"]}
 
@@ -91,6 +97,28 @@ def test_there_is_an_end_to_keys(visitor: Visitor, ours: Shop, monkeypatch: pyte
     assert "Create the key" not in words(visitor.document("/settings/keys"))
     service.revoke_api_key(ours.id, shops.api_keys(ours.id)[0].id)
     assert create(visitor).status_code == 200
+
+
+def test_of_two_made_at_once_the_second_counts_the_first(committed_app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MOST_KEYS", 1)
+    with db.transaction():
+        caller = Principal(create_shop().id, SHOP_SCOPES, "staff:1")
+
+    def make() -> None:
+        with committed_app.app_context(), db.transaction():
+            dashboard.create_api_key(caller, "Robot", ["shop:read"])
+
+    waiting = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction():
+            dashboard.create_api_key(caller, "Robot", ["shop:read"])
+            second = pool.submit(make)
+            with db.engine().connect() as looking:
+                until(lambda: second.done() or looking.execute(waiting).scalar(), "the second has come so far")
+        with pytest.raises(InvalidInput):
+            second.result(timeout=60)
+    with db.transaction():
+        assert len(shops.api_keys(caller.shop_id)) == 1
 
 
 def test_revoking_is_asked_first_and_ends_the_key(visitor: Visitor, ours: Shop) -> None:

@@ -123,6 +123,36 @@ class TestSettings:
         (fault,) = re.findall(r'id="opt_out_text-fault">([^<]*)<', response.get_data(as_text=True))
         assert not re.search("must|can|added|Close", fault), fault
 
+    @pytest.mark.parametrize(
+        ("field", "value", "fault"),
+        [
+            ("sender", "Blue Shop Athens", "Sender must be 3 to 11 letters"),
+            ("sender", "BlueShopAthens", "Sender may have 11 letters and digits at most; these are 14."),
+            ("sender", "00306912345678", "Sender must be a number with its country code, such as +306912345678."),
+            ("sender", "+30 691 234 5678", "Sender must be a number with its country code, such as +306912345678."),
+            ("trial_numbers", "6912345678, 123, 6912345679", "numbers hold “123”, which is no number"),
+            ("trial_numbers", "6912345678, 123, ²²², x", "numbers hold some that can&#39;t be texted: 123, ²²², x."),
+            ("opt_out_text", "Reply STOP {{ x }}", "There is: first_name, last_name, full_name, shop_name, sender, "),
+            ("opt_out_text", "Reply STOP {% raw", "Close it with “%}”.</span>"),
+        ],
+    )
+    def test_says_which_one_is_wrong_and_in_which_way(
+        self, visitor: Visitor, field: str, value: str, fault: str
+    ) -> None:
+        response = visitor.fetch("/settings", method="POST", data={**GOOD, field: value})
+        (told,) = re.findall(rf'id="{field}-fault">([^<]*</span>)', response.get_data(as_text=True))
+        assert fault in told
+        assert "..<" not in told
+
+    def test_what_is_pasted_is_never_cut_by_the_browser(self, visitor: Visitor) -> None:
+        assert "maxlength" not in visitor.fetch("/settings").get_data(as_text=True)
+
+    def test_a_contact_line_turns_no_letters_round(self, visitor: Visitor, ours: Shop) -> None:
+        visitor.fetch(
+            "/settings", method="POST", data={**GOOD, "contact_line": "call \u202e54321\u202c \u2066now\u2069"}
+        )
+        assert ours.contact_line == "call 54321 now"
+
     def test_a_form_that_is_none_changes_nothing(self, visitor: Visitor, ours: Shop) -> None:
         for options in ({"data": b"\xff\xfe"}, {"json": {"sender": "Blue"}}, {"data": {}}):
             assert visitor.fetch("/settings", method="POST", **options).status_code == 422

@@ -191,6 +191,20 @@ class TestWhatIsOnItsWay:
         service.cancel_campaign(ours.id, planned.id, actor="test")
         assert "hx-trigger" not in page(visitor, "/going")
 
+    def test_holds_what_is_sent_however_much_is_planned_after_it(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours)
+        going = create_sending(ours, name="Going")
+        planned = [create_campaign(ours, name=f"Later {number}") for number in range(101)]
+        now = clock.now()
+        for days, campaign in enumerate(reversed(planned), 1):  # the newest is due first
+            due = now + timedelta(days=days)
+            campaign.stored_state, campaign.schedule_kind = "scheduled", "at"
+            campaign.scheduled_at = campaign.due_at = due
+        planned[0].scheduled_at = planned[0].due_at = now + timedelta(hours=1)
+        session.flush()
+        found = re.findall(r'href="/campaigns/(\d+)"', page(visitor, "/going"))
+        assert list(dict.fromkeys(found))[:3] == [str(each.id) for each in (going, planned[0], planned[100])]
+
     def test_takes_no_place_where_nothing_is(self, visitor: Visitor) -> None:
         assert re.search(r'id="going"[^>]* hidden>', page(visitor))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from blossom.platform import clock, db
 from blossom.sandbox.shopify.process import StandIn
 from blossom.shops import queries as shops
 from blossom.shops import service as shop_service
+from tests import stand_ins
 from tests.inbound.conftest import Shopify, connect_to_shopify, webhooks
 
 OURS = "ours.myshopify.com"
@@ -119,9 +120,8 @@ def minutes_ago(minutes: float) -> str:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[StandIn]:
-    with StandIn.start() as stand_in:
-        yield stand_in
+def running() -> StandIn:
+    return stand_ins.shopify()
 
 
 def begin(merchant: Merchant) -> None:

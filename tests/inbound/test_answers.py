@@ -20,6 +20,7 @@ from blossom.sandbox.mitto.process import StandIn
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
+from tests import stand_ins
 from tests.factories.consent import create_subscriber
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
@@ -28,20 +29,15 @@ from tests.inbound.conftest import Mitto, a_text, texts
 STOPPED = "Ours: You are unsubscribed and will get no more texts. Reply START to subscribe again."
 
 
-@pytest.fixture(scope="module")
-def provider_process() -> Iterator[StandIn]:
-    with StandIn.start(api_keys=["test-key"]) as running:
-        yield running
-
-
 @pytest.fixture
-def provider(app: Flask, provider_process: StandIn) -> Iterator[StandIn]:
+def provider(app: Flask) -> Iterator[StandIn]:
     """The provider's stand-in: its log is what people were really texted."""
     before = config.current()
-    config.use(replace(before, mitto_api_url=provider_process.url))
+    running = stand_ins.mitto()
+    config.use(replace(before, mitto_api_url=running.url))
     stopping.forget()
-    provider_process.reset()
-    yield provider_process
+    stand_ins.as_new(running)
+    yield running
     config.use(before)
 
 

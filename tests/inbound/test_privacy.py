@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 
 from blossom import cli
 from blossom.audit.models import AuditEntry
+from blossom.commands import shop as shop_commands
 from blossom.consent import queries as consents
 from blossom.consent import service as consent
 from blossom.consent.models import ConsentEvent, OptInRequest
@@ -29,7 +30,7 @@ from blossom.inbound import jobs
 from blossom.inbound.models import DataExport, Erasure, ShopifyWebhook
 from blossom.inbound.service import erasing, exporting
 from blossom.messaging import service as messaging
-from blossom.messaging.models import Dispatch, Message
+from blossom.messaging.models import Dispatch, EarlierTry, Message
 from blossom.messaging.rules.states import SkipReason
 from blossom.messaging.service import claiming, composing
 from blossom.messaging.service import erasing as texts
@@ -517,6 +518,15 @@ def test_webhooks_that_wait_behind_a_shop_s_end_are_closed_with_it(merchant: Mer
 
 def test_a_customer_who_asks_gets_all_that_is_held(merchant: Merchant, mitto: Mitto) -> None:
     customer = eleni(merchant, mitto)
+    again, *_ = session.scalars(select(Message).where(Message.phone_hash == hash_of(merchant.shop_id))).all()
+    failed_at, again_at = clock.now() - timedelta(minutes=2), clock.now() - timedelta(minutes=1)
+    session.add(
+        EarlierTry(
+            message_id=again.id, number=0, shop_id=merchant.shop_id, dispatch_id=again.dispatch_id, batch_number=0,
+            state="failed", failed_at=failed_at, again_at=again_at,
+        )
+    )  # fmt: skip
+    session.commit()
     ask(merchant, customer, "data_request")
     assert ends()[-1] == ("customers/data_request", "done", "applied")
     (listed,) = exporting.exports(merchant.shop_id)
@@ -532,6 +542,9 @@ def test_a_customer_who_asks_gets_all_that_is_held(merchant: Merchant, mitto: Mi
     assert [form["user_agent"] for form in held["forms"]] == [AGENT]
     assert [each["state"] for each in held["texts_to_them"]] == ["sent"] * 3
     assert {each["words"] for each in held["texts_to_them"]} == {"Hello! Reply STOP to opt out"}
+    ((tried,),) = [each["earlier_tries"] for each in held["texts_to_them"] if each["earlier_tries"]]
+    assert (tried["state"], tried["sent_at"]) == ("failed", None)
+    assert [datetime.fromisoformat(tried[at]) for at in ("failed_at", "sent_again_at")] == [failed_at, again_at]
     assert [each["text"] for each in held["texts_from_them"]] == ["Is the blue one back?"]
     assert NIKOS not in str(held)
     (listed,) = exporting.exports(merchant.shop_id)
@@ -547,7 +560,7 @@ def test_a_merchant_s_exports_are_at_hand_by_command(
     merchant: Merchant, mitto: Mitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask(merchant, eleni(merchant, mitto), "data_request")
-    monkeypatch.setattr(cli, "application", mitto.app.app_context)
+    monkeypatch.setattr(shop_commands, "application", mitto.app.app_context)
 
     def run(*arguments: str) -> Any:
         return orjson.loads(CliRunner().invoke(cli.main, ["shop", *arguments], catch_exceptions=False).output)

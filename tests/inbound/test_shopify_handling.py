@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from flask import Flask
 
 from blossom import cli
+from blossom.commands import webhooks as webhook_commands
 from blossom.inbound import jobs
 from blossom.inbound import service as inbound
 from blossom.inbound.errors import Hopeless, NotYet
@@ -193,7 +194,7 @@ def test_an_operator_lists_the_dead_and_replays_them(
 
 def run(monkeypatch: pytest.MonkeyPatch, app: Flask, *arguments: str) -> Any:
     """What `blossom webhooks …` prints, on the database of this test."""
-    monkeypatch.setattr(cli, "application", app.app_context)
+    monkeypatch.setattr(webhook_commands, "application", app.app_context)
     result = CliRunner().invoke(cli.main, ["webhooks", *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return orjson.loads(result.output)

@@ -146,3 +146,18 @@ def test_the_answer_is_in_the_language_of_the_question_and_one_part_long(
 def test_a_shop_without_a_contact_line_answers_help_without_one() -> None:
     given = rules.answer_to(HELP, "help", shop_name="Ours", contact_line="", opt_out_text="Reply STOP to opt out.")
     assert given == "Ours. Reply STOP to opt out."
+
+
+@pytest.mark.parametrize(
+    ("shop_name", "contact_line", "opt_out_text", "answer"),
+    [
+        ("Ours", "Call 210 1234567.", "Reply STOP.", "Ours. Contact: Call 210 1234567. Reply STOP."),
+        ("Ours Inc.", "ask us!", "Want no more? Reply STOP", "Ours Inc. Contact: ask us! Want no more? Reply STOP."),
+        ("Ours…", "hello@ours.example .", "STOP ends it!", "Ours… Contact: hello@ours.example. STOP ends it!"),
+    ],
+)
+def test_each_sentence_of_an_answer_ends_once(
+    shop_name: str, contact_line: str, opt_out_text: str, answer: str
+) -> None:
+    given = rules.answer_to(HELP, "help", shop_name=shop_name, contact_line=contact_line, opt_out_text=opt_out_text)
+    assert given == answer

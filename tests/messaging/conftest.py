@@ -19,30 +19,22 @@ from blossom.sandbox.mitto.process import StandIn
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
+from tests import stand_ins
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
 
 TEXT = "Hi {{ first_name | default: 'there' }}, 20% off until Sunday. Reply STOP to opt out"
-BEHAVIOUR = {
-    "faults": [],
-    "outcomes": {"exact": {}, "suffix": {}, "prefix": {}, "blocked_words": [], "share": {}},
-    "receipts": {"url": ""},
-    "latency": 0.0,
-}
 
 
 @pytest.fixture(scope="session")
-def mitto_process() -> Iterator[StandIn]:
-    with StandIn.start(api_keys=["test-key"]) as running:
-        yield running
+def mitto_process() -> StandIn:
+    return stand_ins.mitto()
 
 
 @pytest.fixture
-def mitto(mitto_process: StandIn) -> Iterator[StandIn]:
-    mitto_process.configure(**BEHAVIOUR)
-    mitto_process.reset()
-    yield mitto_process
-    mitto_process.configure(**BEHAVIOUR)
+def mitto(mitto_process: StandIn) -> StandIn:
+    stand_ins.as_new(mitto_process)
+    return mitto_process
 
 
 @dataclass

@@ -27,7 +27,7 @@ from blossom.segments.rules import Audience
 from blossom.wallet import queries as wallet
 from blossom.wallet import service as wallet_service
 from blossom.wallet.errors import InsufficientCredit
-from tests.factories.consent import create_subscriber
+from tests.factories.consent import create_subscribers
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_reservation, create_wallet
 from tests.messaging.conftest import Outbox
@@ -365,8 +365,7 @@ def test_credit_for_the_dearest_must_be_there(app: Any, outbox: Outbox) -> None:
         poor = create_shop(domain="poor.myshopify.com", sender="Poor")
         price = wallet.price_list_at(poor.id, clock.now()).credits("GR", 1)
         create_wallet(poor.id, 29 * price)  # ten long texts take 30
-        for _ in range(10):
-            create_subscriber(poor)
+        create_subscribers(poor, 10)
     dispatch = outbox.start(shop_id=poor.id, source="Text A. STOP to opt out", others=[LONG], shares=[10, 10])
     with db.transaction():
         assert queries.progress(poor.id, dispatch.id).failure_code == "insufficient_credit"

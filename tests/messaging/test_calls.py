@@ -18,7 +18,7 @@ from blossom.platform import clock, config, crypto, db
 from blossom.wallet import queries as money
 from blossom.wallet import service as wallet
 from blossom.wallet.errors import InsufficientCredit
-from tests.factories.consent import create_subscriber, opt_in
+from tests.factories.consent import create_subscriber, create_subscribers, opt_in
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
 from tests.messaging.conftest import Outbox
@@ -28,8 +28,7 @@ from tests.messaging.test_sending import _after_the_lease, subscribers
 def test_texts_too_long_for_one_call_go_in_several(outbox: Outbox) -> None:
     config.use(replace(config.current(), mitto_batch_size=500))
     with db.transaction():
-        for _ in range(400):
-            create_subscriber(outbox.shop)
+        create_subscribers(outbox.shop, 400)
     dispatch = outbox.start(source="ΚΑΛΗΜΕΡΑ " * 160 + " STOP")
     outbox.run()
     assert outbox.progress(dispatch).sent == 400

@@ -6,6 +6,7 @@ import random
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import text
 
 from blossom.message_templates.rules import segments
 from blossom.messaging import queries, service
@@ -14,12 +15,13 @@ from blossom.messaging.queries import Preview
 from blossom.messaging.rules.states import DispatchState, MessageState
 from blossom.messaging.service import claiming
 from blossom.mitto import payloads
-from blossom.platform import clock, db
+from blossom.platform import clock, db, queue
 from blossom.platform.errors import NotFound
 from blossom.segments.rules import Audience
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
-from tests.factories.consent import create_subscriber, opt_out
+from tests.admin.conftest import statements
+from tests.factories.consent import create_subscriber, create_subscribers, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
@@ -44,7 +46,7 @@ def give_back(claim: claiming.Claim) -> None:
 def mixed(outbox: Outbox) -> Dispatch:
     """A dispatch with messages in every state there is."""
     with db.transaction():
-        people = [create_subscriber(outbox.shop) for _ in range(250)]
+        people = create_subscribers(outbox.shop, 250)
     outbox.mitto.configure(outcomes={"exact": {str(people[0].phone): "invalid", str(people[1].phone): "blocked"}})
     dispatch = outbox.start()
     with db.transaction():
@@ -213,6 +215,27 @@ def test_the_queue_of_the_whole_installation(outbox: Outbox) -> None:
         service.pause_dispatch(outbox.shop.id, dispatch.id)
     with db.transaction():
         assert queries.queue_stats().oldest_due is None, "what is paused keeps nobody waiting"
+
+
+def test_what_ended_before_this_hour_is_read_once_a_minute_and_counts_for_a_day(outbox: Outbox) -> None:
+    with db.transaction():
+        create_subscriber(outbox.shop)
+    dispatch = outbox.start()
+    outbox.run()
+    with db.transaction():
+        done = queries.queue_stats()
+    assert done.completed == 1
+    at = clock.now().replace(minute=30)
+    for hours, counts in ((0, True), (1, True), (12, True), (23.9, True), (24.1, False)):
+        with db.transaction() as session:
+            values = {"at": at - timedelta(hours=hours), "id": dispatch.id}
+            session.execute(text("UPDATE dispatches SET finished_at = :at WHERE id = :id"), values)
+        queue.connection().flushdb()
+        with clock.frozen_at(at), db.transaction():
+            assert queries.queue_stats().completed == (done.completed if counts else 0), hours
+            with statements() as seen:
+                assert queries.queue_stats().completed == (done.completed if counts else 0), hours
+            assert len(seen) == 1, "the second look finds it kept"
 
 
 # --- the preview ----------------------------------------------------------------------------------------------------

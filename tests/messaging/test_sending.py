@@ -15,7 +15,7 @@ from blossom.mitto import payloads
 from blossom.platform import clock, config, db
 from blossom.platform.errors import NotFound
 from blossom.wallet import queries as wallet
-from tests.factories.consent import create_subscriber, opt_in, opt_out
+from tests.factories.consent import create_subscriber, create_subscribers, opt_in, opt_out
 from tests.factories.contacts import create_contact
 from tests.factories.shops import create_shop
 from tests.factories.wallet import create_wallet
@@ -24,7 +24,7 @@ from tests.messaging.conftest import Outbox
 
 def subscribers(outbox: Outbox, number: int, **details: Any) -> list[str]:
     with db.transaction():
-        return [str(create_subscriber(outbox.shop, **details).phone) for _ in range(number)]
+        return [str(person.phone) for person in create_subscribers(outbox.shop, number, **details)]
 
 
 def test_everybody_who_agreed_is_texted_once_with_their_own_name(outbox: Outbox) -> None:
@@ -76,8 +76,7 @@ def test_without_enough_credit_nothing_leaves_and_it_says_what_is_missing(outbox
     with db.transaction():
         poor = create_shop(domain="poor.myshopify.com", sender="Poor")
         create_wallet(poor.id, 1)
-        for _ in range(3):
-            create_subscriber(poor)
+        create_subscribers(poor, 3)
     dispatch = outbox.start(shop_id=poor.id, sender="Poor")
     outbox.run()
     progress = outbox.progress(dispatch)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from flask import Flask
-from flask_migrate import downgrade, upgrade
 from sqlalchemy import text
 
 from blossom.platform import db
+from blossom.schema import downgrade, upgrade
 from blossom.wallet import queries, service
 from blossom.wallet.rules import Balance
 from tests.factories.shops import create_shop

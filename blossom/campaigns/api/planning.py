@@ -158,5 +158,5 @@ def preview_campaign(caller: Principal, campaign_id: int) -> CampaignPreviewAnsw
     campaign = queries.get_campaign(caller.shop_id, campaign_id)
     shop = shops.get_shop(caller.shop_id)
     if reasons := campaigns.text_reasons(shop, campaign):
-        return refused_preview([ReasonAnswer(**reason) for reason in reasons], wallet.balance(shop.id))
+        return refused_preview([ReasonAnswer(**reason) for reason in reasons], wallet.balance_if_any(shop.id))
     return preview_answer(campaigns.preview(shop, campaign))

@@ -12,6 +12,7 @@ from blossom.campaigns.forms import several as texts
 from blossom.campaigns.forms.several import Several
 from blossom.campaigns.rules.plans import LONGEST_TYPED, Plan, When
 from blossom.campaigns.rules.states import Priority
+from blossom.platform import ids
 from blossom.platform.api import one_visible_line
 from blossom.platform.languages import noted
 from blossom.segments.rules import MOST_SEGMENTS, Audience
@@ -19,7 +20,6 @@ from blossom.segments.rules import MOST_SEGMENTS, Audience
 LONGEST_NAME = 200
 MOST_PHONES = 10
 
-_ID = re.compile(r"[1-9]\d{0,17}")
 _Choice = TypeVar("_Choice", Priority, When)
 _BETWEEN_PHONES = re.compile(r"[,;\n]")
 
@@ -97,9 +97,9 @@ def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
             given.get("day", "").strip()[:LONGEST_TYPED],
             given.get("time", "").strip()[:LONGEST_TYPED],
         ),
-        phones=given.get("phones", "")[:500].replace("\0", ""),
+        phones=given.get("phones", "")[:500],
         trying=int(given["try"]) if given.get("try") in ("1", "2", "3") else 0,
-        person=_number(person),
+        person=ids.read_id(person),
         as_example=person == "example",
         person_phone=given.get("person_phone", "").strip()[:40],
         page=_uuid(given.get("page")),
@@ -111,17 +111,13 @@ def read(fields: Mapping[str, Sequence[str]]) -> ComposeForm:
 
 
 def _ids(values: Sequence[str]) -> tuple[int, ...]:
-    found = (int(value) for value in values if _ID.fullmatch(value))
-    return tuple(dict.fromkeys(found))[:MOST_SEGMENTS]
-
-
-def _number(value: str | None) -> int | None:
-    return int(value) if value and _ID.fullmatch(value) else None
+    found = (ids.read_id(value) for value in values)
+    return tuple(dict.fromkeys(each for each in found if each is not None))[:MOST_SEGMENTS]
 
 
 def _count(value: str | None) -> int | None:
     """One that fits an integer column."""
-    number = _number(value)
+    number = ids.read_id(value or "")
     return number if number is not None and number < 2**31 else None
 
 

@@ -16,5 +16,5 @@ def read_choice(given: Mapping[str, str]) -> Choice | None:
     mark = read_mark(after, Sort(sort)) if after is not None else None
     if after is not None and mark is None:
         return None
-    words = " ".join(given.get("q", "").replace("\0", "").split())[:LONGEST_SEARCH]
+    words = " ".join(given.get("q", "").split())[:LONGEST_SEARCH]
     return Choice(words, CampaignState(state) if state else None, Sort(sort), mark)

@@ -66,7 +66,7 @@ def read(given: Mapping[str, str]) -> Several:
     texts = given.get("texts", "")
     number = int(texts) if texts in ("2", "3", "4") else 1
     names = ["body", *(f"body-{letter.lower()}" for letter in LETTERS[1:])]
-    bodies = tuple(normalise_newlines(given.get(name, "")).replace("\0", "") for name in names)
+    bodies = tuple(normalise_newlines(given.get(name, "")) for name in names)
     shares = tuple(given.get(f"share-{letter.lower()}", USUAL_SHARE).strip()[:10] for letter in LETTERS)
     winner, after = given.get("winner"), given.get("after", "")
     faults: dict[str, str] = {

@@ -45,7 +45,7 @@ class Search:
 
 def read_search(given: Mapping[str, str], default_country: str) -> Search:
     """Read the field. A number without country code is one of `default_country`."""
-    typed = given.get("phone", "").replace("\0", "")[:_LONGEST].strip()
+    typed = given.get("phone", "")[:_LONGEST].strip()
     try:
         return Search(typed, phone=normalise_phone(typed, default_country).e164)
     except PhoneRefused as refused:

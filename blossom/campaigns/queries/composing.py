@@ -19,12 +19,14 @@ from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.models import Contact
 from blossom.contacts.rules import normalise_phone
 from blossom.message_templates.errors import RenderError
-from blossom.message_templates.rules import cures, language, opt_out, segments
+from blossom.message_templates.rules import capitals, cures, language, opt_out, segments
 from blossom.message_templates.rules.catalogue import Trigger, examples
+from blossom.message_templates.rules.characters import Cure
 from blossom.message_templates.rules.cures import CureOffer
 from blossom.message_templates.rules.language import CompiledText
 from blossom.message_templates.rules.mending import Mend, mend
 from blossom.message_templates.rules.preview import Preview as TextPreview
+from blossom.message_templates.rules.preview import measured
 from blossom.message_templates.rules.preview import preview as preview_text
 from blossom.message_templates.rules.values import Value
 from blossom.messaging import queries as messaging
@@ -36,6 +38,7 @@ from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.wallet import queries as wallet
+from blossom.wallet.rules import PriceList
 
 PLACES_DRAWN = 4
 """Of the places where most recipients are, so many get a strip of hours."""
@@ -79,9 +82,9 @@ class Written:
 @dataclass(frozen=True)
 class Look:
     """`texts`: the one, or those that are tested. `census` None: nobody chosen, or not counted yet (`is_counting`).
-    `sums` None: that, or a text is faulty; of several texts each person's dearest is summed. `split`:
-    letter → people who get that text in the test, and "" → the rest; empty without a test, or a census. `is_linked`: as
-    far as is known each text has a link that can be clicked."""
+    `sums` None: that, or a text is faulty, or nothing has a price (`lacks_prices`); of several texts each person's
+    dearest is summed. `split`: letter → people who get that text in the test, and "" → the rest; empty without a test,
+    or a census. `is_linked`: as far as is known each text has a link that can be clicked."""
 
     shop: Shop
     texts: list[Written]
@@ -89,6 +92,7 @@ class Look:
     people: list[Person]
     census: Census | None
     is_counting: bool
+    lacks_prices: bool
     sums: messaging.Preview | None
     places: list[Place]
     split: dict[str, int]
@@ -127,21 +131,26 @@ def look(shop_id: int, asked: Asked, now: datetime) -> Look:
     if chosen is not None:
         values = {**values, **previewing.names_of(chosen[1])}
     sound = [compiled for compiled in texts if compiled is not None]
+    prices = wallet.price_list_if_any(shop_id, now) if counted else None
     sums = None
-    if counted is not None and len(sound) == len(texts):
+    if counted is not None and prices is not None and len(sound) == len(texts):
         sums = _sums(shop, counted, sound, asked.schedule, now)
     # What a cure saves is told for everybody where everybody gets that text.
     measured_on = counted if len(texts) == 1 else None
+    greek = _greek(shop, chosen, people)
     return Look(
         shop=shop,
         texts=[
-            _written(shop, letter, body, values, _offers(shop, body, line, measured_on, now), sums, asked.word)
+            _written(
+                shop, letter, body, values, _offers(shop, body, line, measured_on, greek, prices), sums, asked.word
+            )
             for letter, body in zip(LETTERS, asked.bodies, strict=False)
         ],
         person=chosen[0] if chosen else _example(),
         people=[*(each for each, _ in people), _example()],
         census=counted,
         is_counting=asked.audience is not None and counted is None,
+        lacks_prices=counted is not None and prices is None,
         sums=sums,
         places=_places(shop, counted, asked.schedule, now),
         split=_split(asked.test, counted),
@@ -237,9 +246,33 @@ def _example() -> Person:
     return Person(None, str(values["full_name"]), "", "example")
 
 
-def _offers(shop: Shop, body: str, line: str, counted: Census | None, now: datetime) -> list[CureOffer]:
-    """What would save, measured on everybody who gets the text; while nobody is counted, on an example."""
-    prices = wallet.price_list_at(shop.id, now) if counted and counted.groups else None
+class _Greek(NamedTuple):
+    """Somebody with Greek in their values, and which of them. `name` empty: nobody of those whom we look at."""
+
+    name: str
+    values: Mapping[str, Value]
+    variables: frozenset[str]
+
+
+def _greek(shop: Shop, chosen: tuple[Person, Contact] | None, people: list[tuple[Person, Contact]]) -> _Greek:
+    """The one who is shown, else the first of those who could be: a census knows names by their size alone, so what is
+    known of their script is known of these few."""
+    of_all: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
+    of_shop = capitals.greek_values(of_all)
+    for person, contact in [*([chosen] if chosen else []), *people]:
+        values = {**of_all, **previewing.names_of(contact)}
+        found = capitals.greek_values(values)
+        if found != of_shop:
+            return _Greek(person.name, values, found)
+    return _Greek("", of_all, of_shop)
+
+
+def _offers(
+    shop: Shop, body: str, line: str, counted: Census | None, greek: _Greek, prices: PriceList | None
+) -> list[CureOffer]:
+    """What would save, measured on everybody who gets the text; while nobody is counted, or nothing has a price, on an
+    example. What saves by the Greek of people's names, and so can't be told for everybody, is measured on one of
+    them."""
     sums: dict[str, tuple[int, int | None]] = {}
 
     def sum_of(source: str) -> tuple[int, int | None]:
@@ -247,7 +280,7 @@ def _offers(shop: Shop, body: str, line: str, counted: Census | None, now: datet
         compiled, _ = language.examine(source, Trigger.CAMPAIGN)
         if compiled is None:
             return 0, None
-        if counted is not None and prices is not None:
+        if counted is not None and counted.groups and prices is not None:
             expected = previewing.summed(shop, counted, [compiled], shop.sender, prices)
             return expected.segments, expected.credits
         example = {**examples(Trigger.CAMPAIGN), **previewing.values_for_all(shop, compiled, shop.sender)}
@@ -264,11 +297,26 @@ def _offers(shop: Shop, body: str, line: str, counted: Census | None, now: datet
     def credits_of(source: str) -> int | None:
         return sums[opt_out.with_opt_out(source, line, keywords=shop.stop_keywords)][1]
 
-    found = cures.cures_of(body, measure, line=line, keywords=shop.stop_keywords)
+    def cures_by(of: cures.Measure) -> dict[str, Cure]:
+        return cures.cures_of(body, of, line=line, keywords=shop.stop_keywords, greek=greek.variables)
+
+    found = cures_by(measure)
     before = credits_of(body) if found else None
-    return [
+    offers = [
         CureOffer(name, cure, None if before is None else before - (credits_of(cure.text) or 0))
         for name, cure in found.items()
+    ]
+    if not greek.name or not capitals.variables_in_capitals(body, greek.variables).changes:
+        return offers
+    site = shops.proxy_address(shop.id)
+
+    def measure_person(source: str) -> int:
+        return measured(source, Trigger.CAMPAIGN, values=greek.values, site=site)
+
+    return offers + [
+        CureOffer(name, cure, None, greek.name)
+        for name, cure in cures_by(measure_person).items()
+        if name in cures.GREEK and name not in found
     ]
 
 

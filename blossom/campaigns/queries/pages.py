@@ -85,7 +85,7 @@ def _narrowed(choice: Choice) -> list[ColumnElement[bool]]:
 
 
 def _key_of(typed: str) -> ColumnElement[str]:
-    """The same as `models.searched`, of words that somebody typed."""
+    """The same as `Campaign.name_key`, of words that somebody typed."""
     bare = func.regexp_replace(func.normalize(cast(typed, Text), literal_column("NFD")), MARKS, "", "g")
     return func.translate(func.lower(bare), *LETTERS)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from blossom.campaigns.models import Campaign, CampaignTally, StatusRefresh
 from blossom.campaigns.queries import stats
 from blossom.campaigns.rules import tally
-from blossom.campaigns.rules.tally import Part, Tally
+from blossom.campaigns.rules.tally import Tally
 from blossom.links import queries as links
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Progress
@@ -22,7 +20,7 @@ def count(campaign: Campaign, dispatch_id: int) -> Tally:
     clicks = links.clicks_by_minute(campaign.shop_id, dispatch_id)
     minutes = messaging.minutes(campaign.shop_id, dispatch_id)
     return tally.count(
-        [Part(**asdict(group)) for group in messaging.groups(campaign.shop_id, dispatch_id)],
+        messaging.groups(campaign.shop_id, dispatch_id),
         minutes if clicks is None else {**minutes, "clicked": clicks},
         clickers=None if clicks is None else sum(people for _, people in clicks),
         unsubscribes=stats.unsubscribes(campaign),

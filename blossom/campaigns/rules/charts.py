@@ -94,8 +94,8 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """A picture of `width` × `height` units with its columns; `lines`: (y, value) of the grid; `ticks`: (x, place of
-    the bucket) of those whose time is written below."""
+    """A picture of `width` × `height` units with its columns; `lines`: (y, value) of the grid; `ticks`: (middle, place
+    of the bucket) of those whose time is written below."""
 
     width: int
     height: int
@@ -109,12 +109,15 @@ class Chart:
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 220, 76, 12, 190
 _TICKS = 5
 _GAP = 0.2
+_WIDEST = 56
+"""Of a column: a campaign that was over within a minute is a column, not a wall."""
 
 
 def columns(series: Series, events: Sequence[str]) -> Chart:
     """A column a bucket, the events in it stacked in their order, the first at the bottom."""
     top = _round_up(series.highest)
     step = (_WIDTH - _LEFT) / max(len(series.buckets), 1)
+    width = min(step * (1 - _GAP), _WIDEST)
     bars = []
     for place, bucket in enumerate(series.buckets):
         y = float(_BOTTOM)
@@ -122,10 +125,10 @@ def columns(series: Series, events: Sequence[str]) -> Chart:
             height = (_BOTTOM - _TOP) * bucket.counts[event] / top
             if height:
                 y -= height
-                bars.append(Bar(event, _LEFT + (place + _GAP / 2) * step, y, step * (1 - _GAP), height))
+                bars.append(Bar(event, _LEFT + (place + 0.5) * step - width / 2, y, width, height))
     lines = [(_BOTTOM - (_BOTTOM - _TOP) * part / 4, top * part // 4) for part in range(5) if top * part % 4 == 0]
     every = max(1, -(-len(series.buckets) // _TICKS))
-    ticks = [(_LEFT + place * step, place) for place in range(0, len(series.buckets), every)]
+    ticks = [(_LEFT + (place + 0.5) * step, place) for place in range(0, len(series.buckets), every)]
     return Chart(_WIDTH, _HEIGHT, _LEFT, _BOTTOM, bars, lines, ticks)
 
 

@@ -15,9 +15,9 @@ _WORDS = (
     (
         "skipped",
         noted("Skipped"),
-        noted("Consent, caps or quiet hours spoke against it at the moment of sending."),
+        noted("Ruled out by consent, limits or quiet hours at the moment of sending."),
     ),
-    ("unconfirmed", noted("Unconfirmed"), noted("Mitto's answer was lost. Never sent again by themselves.")),
+    ("unconfirmed", noted("Unconfirmed"), noted("Mitto's answer was lost. Never sent again automatically.")),
     ("cancelled", noted("Cancelled"), noted("They never left.")),
     ("pending", noted("Still to go"), noted("Not handed to Mitto yet.")),
 )

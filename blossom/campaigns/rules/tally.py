@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from blossom.campaigns.rules import causes
+from blossom.messaging.rules.groups import Group
 from blossom.messaging.rules.states import MessageState
 
 KEPT_FOR = timedelta(minutes=5)
@@ -110,23 +111,8 @@ class Tally:
         )
 
 
-@dataclass(frozen=True)
-class Part:
-    """Messages that share all of this (as `messaging.queries.Group`)."""
-
-    country: str
-    state: MessageState
-    error: str | None
-    delivery_status: str | None
-    reason: str | None
-    opted_out: bool
-    messages: int
-    segments: int
-    credits: int
-
-
 def count(
-    parts: Iterable[Part],
+    groups: Iterable[Group],
     minutes: Mapping[str, Sequence[tuple[datetime, int]]],
     *,
     clickers: int | None,
@@ -137,29 +123,29 @@ def count(
     again: Counter[tuple[str, str | None]] = Counter()
     reasons, opted_out = Counter[str](), Counter[str]()
     countries: dict[str, list[int]] = {}
-    for part in parts:
-        sums = countries.setdefault(part.country, [0] * 6)
-        costly, is_failed = part.state in _COSTLY, part.state is MessageState.FAILED
+    for group in groups:
+        sums = countries.setdefault(group.country, [0] * 6)
+        costly, is_failed = group.state in _COSTLY, group.state is MessageState.FAILED
         for place, amount in enumerate(
             (
-                part.messages,
-                part.messages if costly else 0,
-                part.messages if part.state is MessageState.DELIVERED else 0,
-                part.messages if is_failed else 0,
-                part.segments if costly else 0,
-                part.credits,
+                group.messages,
+                group.messages if costly else 0,
+                group.messages if group.state is MessageState.DELIVERED else 0,
+                group.messages if is_failed else 0,
+                group.segments if costly else 0,
+                group.credits,
             )
         ):
             sums[place] += amount
         if is_failed:
-            cause = (part.error or "unknown", part.delivery_status)
-            failed[cause] += part.messages
-            if causes.passes(part.error, part.delivery_status) and not part.opted_out:
-                again[cause] += part.messages
-        if part.state is MessageState.SKIPPED:
-            reasons[part.reason or "unknown"] += part.messages
-        if part.opted_out:
-            opted_out[part.state.value] += part.messages
+            cause = (group.error or "unknown", group.delivery_status)
+            failed[cause] += group.messages
+            if causes.passes(group.error, group.delivery_status) and not group.opted_out:
+                again[cause] += group.messages
+        if group.state is MessageState.SKIPPED:
+            reasons[group.reason or "unknown"] += group.messages
+        if group.opted_out:
+            opted_out[group.state.value] += group.messages
     return Tally(
         causes=[Cause(*cause, number, again[cause]) for cause, number in failed.most_common()],
         reasons=dict(reasons.most_common()),

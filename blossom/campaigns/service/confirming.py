@@ -30,7 +30,7 @@ from blossom.campaigns.service.locking import lock
 from blossom.campaigns.service.sending import enqueue_campaign
 from blossom.campaigns.service.writing import schedule_campaign
 from blossom.message_templates.rules import language
-from blossom.message_templates.rules.catalogue import Trigger
+from blossom.message_templates.rules.catalogue import Trigger, variables
 from blossom.messaging.queries import previewing
 from blossom.messaging.queries.census import Census
 from blossom.platform import clock, queue
@@ -79,6 +79,7 @@ class Question:
     nothing to count, and `seen` is None. `first`, `last`: when texts leave; None without recipients. `later`: moment →
     people who are not texted at once. `mark` changes with all of that. `waits`: nothing can be said yet. `was_refused`:
     there was a yes, to numbers that have changed meanwhile. `readings`: how the audience's segments of Shopify's stand.
+    `may_cost_less`: names are put in capitals, and a Greek one costs less in those; which are Greek nobody has looked.
     """
 
     campaign: Campaign
@@ -94,6 +95,7 @@ class Question:
     waits: Waits | None = None
     readings: list[Reading] = field(default_factory=list)
     was_refused: bool = False
+    may_cost_less: bool = False
 
     @property
     def recipients(self) -> int:
@@ -300,6 +302,7 @@ def _with_numbers(
     not_before, local_at = (hour.scheduled_at, hour.local_at) if hour else (None, None)
     sources, test = fitness.sources_of(shop, campaign), fitness.test_of(campaign)
     texts = [language.compile_text(source, Trigger.CAMPAIGN) for source in sources]
+    known = variables(Trigger.CAMPAIGN)
     seen = previewing.of_census(
         shop,
         counted,
@@ -338,6 +341,9 @@ def _with_numbers(
         later,
         _sample(shop, texts[0], counted),
         rules.mark(facts),
+        may_cost_less=any(
+            known[use.variable].personal and "upper" in use.filters for compiled in texts for use in compiled.uses
+        ),
     )
 
 

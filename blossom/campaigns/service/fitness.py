@@ -43,6 +43,11 @@ SEGMENT_GONE = {
     "actionable": noted("Choose the audience again."),
 }
 
+NO_PRICES = {
+    "code": "no_prices",
+    "message": noted("No prices have been set yet, so nothing can be sent."),
+    "actionable": noted("Tell whoever runs Blossom for you."),
+}
 
 TOO_MANY_LINKS = {
     "code": "too_many_links",
@@ -81,7 +86,7 @@ def audience_of(campaign: Campaign) -> Audience | None:
 
 
 def check_text(shop: Shop, campaign: Campaign) -> None:
-    """Raise `CannotSend` for what is wrong at any hour: faults of the text, and nobody chosen."""
+    """Raise `CannotSend` for what is wrong at any hour: faults of the text, nobody chosen, and no prices."""
     if reasons := text_reasons(shop, campaign):
         raise errors.CannotSend(reasons)
 
@@ -96,7 +101,12 @@ def text_reasons(shop: Shop, campaign: Campaign) -> list[dict[str, Any]]:
         reasons.append(SEGMENT_GONE)
     else:
         reasons += shopify_segments.reasons_against(shopify_segments.readings_of(shop.id, audience))
-    return reasons
+    return reasons + price_reasons(shop.id)
+
+
+def price_reasons(shop_id: int) -> list[dict[str, Any]]:
+    """Without a price nothing can be paid for, so nothing is sent."""
+    return [] if wallet.price_list_if_any(shop_id, clock.now()) else [NO_PRICES]
 
 
 def faults_of_texts(shop: Shop, body: str, test: AbTest | None) -> list[dict[str, Any]]:
@@ -187,7 +197,7 @@ def check_sendable(shop: Shop, campaign: Campaign) -> None:
     expected = estimate.estimate_costs(shop.id, audience, texts, values, prices)
     if expected.recipients == 0:
         raise errors.CannotSend([NO_RECIPIENTS])
-    available = wallet.balance(shop.id).available
+    available = wallet.balance_if_any(shop.id).available
     if expected.credits > available:  # as the preview has it: people who reached a cap will cost nothing
         capped = estimate.capped(shop.id, Caps(shop.daily_cap, shop.weekly_cap), clock.now())
         expected = estimate.estimate_costs(shop.id, audience, texts, values, prices, capped)

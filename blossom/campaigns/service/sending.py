@@ -252,13 +252,13 @@ def send_test(
 
     `body`: another text for it, which is typed and not saved yet. `number`: which of several texts (0 is A).
 
-    Raises `NotFound`, also for a text that it does not have; `CannotSend` for a faulty text; `TooManyTests`;
-    messaging's and wallet's refusals.
+    Raises `NotFound`, also for a text that it does not have; `CannotSend` for a faulty text, or without
+    prices; `TooManyTests`; messaging's and wallet's refusals.
     """
     campaign = queries.get_campaign(shop_id, campaign_id)
     shop = shops.get_shop(shop_id)
     text = fitness.body_of(campaign, number) if body is None else body
-    if reasons := fitness.faults_of_text(shop, text):
+    if reasons := fitness.faults_of_text(shop, text) + fitness.price_reasons(shop_id):
         raise errors.CannotSend(reasons)
     _check_tests_left(shop_id, len(phones))
     dispatch = messaging.send_test(

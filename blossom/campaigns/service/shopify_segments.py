@@ -10,14 +10,12 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import text
-
+from blossom.campaigns.queries import shopify_segments as shopifys
 from blossom.customers import service as customers
 from blossom.platform import clock, queue
-from blossom.platform.db import session
 from blossom.platform.languages import noted
 from blossom.segments import queries as segments
-from blossom.segments.rules import ACCEPTED_AGE, Audience, Reading, ReadingState
+from blossom.segments.rules import Audience, Reading, ReadingState
 
 CHOSEN_AGE = timedelta(hours=1)
 """One that is chosen for a campaign is read if it was read longer ago."""
@@ -53,7 +51,10 @@ def look(shop_id: int, audience: Audience) -> list[Reading]:
     found, now = readings_of(shop_id, audience), clock.now()
     wanted = [each.segment_id for each in found if not (each.is_fresh(now) or each.is_open or each.gone_at)]
     if wanted:
-        queue.enqueue("customers.read_segments", queue="sync", shop_id=shop_id, segment_ids=sorted(wanted))
+        segment_ids = sorted(wanted)
+        queue.enqueue(
+            "customers.read_segments", queue="sync", unless_waiting=True, shop_id=shop_id, segment_ids=segment_ids
+        )
     return found
 
 
@@ -98,33 +99,9 @@ def is_stale(shop_id: int, audience: Audience) -> bool:
 
 def keep_fresh(now: datetime) -> int:
     """Have those read that campaigns to come will need; how many. Flushed."""
-    values = {"now": now, "kept": KEPT_AGE, "accepted": ACCEPTED_AGE, "soon": SOON, "drafts": DRAFTS_OF}
     wanted = defaultdict(list)
-    for row in session.execute(_NEEDED, values):
-        wanted[row.shop_id].append(row.segment_id)
+    for shop_id, segment_id in shopifys.needed_segments(now, kept=KEPT_AGE, soon=SOON, drafts=DRAFTS_OF):
+        wanted[shop_id].append(segment_id)
     for shop_id, segment_ids in wanted.items():
         customers.ask_for_members(shop_id, segment_ids)
     return sum(map(len, wanted.values()))
-
-
-# Of shops that ever chose one of Shopify's segments, which are few.
-_NEEDED = text(
-    """
-    SELECT DISTINCT s.shop_id, s.segment_id
-    FROM (SELECT DISTINCT shop_id FROM shopify_segments WHERE wanted_at IS NOT NULL AND gone_at IS NULL) AS choosers
-    JOIN campaigns c ON c.shop_id = choosers.shop_id
-    CROSS JOIN LATERAL jsonb_array_elements_text(
-        coalesce(c.audience -> 'segments', '[]') || coalesce(c.audience -> 'exclude', '[]')
-    ) AS named(id)
-    JOIN shopify_segments s ON s.shop_id = c.shop_id AND s.segment_id = CAST(named.id AS bigint)
-    WHERE (c.state = 'scheduled' OR (c.state = 'draft' AND c.updated_at > :now - CAST(:drafts AS interval)))
-      AND s.gone_at IS NULL AND (
-          (s.state = 'resting' AND (s.read_at IS NULL OR s.read_at < :now - CAST(:kept AS interval)))
-          OR (s.state = 'failed' AND s.wanted_at < :now - CAST(:kept AS interval))
-          OR (s.state IN ('resting', 'failed') AND c.state = 'scheduled'
-              AND c.due_at BETWEEN :now AND :now + CAST(:soon AS interval)
-              AND (s.read_at IS NULL OR s.read_at < c.due_at - CAST(:accepted AS interval)))
-      )
-    LIMIT 1000
-    """
-)

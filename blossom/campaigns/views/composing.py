@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
-from uuid import uuid4
+from uuid import uuid4, uuid5
 
 import orjson
 from flask import Response, make_response, redirect, render_template, request, url_for
@@ -34,7 +34,7 @@ from blossom.campaigns.views.words import PRIORITY_WORDS, REASON_WORDS
 from blossom.message_templates import queries as templates
 from blossom.message_templates.rules.catalogue import Trigger
 from blossom.message_templates.rules.wording import CURE_WORDS, snippets
-from blossom.platform import clock, htmx, pages, queue
+from blossom.platform import clock, htmx, ids, pages, queue
 from blossom.platform.access import Principal
 from blossom.platform.errors import BlossomError, InvalidInput, NotFound
 from blossom.platform.languages import noted, t
@@ -75,25 +75,25 @@ class Kept:
 @views.get("/campaigns/new")
 def new_campaign() -> Response:
     """An empty page; `?template=`, `?segment=` fill in a text, or for whom it is."""
-    caller = _caller()
+    caller = pages.caller_with("campaigns:write")
     form = _blank(caller.shop_id)
-    if (template_id := _number("template")) is not None:
+    if (template_id := ids.read_id(request.args.get("template", ""))) is not None:
         template = templates.get_template(caller.shop_id, template_id)
         form = replace(form, name=template.name, several=texts.of_stored(template.body, None))
-    if (segment_id := _number("segment")) is not None:
+    if (segment_id := ids.read_id(request.args.get("segment", ""))) is not None:
         form = replace(form, who="segments", include=(segments.segment(caller.shop_id, segment_id).id,))
     return _page(caller, form, Kept("new"))
 
 
 @views.post("/campaigns/new")
 def begin_campaign() -> Response:
-    return _keep(_caller(), None)
+    return _keep(pages.caller_with("campaigns:write"), None)
 
 
 @views.get(_EDIT)
 def edit_campaign(campaign_id: int) -> Response:
     """The page; of a campaign that can't be changed any more, the way to where it can be watched."""
-    caller = _caller()
+    caller = pages.caller_with("campaigns:write")
     campaign = queries.get_campaign(caller.shop_id, campaign_id)
     if not may(Action.EDIT, campaign.state):
         return make_response(redirect(url_for("campaigns.campaign_page", campaign_id=campaign_id), 303))
@@ -103,13 +103,13 @@ def edit_campaign(campaign_id: int) -> Response:
 
 @views.post(_EDIT)
 def save_campaign(campaign_id: int) -> Response:
-    return _keep(_caller(), campaign_id)
+    return _keep(pages.caller_with("campaigns:write"), campaign_id)
 
 
 @views.post("/campaigns/preview")
 def preview_campaign() -> Response:
     """All parts of the page that follow from what is typed."""
-    caller = _caller()
+    caller = pages.caller_with("campaigns:write")
     shop, form = shops.get_shop(caller.shop_id), forms.read(request.form.to_dict(flat=False))
     known, form, lost = _segments(caller.shop_id, form)
     return _render("campaigns/_live.html", _live(shop, form, lost), segments=known)
@@ -119,7 +119,7 @@ def preview_campaign() -> Response:
 def count_audience() -> Response:
     """Have whom the form names counted, unless somebody just has (`again`: even so). Once they are, or when a count was
     thrown away, the page looks once more; while a job counts, it asks here again."""
-    caller = _caller()
+    caller = pages.caller_with("campaigns:write")
     shop, now = shops.get_shop(caller.shop_id), clock.now()
     _, form, _ = _segments(caller.shop_id, forms.read(request.form.to_dict(flat=False)))
     schedule, _ = _schedule(form, shop, now)
@@ -136,12 +136,6 @@ def count_audience() -> Response:
     return response
 
 
-def _caller() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require("campaigns:write")
-    return caller
-
-
 def _keep(caller: Principal, campaign_id: int | None) -> Response:
     """Save the form, and do what its button says (`do`): save, test, review. Nothing but the state of saving comes
     back, so nothing that was typed meanwhile is taken away."""
@@ -151,8 +145,8 @@ def _keep(caller: Principal, campaign_id: int | None) -> Response:
     _, form, lost = _segments(caller.shop_id, forms.read(request.form.to_dict(flat=False)))
     if form.page is None:
         raise InvalidInput({"page": "is missing: load the page again"})
-    if request.form.get("anew"):  # what was deleted elsewhere goes on as another draft
-        campaign_id, form = None, replace(form, page=uuid4(), version=None)
+    if request.form.get("anew"):  # what was deleted elsewhere goes on as another draft, the same for each click
+        campaign_id, form = None, replace(form, page=uuid5(form.page, f"without {campaign_id}"), version=None)
     planned = campaign_id is not None and _is_planned(caller.shop_id, campaign_id)
     if deed == "test" and planned:
         return trying.answer(shop, trying.send(caller, campaign_id or 0, form))
@@ -224,6 +218,8 @@ def _field(why: Mapping[str, Any]) -> str:
     """Where on the page it is mended."""
     if why["code"] in ("no_audience", "segment_gone", "no_recipients"):
         return "who"
+    if why["code"] == "no_prices":
+        return "cost"
     letter = why.get("text") or LETTERS[0]
     return "body" if letter == LETTERS[0] else f"body-{letter.lower()}"
 
@@ -249,7 +245,8 @@ def _is_planned(shop_id: int, campaign_id: int) -> bool:
 def _page(caller: Principal, form: ComposeForm, kept: Kept, tried: Mapping[str, Any] | None = None) -> Response:
     shop = shops.get_shop(caller.shop_id)
     known, form, lost = _segments(caller.shop_id, form)
-    queue.enqueue("customers.list_segments", queue="sync", shop_id=shop.id)  # those of Shopify's, for the next look
+    # Those of Shopify's, for the next look.
+    queue.enqueue("customers.list_segments", queue="sync", unless_waiting=True, shop_id=shop.id)
     campaign = kept.campaign
     response = _render(
         "campaigns/compose.html",
@@ -305,7 +302,6 @@ def _live(shop: Shop, form: ComposeForm, lost: str | None) -> dict[str, Any]:
         "cure_words": CURE_WORDS,
         "reason_words": REASON_WORDS,
         "city": words.city,
-        "countries": words.country,
     }
 
 
@@ -364,8 +360,3 @@ def _render(template: str, live: Mapping[str, Any], **context: Any) -> Response:
     response.vary.update(htmx.ASKED_BY)
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-def _number(name: str) -> int | None:
-    given = request.args.get(name, "")
-    return int(given) if given.isascii() and given.isdigit() and 0 < len(given) <= 18 else None

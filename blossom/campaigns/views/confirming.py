@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import re
 
-import orjson
-from flask import Response, make_response, redirect, request, url_for
+from flask import Response, make_response, request, url_for
 
 from blossom.campaigns import service
 from blossom.campaigns.rules import confirming as rules
@@ -18,7 +17,6 @@ from blossom.campaigns.service import Question
 from blossom.campaigns.views.routes import views
 from blossom.campaigns.views.words import decided_after
 from blossom.platform import htmx, pages
-from blossom.platform.access import Principal
 from blossom.platform.languages import noted, t
 from blossom.shops import queries as shops
 
@@ -37,7 +35,7 @@ def confirmation(campaign_id: int) -> Response:
     `waiting`: what a dialog waits for that looks again by itself: "counting", or the deed that was said yes to. It gets
     nothing (204) while that goes on, and is led to the campaign once the deed is done.
     """
-    caller, waiting = _caller(), request.args.get("waiting", "")
+    caller, waiting = pages.caller_with("campaigns:send"), request.args.get("waiting", "")
     asked = service.ask_to_confirm(caller.shop_id, campaign_id)
     if not isinstance(asked, Question):
         if waiting in _DONE:
@@ -54,7 +52,7 @@ def confirmation(campaign_id: int) -> Response:
 @views.post("/campaigns/<int:campaign_id>/confirm")
 def confirm(campaign_id: int) -> Response:
     """Do it, and lead to the campaign; or ask again: 409 with the numbers as they are now, 422 for a mistyped one."""
-    caller, given = _caller(), request.form
+    caller, given = pages.caller_with("campaigns:send"), request.form
     free = given.get("free", "")
     outcome = service.confirm_campaign(
         caller.shop_id,
@@ -75,12 +73,6 @@ def confirm(campaign_id: int) -> Response:
     return _lead_to(campaign_id, t(words))
 
 
-def _caller() -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require("campaigns:send")
-    return caller
-
-
 def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again: bool = False) -> Response:
     partial = "campaigns/_confirm_waits.html" if asked.waits else "campaigns/_confirm.html"
     return htmx.page_or_partial(
@@ -97,12 +89,5 @@ def _shown(asked: Question, *, typed: str = "", fault: str | None = None, again:
     )
 
 
-def _lead_to(campaign_id: int, words: str = "") -> Response:
-    """To the campaign's page, fetched with the session; a browser without JavaScript is redirected."""
-    address = url_for("campaigns.campaign_page", campaign_id=campaign_id)
-    if request.headers.get("HX-Request") != "true":
-        return make_response(redirect(address, 303))
-    response = make_response("")
-    there = {"path": address, "target": "body", "swap": "innerHTML"}
-    response.headers["HX-Location"] = orjson.dumps(there).decode()
-    return htmx.toast(response, words) if words else response
+def _lead_to(campaign_id: int, words: str) -> Response:
+    return htmx.lead_to(url_for("campaigns.campaign_page", campaign_id=campaign_id), words)

@@ -7,7 +7,6 @@ own, or for htmx as a question on the campaign's page; POST does it, and shows t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,14 +23,12 @@ from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
 from blossom.messaging.errors import BEING_ASKED_ABOUT, NothingToRetry
 from blossom.messaging.service import RetryOutcome
-from blossom.platform import config, htmx
+from blossom.platform import config, htmx, ids, pages
 from blossom.platform.access import Principal
 from blossom.platform.languages import t, tn
 
 MOST_CHOSEN = 100
 """Messages that a merchant may choose on a page and send again together."""
-
-_ID = re.compile(r"[1-9][0-9]{0,17}")
 
 
 @views.get("/campaigns/<int:campaign_id>/pause")
@@ -65,14 +62,28 @@ def ask_cancel(campaign_id: int) -> Response:
 
 @views.post("/campaigns/<int:campaign_id>/cancel")
 def cancel(campaign_id: int) -> Response:
+    """Afterwards the same sentences as the question's (`_question.html`), with what has come of it."""
     caller = _sender()
-    _, outcome = campaigns.cancel_campaign(caller.shop_id, campaign_id, actor=caller.actor)
+    campaign, outcome = campaigns.cancel_campaign(caller.shop_id, campaign_id, actor=caller.actor)
+    handed = outcome.left + outcome.failed
+    if campaign.dispatch_id is None or not (outcome.cancelled or handed or outcome.in_flight):  # its audience open yet
+        return _done(caller, campaign_id, t("Cancelled"), [t("Nobody has got it yet, and nobody will.")])
     told = [tn("%(num)s text never leaves.", "%(num)s texts never leave.", outcome.cancelled)]
-    if outcome.left:
-        told.append(tn("%(num)s had left already.", "%(num)s had left already.", outcome.left))
+    if handed:
+        told.append(
+            tn(
+                "%(num)s text was handed to Mitto, and can't be called back.",
+                "%(num)s texts were handed to Mitto, and can't be called back.",
+                handed,
+            )
+        )
     if outcome.in_flight:
         told.append(
-            tn("%(num)s is being handed over just now.", "%(num)s are being handed over just now.", outcome.in_flight)
+            tn(
+                "%(num)s is being handed to Mitto at this moment, and may still go.",
+                "%(num)s are being handed to Mitto at this moment, and may still go.",
+                outcome.in_flight,
+            )
         )
     if outcome.released_credits:
         told.append(tn("%(num)s credit is free again.", "%(num)s credits are free again.", outcome.released_credits))
@@ -132,12 +143,13 @@ def refresh(campaign_id: int) -> Response:
 
 
 def _sender() -> Principal:
-    return pictures.caller_of("campaigns:send")
+    return pages.caller_with("campaigns:send")
 
 
 def _chosen(given: Sequence[str]) -> list[int]:
     """The ids among what a form or an address names, each once."""
-    return list(dict.fromkeys(int(each) for each in given if _ID.fullmatch(each)))[:MOST_CHOSEN]
+    found = (ids.read_id(each) for each in given)
+    return list(dict.fromkeys(each for each in found if each is not None))[:MOST_CHOSEN]
 
 
 def _ask(campaign_id: int, deed: str, action: Action, **context: Any) -> Response:

@@ -15,17 +15,17 @@ from blossom.campaigns import errors, queries
 from blossom.campaigns.forms import watching as forms
 from blossom.campaigns.rules import causes, outcomes
 from blossom.campaigns.rules.ab_test import LETTERS
-from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views.results import results_of
 from blossom.campaigns.views.routes import views
 from blossom.contacts.rules import phones
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Place, RecipientRow
 from blossom.messaging.rules.states import MessageState
-from blossom.platform import languages
+from blossom.platform import languages, pages
 from blossom.platform.db import transaction
 from blossom.platform.errors import NotFound
 from blossom.platform.languages import noted, t
+from blossom.platform.spreadsheets import harmless
 from blossom.shops import queries as shops
 
 AT_ONCE = 2_000
@@ -48,14 +48,13 @@ _HEAD = (
     noted("Failed"),
 )
 _TEXT = noted("Text")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @views.get("/campaigns/<int:campaign_id>/recipients.csv")
 def recipients_csv(campaign_id: int) -> Response:
     """All recipients, or those in one state, as the list shows them. Written while it is read, so a million of them
     take no memory."""
-    caller = pictures.caller_of("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     choice = forms.read_choice(request.args)
     if choice is None or choice.after is not None:
         raise NotFound("page")
@@ -80,7 +79,7 @@ def recipients_csv(campaign_id: int) -> Response:
 @views.get("/campaigns/<int:campaign_id>/report.pdf")
 def report_pdf(campaign_id: int) -> Response:
     """The results as they were last counted."""
-    caller = pictures.caller_of("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     results = results_of(caller.shop_id, campaign_id)
     if results.tally is None:
         raise errors.BeingCounted()
@@ -147,9 +146,9 @@ def _cells(row: RecipientRow, zone: str, *, phones_in_clear: bool) -> list[str]:
         row.country,
         t(outcomes.STATES[row.state.value]),
         why,
-        _plain(row.error or row.reason),
-        _plain(row.delivery_status),
-        _plain(row.provider_message_id),
+        harmless(row.error or row.reason or ""),
+        harmless(row.delivery_status or ""),
+        harmless(row.provider_message_id or ""),
         str(row.retry_count),
         str(row.segments),
         str(row.credits),
@@ -160,11 +159,6 @@ def _cells(row: RecipientRow, zone: str, *, phones_in_clear: bool) -> list[str]:
 def _letter(row: RecipientRow) -> str:
     """Of the text that they get; nothing while the winner is not known."""
     return "" if row.text_number is None else LETTERS[row.text_number]
-
-
-def _plain(word: str | None) -> str:
-    """A word of the provider's, so that no spreadsheet takes it for a formula."""
-    return f"'{word}" if word and word.startswith(_FORMULA) else word or ""
 
 
 def _moment(at: datetime | None, zone: str) -> str:

@@ -39,7 +39,7 @@ _DONE = {
 @views.get("/campaigns")
 def campaigns() -> Response:
     """A page of the list."""
-    caller = _caller("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     choice = forms.read_choice(request.args)
     if choice is None:
         raise NotFound("page")
@@ -60,7 +60,7 @@ def campaigns() -> Response:
 def campaign_row(campaign_id: int) -> Response:
     """The row as it is now. While it is sent it asks for itself (`was`: its state then); what can be done to it, which
     nobody takes away from under a finger meanwhile, changes with its state only."""
-    caller = _caller("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     row = lists.row(caller.shop_id, campaign_id)
     response = _row(caller, row)
     if htmx.wants_partial() and request.args.get("was") not in (None, row.campaign.state.value):
@@ -71,7 +71,7 @@ def campaign_row(campaign_id: int) -> Response:
 @views.get("/campaigns/<int:campaign_id>/row/<any(cancel, delete):deed>")
 def ask_row(campaign_id: int, deed: str) -> Response:
     """The question before what can't be undone, with what it will do."""
-    caller = _caller(rules.needed(RowDeed(deed)))
+    caller = pages.caller_with(rules.needed(RowDeed(deed)))
     row = lists.row(caller.shop_id, campaign_id)
     _require(row.campaign, RowDeed(deed), caller)
     sent = row.campaign.dispatch_id
@@ -90,7 +90,7 @@ def ask_row(campaign_id: int, deed: str) -> Response:
 def do_row(campaign_id: int, deed: str) -> Response:
     """Do it, and show the row as it is then; a copy is shown above the row that it was made of."""
     done = RowDeed(deed)
-    caller = _caller(rules.needed(done))
+    caller = pages.caller_with(rules.needed(done))
     name = queries.get_campaign(caller.shop_id, campaign_id).name
     shown = _do(caller, campaign_id, done)
     if request.headers.get("HX-Request") != "true":
@@ -126,12 +126,6 @@ def _require(campaign: Campaign, deed: RowDeed, caller: Principal) -> None:
     if deed not in rules.deeds(campaign.state, has_dispatch=campaign.dispatch_id is not None, rights=caller.scopes):
         action = Action.CANCEL if deed is RowDeed.CANCEL else Action.DELETE
         raise InvalidStatus(action.value, campaign.state.value, allowed_from(action))
-
-
-def _caller(scope: str) -> Principal:
-    caller = pages.caller(request.path.strip("/"))
-    caller.require(scope)
-    return caller
 
 
 def _row(caller: Principal, row: Row, *, focused: bool = False) -> Response:

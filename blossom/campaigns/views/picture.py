@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from flask import request
-
 from blossom.campaigns import queries
 from blossom.campaigns import service as campaigns
 from blossom.campaigns.models import Campaign, StatusRefresh
@@ -58,13 +56,6 @@ def of(caller: Principal) -> Viewer:
         may_read_phones="contacts:read" in caller.scopes,
         linked=caller.actor != "pass",
     )
-
-
-def caller_of(scope: str) -> Principal:
-    """Who asks for the page at hand, with this right. Raises as `pages.caller`; `Forbidden`."""
-    caller = pages.caller(request.path.strip("/"))
-    caller.require(scope)
-    return caller
 
 
 @dataclass(frozen=True)

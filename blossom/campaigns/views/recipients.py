@@ -18,14 +18,14 @@ from blossom.campaigns.rules import causes, outcomes
 from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Action, may
 from blossom.campaigns.views import picture as pictures
-from blossom.campaigns.views import story, words
+from blossom.campaigns.views import story
 from blossom.campaigns.views.routes import views
 from blossom.contacts import queries as contacts
 from blossom.contacts.rules import phones
 from blossom.links import queries as links
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Place, RecipientRow, Stretch
-from blossom.platform import htmx
+from blossom.platform import htmx, languages, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 from blossom.shops import queries as shops
@@ -36,7 +36,7 @@ ON_A_PAGE = 50
 @views.get("/campaigns/<int:campaign_id>/recipients")
 def recipients(campaign_id: int) -> Response:
     """All of them, or those in one state, a page at a time, in the order in which they are texted."""
-    caller = pictures.caller_of("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     choice = forms.read_choice(request.args)
     if choice is None:
         raise NotFound("page")
@@ -49,7 +49,7 @@ def recipients(campaign_id: int) -> Response:
 @views.post("/campaigns/<int:campaign_id>/recipients")
 def search_recipients(campaign_id: int) -> Response:
     """The recipient with the number that was typed; or (422) what is wrong with it."""
-    caller = pictures.caller_of("contacts:read")
+    caller = pages.caller_with("contacts:read")
     campaign, dispatch_id = _sent(caller, campaign_id)
     asked = forms.read_search(request.form, shops.get_shop(caller.shop_id).default_country)
     rows = messaging.recipients(caller.shop_id, dispatch_id, phone=asked.phone, limit=1) if asked.phone else []
@@ -61,7 +61,7 @@ def search_recipients(campaign_id: int) -> Response:
 @views.get("/campaigns/<int:campaign_id>/recipients/<int:message_id>")
 def message(campaign_id: int, message_id: int) -> Response:
     """One message, and all that happened to it."""
-    caller = pictures.caller_of("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     campaign, dispatch_id = _sent(caller, campaign_id)
     history = messaging.history(caller.shop_id, dispatch_id, message_id)
     phone = history.message.phone
@@ -75,7 +75,7 @@ def message(campaign_id: int, message_id: int) -> Response:
         message=history.message,
         letters=_letters(campaign),
         phone=shown_phone(caller, history.message),
-        country=words.country(history.message.country),
+        country=languages.country(history.message.country),
         contact=known,
         state_words=outcomes.STATES,
         story=story.tell(history, links.opened_by(caller.shop_id, message_id), shop.timezone),

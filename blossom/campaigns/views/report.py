@@ -136,8 +136,8 @@ def _draw(page: Page, drawn: Drawn) -> None:
         page.set_fill_color(*_COLOURS[bar.event])
         page.rect(left + bar.x * scale, top + bar.y * scale, bar.width * scale, bar.height * scale, style="F")
     for x, place in chart.ticks:
-        page.set_xy(left + x * scale, top + chart.bottom * scale + 1)
-        page.cell(40, 4, drawn.labels[place])
+        page.set_xy(left + x * scale - 20, top + chart.bottom * scale + 1)
+        page.cell(40, 4, drawn.labels[place], align="C")
     page.set_xy(left, top + chart.height * scale)
     for event, label in drawn.events.items():
         page.set_fill_color(*_COLOURS[event])

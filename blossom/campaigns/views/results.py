@@ -17,12 +17,11 @@ from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.charts import Chart, Series, Step
 from blossom.campaigns.rules.tally import Cause, Country, Tally
 from blossom.campaigns.service import Figures
-from blossom.campaigns.views import picture as pictures
 from blossom.campaigns.views import words
 from blossom.campaigns.views.routes import views
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import Progress
-from blossom.platform import htmx, languages, localised
+from blossom.platform import htmx, languages, localised, pages
 from blossom.platform.languages import noted, t
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -119,7 +118,7 @@ class Results:
     def countries(self) -> list[tuple[str, Country]]:
         """Each country with its name in the reader's language."""
         found = self.tally.countries if self.tally else []
-        return [(words.country(each.country), each) for each in found]
+        return [(languages.country(each.country), each) for each in found]
 
     @property
     def causes(self) -> list[tuple[causes.Words, Cause]]:
@@ -138,7 +137,7 @@ class Results:
 @views.get("/campaigns/<int:campaign_id>/results")
 def results(campaign_id: int) -> Response:
     """The page; its part asks for itself anew until the figures are good."""
-    caller = pictures.caller_of("campaigns:read")
+    caller = pages.caller_with("campaigns:read")
     return htmx.page_or_partial(
         "campaigns/results.html", "campaigns/_results.html", results=results_of(caller.shop_id, campaign_id)
     )
@@ -155,7 +154,7 @@ def results_of(shop_id: int, campaign_id: int) -> Results:
 
 
 def _label(begins: datetime, minutes: int, zone: str) -> str:
-    """When a bucket begins: its day, or its time of day with the day where that is another."""
+    """When a bucket begins, in the zone: its day; with the time of day where buckets are shorter."""
     locale = languages.reader()
     if minutes >= 1440:
         return localised.day(begins, zone, locale)

@@ -59,7 +59,7 @@ def _clock(at: datetime, zone: str) -> str:
 
 
 def _of_call(call: Call) -> Iterator[Happening]:
-    yield Happening(call.claimed_at, t("Taken in hand"), [t("A worker took it up with others.")])
+    yield Happening(call.claimed_at, t("Picked up for sending"), [t("It goes out in a batch with others.")])
     if call.called_at is not None:
         yield Happening(call.called_at, t("Handed to Mitto"))
     if call.ended_at is not None and (call.called_at is not None or call.state == "given_back"):

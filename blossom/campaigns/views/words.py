@@ -1,11 +1,11 @@
-"""What the compose page says of things that code names."""
+"""What the campaigns' pages say of things that code names."""
 
 from __future__ import annotations
 
 from blossom.campaigns.rules.ab_test import AbTest
 from blossom.campaigns.rules.states import Priority
 from blossom.platform import languages, localised
-from blossom.platform.languages import noted, t, tn
+from blossom.platform.languages import noted, tn
 
 REASON_WORDS = {
     "not_opted_in": noted("have not agreed to texts"),
@@ -24,13 +24,6 @@ PRIORITY_WORDS = {
 def city(zone: str) -> str:
     """What people call a time zone: `Athens`."""
     return localised.city(zone, languages.reader())
-
-
-def country(code: str) -> str:
-    """The name of a country by its two letters; ZZ is that of numbers that belong to none."""
-    if code == "ZZ":
-        return t("No country's own numbers")
-    return localised.country(code, languages.reader())
 
 
 def decided_after(test: AbTest) -> str:

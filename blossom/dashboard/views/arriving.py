@@ -8,8 +8,8 @@ from flask import Response
 
 from blossom.dashboard import queries, rules, service
 from blossom.dashboard.queries import Arrival
-from blossom.dashboard.views.routes import caller_with, views
-from blossom.platform import htmx
+from blossom.dashboard.views.routes import views
+from blossom.platform import htmx, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import NotFound
 
@@ -17,14 +17,14 @@ from blossom.platform.errors import NotFound
 @views.get("/import")
 def customers_import() -> Response:
     """How far Shopify's customers have come in; the home page asks for it again until they have."""
-    caller = caller_with("contacts:read")
+    caller = pages.caller_with("contacts:read")
     return _arrival(caller)
 
 
 @views.post("/import")
 def import_again() -> Response:
     """Ask Shopify for its customers once more, and show how far they are."""
-    caller = caller_with("contacts:write")
+    caller = pages.caller_with("contacts:write")
     if queries.arrival(caller.shop_id) is None:
         raise NotFound("connection to Shopify")
     service.import_again(caller.shop_id, actor=caller.actor)

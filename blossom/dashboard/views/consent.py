@@ -9,8 +9,8 @@ from flask import Response, request
 from blossom.consent import queries as consents
 from blossom.dashboard import forms, rules, service
 from blossom.dashboard.rules import Places
-from blossom.dashboard.views.routes import caller_with, views
-from blossom.platform import config, htmx, languages
+from blossom.dashboard.views.routes import views
+from blossom.platform import config, htmx, languages, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import t
@@ -20,14 +20,14 @@ from blossom.shops.models import Shop
 
 @views.get("/settings/consent")
 def consent_settings() -> Response:
-    caller = caller_with("shop:read")
+    caller = pages.caller_with("shop:read")
     return _consent_form(caller, _consent_as_typed(caller.shop_id), {})
 
 
 @views.post("/settings/consent")
 def save_consent_settings() -> Response:
     """As `save_settings`."""
-    caller = caller_with("shop:write")
+    caller = pages.caller_with("shop:write")
     locales, stored = languages.supported(), consents.settings(caller.shop_id).wordings
     given = forms.read_consent(request.form, locales, stored)
     if given.faults:

@@ -8,8 +8,8 @@ from flask import Response, request
 
 from blossom.dashboard import forms, rules, service
 from blossom.dashboard.forms import KeyForm
-from blossom.dashboard.views.routes import caller_with, views
-from blossom.platform import config, htmx
+from blossom.dashboard.views.routes import views
+from blossom.platform import config, htmx, pages
 from blossom.platform.access import SCOPES, Principal
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import t
@@ -17,18 +17,18 @@ from blossom.shops import queries as shops
 
 REVOKED_SHOWN = 10
 
-_REVOKE = "/settings/keys/<int(max=9223372036854775807):key_id>/revoke"
+_REVOKE = "/settings/keys/<int:key_id>/revoke"
 
 
 @views.get("/settings/keys")
 def api_keys() -> Response:
-    return _page(caller_with("shop:read"), KeyForm())
+    return _page(pages.caller_with("shop:read"), KeyForm())
 
 
 @views.post("/settings/keys")
 def create_api_key() -> Response:
     """The page, with the key in it: this once, for it is kept nowhere."""
-    caller = caller_with("shop:write")
+    caller = pages.caller_with("shop:write")
     form = forms.read_key(request.form.get("name", ""), request.form.getlist("scope"))
     try:
         _, plain = service.create_api_key(caller, form.name, form.scopes)
@@ -39,7 +39,7 @@ def create_api_key() -> Response:
 
 @views.get(_REVOKE)
 def ask_to_revoke(key_id: int) -> Response:
-    caller = caller_with("shop:write")
+    caller = pages.caller_with("shop:write")
     return htmx.page_or_partial(
         "dashboard/revoke_key.html",
         "dashboard/_revoke_key.html",
@@ -50,7 +50,7 @@ def ask_to_revoke(key_id: int) -> Response:
 
 @views.post(_REVOKE)
 def revoke_api_key(key_id: int) -> Response:
-    caller = caller_with("shop:write")
+    caller = pages.caller_with("shop:write")
     service.revoke_api_key(caller.shop_id, key_id, actor=caller.actor)
     return htmx.toast(_page(caller, KeyForm()), t("Key revoked"))
 

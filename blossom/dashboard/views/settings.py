@@ -9,8 +9,8 @@ from flask import Response, request
 
 from blossom.contacts.rules import phones
 from blossom.dashboard import forms, rules, service
-from blossom.dashboard.views.routes import caller_with, views
-from blossom.platform import htmx, languages
+from blossom.dashboard.views.routes import views
+from blossom.platform import htmx, languages, pages
 from blossom.platform.access import Principal
 from blossom.platform.errors import InvalidInput
 from blossom.platform.languages import t
@@ -20,7 +20,7 @@ from blossom.shops.models import Shop
 
 @views.get("/settings")
 def settings() -> Response:
-    caller = caller_with("shop:read")
+    caller = pages.caller_with("shop:read")
     shop = shops.get_shop(caller.shop_id)
     return _form(caller, shop, _stored(shop), {})
 
@@ -28,7 +28,7 @@ def settings() -> Response:
 @views.post("/settings")
 def save_settings() -> Response:
     """The form again: with a toast once it is saved, or (422) with what is wrong beside what was typed."""
-    caller = caller_with("shop:write")
+    caller = pages.caller_with("shop:write")
     given = forms.read(request.form)
     if given.faults:
         return _form(caller, shops.get_shop(caller.shop_id), given.typed, given.faults)

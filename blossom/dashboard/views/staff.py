@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from flask import Response
 
-from blossom.dashboard.views.routes import caller_with, views
-from blossom.platform import config, htmx
+from blossom.dashboard.views.routes import views
+from blossom.platform import config, htmx, pages
 from blossom.platform.access import SHOP_SCOPES
 from blossom.platform.errors import NotFound
 from blossom.shopify.access_scopes import right_words
@@ -30,7 +30,7 @@ class Row(NamedTuple):
 @views.get("/settings/staff")
 def staff() -> Response:
     """Who was here, the latest first; for installations with Shopify, which alone knows staff."""
-    caller = caller_with("shop:read")
+    caller = pages.caller_with("shop:read")
     settings = config.current()
     if not settings.shopify_api_key:
         raise NotFound("page")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import case, func, select, text
 
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.queries import pages as campaigns
@@ -21,7 +21,6 @@ from blossom.home.queries.summing import Figures, Troubles, figures
 from blossom.home.rules import Alert, Facts, Step, StepsTaken, Trend, Troubled, alerts, steps, trends
 from blossom.platform import clock, languages
 from blossom.platform.db import session
-from blossom.platform.errors import NotFound
 from blossom.replies import queries as replies
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
@@ -62,7 +61,7 @@ class Home:
 def home(shop_id: int) -> Home:
     """Everything, as it is now. Raises `NotFound` without such a shop."""
     shop = shops.get_shop(shop_id)
-    summed, balance = figures(shop), _balance(shop_id)
+    summed, balance = figures(shop), wallet.balance_if_any(shop_id)
     taken = _taken(shop, balance)
     todo = steps(taken)
     return Home(
@@ -82,21 +81,14 @@ def home(shop_id: int) -> Home:
 def going(shop_id: int) -> list[Row]:
     """What is on its way, or planned: what is sent first, then what is due next."""
     states = (CampaignState.SENDING.value, CampaignState.PAUSED.value, CampaignState.SCHEDULED.value)
+    rank = case({state: place for place, state in enumerate(states)}, value=Campaign.stored_state)
     found = session.scalars(
         select(Campaign)
         .where(Campaign.shop_id == shop_id, Campaign.stored_state.in_(states))
-        .order_by(Campaign.id.desc())
-        .limit(100)
+        .order_by(rank, func.coalesce(Campaign.due_at, Campaign.started_at), Campaign.id.desc())
+        .limit(GOING_SHOWN)
     ).all()
-    found = sorted(found, key=lambda each: (states.index(each.stored_state), each.due_at or each.started_at))
-    return campaigns.rows(shop_id, found[:GOING_SHOWN])
-
-
-def _balance(shop_id: int) -> Balance:
-    try:
-        return wallet.balance(shop_id)
-    except NotFound:  # a shop from before wallets, or one made by hand
-        return Balance(0, 0)
+    return campaigns.rows(shop_id, found)
 
 
 _TAKEN = text("""

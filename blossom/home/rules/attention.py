@@ -95,10 +95,10 @@ def _of(
 
 
 def _unread(number: int) -> Alert:
-    words = noted("Texts from people that nobody has read: %(number)s.", number=number)
+    words = noted("Unread replies: %(number)s.", number=number)
     if number >= MANY:
-        words = noted("Texts from people that nobody has read: %(number)s or more.", number=MANY)
-    why = noted("People answered you, and not by STOP and the like.")
+        words = noted("Unread replies: %(number)s or more.", number=MANY)
+    why = noted("Customers answered your texts with more than STOP.")
     return Alert("replies", words, why, noted("Read them"), "/replies?show=unread", is_bad=False)
 
 

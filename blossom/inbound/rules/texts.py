@@ -178,5 +178,11 @@ def answer_to(keyword: Keyword, text: str, *, shop_name: str, contact_line: str,
             else f"{shop_name}: You are unsubscribed and will get no more texts. Reply START to subscribe again."
         )
         return greek_capitals(words)
-    contact = f"{'Επικοινωνία' if greek else 'Contact'}: {contact_line}." if contact_line else ""
-    return greek_capitals(" ".join(part for part in (f"{shop_name}.", contact, f"{opt_out_text.rstrip('.')}.") if part))
+    contact = f"{'Επικοινωνία' if greek else 'Contact'}: {contact_line}" if contact_line else ""
+    return greek_capitals(" ".join(_sentence(part) for part in (shop_name, contact, opt_out_text) if part))
+
+
+def _sentence(words: str) -> str:
+    """`words` with a full stop, where they don't end a sentence by themselves."""
+    bare = words.rstrip(" .")
+    return bare if bare.endswith(("!", "?", ";", "…")) else f"{bare}."

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from blossom.audit import service as audit
@@ -18,7 +18,7 @@ from blossom.contacts.models import Contact
 from blossom.inbound.models import DataExport
 from blossom.inbound.service.erasing import Person, contacts_of, phones_of
 from blossom.links.models import LinkClick
-from blossom.messaging.models import Batch, Dispatch, DispatchText, Message
+from blossom.messaging.models import Batch, Dispatch, DispatchText, EarlierTry, Message
 from blossom.messaging.rules.texts import SEVERAL
 from blossom.platform import clock, crypto
 from blossom.platform.db import session
@@ -140,7 +140,8 @@ def _forms(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
 
 def _texts_to(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
     """Of each text when, how it ended, its words as the merchant wrote them (names were put in as it left; None of who
-    waits for the better of several texts), and when its links were first opened."""
+    waits for the better of several texts), when its links were first opened, and how each try had ended before it was
+    sent again."""
     opened = (
         select(func.array_agg(aggregate_order_by(LinkClick.first_at, LinkClick.first_at)))
         .where(LinkClick.message_id == Message.id, LinkClick.shop_id == Message.shop_id)
@@ -152,12 +153,21 @@ def _texts_to(shop_id: int, hashes: Sequence[bytes]) -> list[dict[str, Any]]:
         .where(Batch.dispatch_id == Message.dispatch_id, Batch.number == Message.batch_number)
         .scalar_subquery()
     )
+    tried = func.jsonb_build_object(
+        "state", EarlierTry.state, "sent_at", EarlierTry.sent_at, "failed_at", EarlierTry.failed_at,
+        "sent_again_at", EarlierTry.again_at,
+    )  # fmt: skip
+    tries = (
+        select(func.coalesce(func.jsonb_agg(aggregate_order_by(tried, EarlierTry.number)), text("'[]'")))
+        .where(EarlierTry.message_id == Message.id, EarlierTry.shop_id == Message.shop_id)
+        .scalar_subquery()
+    )
     rows = session.execute(
         select(
             Message.created_at, Message.sent_at, Message.delivered_at, Message.failed_at, Message.state,
             Dispatch.kind, Dispatch.sender,
             func.coalesce(of_several, func.nullif(Dispatch.source, SEVERAL)).label("words"),
-            opened.label("links_opened_at"),
+            opened.label("links_opened_at"), tries.label("earlier_tries"),
         )
         .join(Dispatch, (Dispatch.shop_id == Message.shop_id) & (Dispatch.id == Message.dispatch_id))
         .where(Message.phone_hash.in_(hashes), Message.shop_id == shop_id)

@@ -1,6 +1,6 @@
 """What other domains and pages may read of messaging."""
 
-from blossom.messaging.queries.breakdown import Group, groups, minutes
+from blossom.messaging.queries.breakdown import groups, minutes
 from blossom.messaging.queries.depth import QueueStats, queue_stats
 from blossom.messaging.queries.history import Call, History, Try, Word, history
 from blossom.messaging.queries.previewing import Objection, Preview, Sample, preview
@@ -23,7 +23,6 @@ __all__ = [
     "Call",
     "CountryCosts",
     "FailureCause",
-    "Group",
     "History",
     "Objection",
     "Place",

@@ -5,13 +5,13 @@ For a job, or for a dispatch of some thousands: a million messages take a second
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from blossom.messaging.rules import message_ids
+from blossom.messaging.rules.groups import Group
 from blossom.messaging.rules.states import MessageState
 from blossom.platform.db import session
 
@@ -43,21 +43,6 @@ FROM messages m
 WHERE m.id BETWEEN :first_id AND :last_id AND m.shop_id = :shop_id AND m.dispatch_id = :dispatch_id
 GROUP BY GROUPING SETS ((1), (2))
 """)
-
-
-@dataclass(frozen=True)
-class Group:
-    """Messages that share all of this. `opted_out`: of failed and unconfirmed ones, whether their person has."""
-
-    country: str
-    state: MessageState
-    error: str | None
-    delivery_status: str | None
-    reason: str | None
-    opted_out: bool
-    messages: int
-    segments: int
-    credits: int
 
 
 def groups(shop_id: int, dispatch_id: int) -> list[Group]:

@@ -128,10 +128,10 @@ def of_census(
     local_at: datetime | None = None,
 ) -> Preview:
     """The same of an audience that was counted before, without samples: nobody is read but who stands for each of
-    several texts."""
+    several texts. Raises `NotFound` without a price list."""
     prices = wallet.price_list_at(shop.id, now)
     expected = summed(shop, counted, texts, sender, prices)
-    credit = wallet.balance(shop.id)
+    credit = wallet.balance_if_any(shop.id)
     planned = max(now, not_before or now)
     due = due_moments(shop, counted.places(), now, not_before, local_at)
     return Preview(

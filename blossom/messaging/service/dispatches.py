@@ -24,12 +24,14 @@ from blossom.wallet import service as wallet
 
 @dataclass(frozen=True)
 class CancelOutcome:
-    """`left`: texts that had left already, or may have; `cancelled`: those that never will. Credits set free."""
+    """`left`: texts that had left already, or may have; `failed`: those that Mitto, or the network, refused since;
+    `cancelled`: those that never leave. Credits set free."""
 
     left: int
     cancelled: int
     in_flight: int
     released_credits: int
+    failed: int = 0
 
 
 def pause_dispatch(shop_id: int, dispatch_id: int) -> Dispatch:
@@ -320,9 +322,10 @@ def _outcome(dispatch_id: int, released: int) -> CancelOutcome:
                    coalesce(sum(cancelled), 0) + coalesce(
                        sum(size - sent - delivered - failed - skipped - cancelled - unconfirmed)
                            FILTER (WHERE state = 'pending'), 0) AS cancelled,
-                   coalesce(sum(size) FILTER (WHERE state = 'claimed'), 0) AS in_flight
+                   coalesce(sum(size) FILTER (WHERE state = 'claimed'), 0) AS in_flight,
+                   coalesce(sum(failed), 0) AS failed
             FROM batches WHERE dispatch_id = :dispatch_id
         """),
         {"dispatch_id": dispatch_id},
     ).one()
-    return CancelOutcome(int(row.left_us), int(row.cancelled), int(row.in_flight), released)
+    return CancelOutcome(int(row.left_us), int(row.cancelled), int(row.in_flight), released, int(row.failed))
