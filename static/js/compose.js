@@ -6,10 +6,11 @@
   const LONGEST_MS = 5000; // of typing without a pause
   const TEST_AGAIN_MS = 2500;
   const RETRY_MS = [2000, 4000, 8000, 15000, 30000];
+  const ANSWER_MS = 20_000; // a save without an answer has not got through: the next must not wait for it
   const NOT_TYPED = ['page', 'turn', 'version', 'do', 'over', 'anew', 'person', 'person_phone'];
   const ASIDE = ['person', 'person_phone', 'phones', 'try']; // changes nothing of the draft
 
-  let open; // {form, edits, saved, since, timer, saving, heard, failures, stopped, pressed}
+  let open; // {form, edits, saved, since, timer, saving, heard, failures, stopped, sent, pressed}
   const byItself = () => open.form.dataset.keep === 'by-itself';
   const field = (name) => open.form.elements.namedItem(name);
   const isDirty = () => open.edits !== open.saved;
@@ -92,7 +93,36 @@
   const turnNow = () => Number(field('turn').value || 0);
   const nextTurn = () => {
     field('turn').value = turnNow() + 1;
+    open.sent = typed();
     return open.edits;
+  };
+
+  // Discard goes back to what is saved. Nothing that is shown changes: of a list, a new default would.
+  const saveAsDefaults = (form, sent) => {
+    for (const control of form.elements) {
+      if (!control.name || NOT_TYPED.includes(control.name) || control.matches(':disabled, [type=hidden]')) continue;
+      const values = sent.filter(([name]) => name === control.name).map(([, value]) => value);
+      if (control.type === 'radio' || control.type === 'checkbox') {
+        const now = control.checked;
+        control.defaultChecked = values.includes(control.value);
+        control.checked = now;
+      } else if (values.length) {
+        const now = control.value;
+        if (control.options) for (const option of control.options) option.defaultSelected = option.value === values[0];
+        else control.defaultValue = values[0];
+        control.value = now;
+      }
+    }
+  };
+
+  // Rejects when nothing comes: also where the admin, without a network, gives no session token and does not say so.
+  const answerTo = (address, options) => {
+    const over = new AbortController();
+    let timer;
+    const nothing = new Promise((_, reject) => {
+      timer = setTimeout(() => { over.abort(); reject(new Error('no answer')); }, ANSWER_MS);
+    });
+    return Promise.race([fetch(address, {...options, signal: over.signal}), nothing]).finally(() => clearTimeout(timer));
   };
 
   const save = async () => {
@@ -101,12 +131,13 @@
     page.saving = true;
     page.since = 0;
     const edits = nextTurn();
+    const {sent} = open;
     const turn = turnNow();
     const given = new URLSearchParams(new FormData(page.form));
     say(page.form.dataset.saving);
     let response;
     try {
-      response = await fetch(page.form.getAttribute('action'), {
+      response = await answerTo(page.form.getAttribute('action'), {
         method: 'POST',
         body: given,
         keepalive: String(given).length < 60_000,
@@ -115,7 +146,7 @@
     } catch { /* away */ }
     page.saving = false;
     const isTold = response && (response.ok || [404, 409, 422].includes(response.status));
-    if (isTold && await took(page, response, edits, turn)) {
+    if (isTold && await took(page, response, edits, turn, sent)) {
       page.failures = 0;
       if (isShown(page) && isDirty() && response.ok) later(QUIET_MS);
       return;
@@ -133,7 +164,7 @@
 
   // The answer to a save: how the form stands in the database. False: it is something else. Its element stays: the answer
   // to a button that is pressed meanwhile is to go there. And what a later turn has told is newer.
-  const took = async (page, response, edits, turn) => {
+  const took = async (page, response, edits, turn, sent) => {
     const answer = document.createElement('template');
     answer.innerHTML = await response.text();
     const kept = answer.content.querySelector('#kept');
@@ -146,17 +177,18 @@
       place.replaceChildren(...kept.cloneNode(true).childNodes);
       htmx.process(place);
     }
-    stands(page, kept, response.headers, edits);
+    stands(page, kept, response.headers, edits, sent);
     return true;
   };
 
-  const stands = (page, kept, headers, edits) => {
+  const stands = (page, kept, headers, edits, sent) => {
     page.stopped = Boolean(kept.querySelector('[data-stop]'));
     if (!['saved', 'unfit'].includes(kept.dataset.state)) {
       bar(true);
       return;
     }
     page.saved = edits;
+    saveAsDefaults(page.form, sent);
     if (isShown(page)) mark();
     const address = headers.get('HX-Replace-Url');
     if (isShown(page) && address && page.form.getAttribute('action') !== address) { // it has just been begun
@@ -192,7 +224,7 @@
     begin();
     if (event.target !== open?.form) return;
     clearTimeout(open.timer);
-    open.pressed = {edits: nextTurn(), turn: turnNow()};
+    open.pressed = {edits: nextTurn(), turn: turnNow(), sent: open.sent};
     const button = event.submitter;
     if (button?.value === 'test') { // a test costs: two clicks are one
       setTimeout(() => { button.disabled = true; });
@@ -207,7 +239,7 @@
     if (!headers.get('Blossom-Kept')) return; // of something else than of saving
     const kept = document.getElementById('kept');
     open.heard = open.pressed.turn;
-    stands(open, kept, headers, open.pressed.edits);
+    stands(open, kept, headers, open.pressed.edits, open.pressed.sent);
     kept.querySelector('[data-stop], [data-refused]')?.focus();
   });
   document.addEventListener('htmx:error', (event) => {

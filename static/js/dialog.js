@@ -76,6 +76,7 @@
   for (const news of ['htmx:after:swap', 'htmx:error', 'htmx:response:error']) {
     document.addEventListener(news, () => { show(); setTimeout(told); }); // after frame.js, which says the words
   }
+  document.addEventListener('told', told);
   document.addEventListener('DOMContentLoaded', show);
   show();
 })();

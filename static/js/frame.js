@@ -16,19 +16,52 @@
   });
 
   // The words stand in the page (ui/layout.html), in its language: `kind` names them. Without one, they are taken away.
-  const say = (kind) => {
+  let said = '';
+  const say = (kind = '') => {
+    said = kind;
     const place = document.getElementById('trouble');
     if (!place) return;
     const words = kind ? place.dataset[kind] : '';
     place.textContent = words;
     place.className = words ? 'notice' : '';
     if (words) place.scrollIntoView({block: 'nearest'});
+    document.dispatchEvent(new Event('told'));
+    if (kind === 'away') lookLater();
   };
+
+  // That we could not be reached is true until an answer comes, be it to what nobody asked for. A page that asks nothing
+  // by itself looks whether one does.
+  const BACK_MS = 4000;
+  const SELF = document.currentScript.src;
+  let looking;
+  const lookLater = () => {
+    clearTimeout(looking);
+    looking = setTimeout(lookWhetherBack, BACK_MS);
+  };
+  const back = () => { if (said === 'away') say(); };
+  const lookWhetherBack = async () => {
+    if (said !== 'away') return;
+    try {
+      await fetch(SELF, {method: 'HEAD', cache: 'no-store'});
+      back();
+    } catch {
+      lookLater();
+    }
+  };
+  for (const news of ['htmx:before:response', 'htmx:sse:after:message']) document.addEventListener(news, back);
 
   // What was typed is still unsaved: App Bridge, which hid its save bar when the form was sent, shows it again.
   const stillUnsaved = (form) => {
     if (form?.matches?.('form[data-save-bar]')) form.dispatchEvent(new Event('input', {bubbles: true}));
   };
+
+  // Discard: the fields go back to what came with the page. With an answer that names faults came what was typed, so what
+  // is saved is fetched.
+  document.addEventListener('reset', (event) => {
+    const form = event.target;
+    if (!form.matches('form[data-save-bar]') || !form.querySelector('[role="alert"]')) return;
+    htmx.ajax('GET', form.getAttribute('action'), {target: 'body', swap: 'innerHTML'});
+  });
 
   // What the page asks by itself, every few seconds, is nobody's deed: it neither takes words away nor brings them.
   const byItself = (ctx) => ctx?.sourceElement?.matches?.('[data-by-itself]');

@@ -34,3 +34,34 @@
     htmx.ajax('GET', live.dataset.poll, {source: target, target, swap: 'outerMorph'});
   }, EVERY_MS);
 })();
+
+// A figure that could not be asked for anew does not pass for that of now: its place says so, and asks again until it is.
+(() => {
+  const AGAIN_MS = 4000;
+  let again;
+  const placeOf = (ctx) => (ctx?.target?.matches?.('[data-may-be-stale]') ? ctx.target : null);
+  const stale = (place, on) => {
+    place.toggleAttribute('data-stale', on);
+    // Unhidden, the words are news to a screen reader.
+    place.querySelector('.stale-note > span')?.toggleAttribute('hidden', !on);
+  };
+  const missed = (event) => {
+    const place = placeOf(event.detail.ctx);
+    if (!place || event.detail.error?.name === 'AbortError') return; // given up for one that asks of what stands there now
+    // A look each second whether there is news is made again by itself, and what stands there is as right as before.
+    if (event.detail.ctx.sourceElement?.getAttribute('hx-trigger')?.startsWith('every')) return;
+    stale(place, true);
+    clearTimeout(again);
+    again = setTimeout(() => { if (place.isConnected) htmx.trigger(place, 'again'); }, AGAIN_MS);
+  };
+  document.addEventListener('htmx:error', missed);
+  document.addEventListener('htmx:response:error', missed);
+  document.addEventListener('htmx:after:swap', (event) => {
+    const {ctx} = event.detail;
+    const place = placeOf(ctx);
+    const status = ctx.response?.status;
+    if (!place || status === 204 || !(status < 400)) return; // 204: no news, so what stands there is what stood there
+    clearTimeout(again);
+    stale(place, false);
+  });
+})();

@@ -31,7 +31,7 @@ class ApiClient:
         self.app = app
         self.http = app.test_client()
         self.key = key
-        self.document: dict[str, Any] = app.extensions["blossom_openapi"].root
+        self.document: dict[str, Any] = app.extensions["blossom_openapi"]().root
         self.routes = {
             (openapi.openapi_path(prefix + route.path), route.method): route
             for route in app.extensions["blossom_api"]

@@ -59,7 +59,7 @@ PLANTS = [
     Plant(FORMS, "message_templates/forms.py", "from blossom.message_templates import queries"),
     Plant(FLASK, "wallet/service.py", "from flask import request"),
     Plant(FLASK, "platform/clock.py", "from flask import g"),
-    Plant(ENTRANCES, "cli.py", "from blossom.messaging import jobs"),
+    Plant(ENTRANCES, "commands/shop.py", "from blossom.messaging import jobs"),
     Plant(ENTRANCES, "schedule.py", "from blossom.campaigns import api"),
     Plant(MITTO, "campaigns/service/sending.py", "from blossom.mitto import client"),
     Plant(MITTO, "inbound/service/texts.py", "from blossom.mitto.client import MittoClient"),

@@ -233,6 +233,7 @@ WITHOUT_SHOP_FIRST = {
         "count": "the campaign carries it",
         "due_campaigns": "the clock's: of all shops, told with each",
         "lost_yeses": "the clock's: of all shops, told with each",
+        "needed_segments": "the clock's: of all shops, told with each",
         "standing": "reads what a query has brought",
         "unsettled_dispatches": "the clock's: of all shops, told with each",
         "unsubscribes": "the campaign carries it",

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
+from blossom.platform import errors
+
 TEMPLATES = Path(__file__).resolve().parents[2] / "templates"
 SAYING = {"t", "tn"}
 READ_ATTRIBUTES = {"alt", "aria-description", "aria-label", "aria-roledescription", "aria-valuetext", "label"}
@@ -181,3 +183,11 @@ def test_nothing_is_said_while_a_template_is_imported() -> None:
             if not isinstance(statement, nodes.Macro):
                 said = [call for call in statement.find_all(nodes.Call) if isinstance(call.node, nodes.Name)]
                 assert not said, f"{path.name}, line {statement.lineno}"
+
+
+def test_what_a_page_does_not_find_is_named_in_each_language() -> None:
+    blossom = TEMPLATES.parent / "blossom"
+    views = [*blossom.glob("*/views.py"), *blossom.glob("*/views/*.py")]
+    named = {what for path in views for what in re.findall(r'NotFound\("([^"]+)"\)', path.read_text())}
+    assert len(named) > 5
+    assert named <= set(errors._THINGS)

@@ -11,8 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BLOSSOM = ROOT / "blossom"
 
-NOT_DOMAINS = {"platform", "sandbox", "mitto", "shopify"}
-"""Packages that are no domain: what all stand on, the stand-ins, and one folder an outside service."""
+NOT_DOMAINS = {"commands", "platform", "sandbox", "mitto", "shopify"}
+"""Packages that are no domain: the commands, what all stand on, the stand-ins, and one folder an outside service."""
 
 
 @dataclass(frozen=True)

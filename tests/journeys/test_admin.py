@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -118,7 +119,8 @@ def test_a_session_that_can_not_be_renewed_takes_nothing_away_that_was_typed(
 
 
 def test_what_is_wrong_stands_beside_what_was_typed(settings_page: SettingsPage) -> None:
-    _, frame, seen = settings_page
+    tab, frame, seen = settings_page
+    before = frame.get_by_label("Sender").input_value()
     frame.get_by_label("Sender").fill("no good!")
     frame.get_by_role("button", name="Save").click()
     expect(frame.get_by_text("1 field needs another look")).to_be_visible()
@@ -126,6 +128,30 @@ def test_what_is_wrong_stands_beside_what_was_typed(settings_page: SettingsPage)
     expect(frame.get_by_label("Sender")).to_have_attribute("aria-invalid", "true")
     expect(frame.get_by_label("Sender")).to_be_focused()
     assert posts(seen) == [422]
+    expect(tab.get_by_text("Unsaved changes")).to_be_visible()
+    tab.get_by_role("button", name="Discard").click()
+    expect(frame.get_by_label("Sender")).to_have_value(before)
+    expect(frame.get_by_role("alert")).to_have_count(0)
+    expect(tab.get_by_text("Unsaved changes")).to_be_hidden()
+
+
+def test_that_we_were_away_is_said_until_we_are_back(world: World, settings_page: SettingsPage) -> None:
+    tab, frame, _ = settings_page
+    tab.route(f"{world.url}/**", lambda route: route.abort())
+    frame.get_by_label("Sender").fill("Typed")
+    for _ in range(4):
+        with tab.expect_event("requestfailed", lambda request: request.method == "POST"):
+            frame.get_by_role("button", name="Save").click()
+        expect(frame.get_by_text("We could not be reached.")).to_be_visible()
+    looks: list[float] = []
+    for _ in range(2):
+        with tab.expect_request(lambda request: request.method == "HEAD"):
+            pass
+        looks.append(time.monotonic())
+    assert looks[1] - looks[0] > 2, "it looks no oftener for being told so oftener"
+    tab.unroute(f"{world.url}/**")
+    expect(frame.get_by_text("We could not be reached.")).to_have_count(0, timeout=10_000)
+    expect(frame.get_by_label("Sender")).to_have_value("Typed")
 
 
 def test_a_document_with_a_stale_token_comes_back_to_the_same_page(world: World, browser: Browser) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Page, expect
+from playwright.sync_api import Browser, FrameLocator, Page, Route, expect
+from playwright.sync_api import Error as PlaywrightError
 
 from blossom.consent import queries as consents
 from blossom.consent.rules import State
@@ -16,11 +19,13 @@ from blossom.contacts import queries as contacts
 from blossom.platform import crypto
 from blossom.platform.db import transaction
 from blossom.segments import service as segments
+from blossom.segments.rules import Condition, Field, Match, Question
 from blossom.shops import queries as shops
 from blossom.shops.models import Shop
 from blossom.uploads import service as uploads
 from tests.conftest import Services
 from tests.factories.consent import create_subscriber, opt_out
+from tests.faults.processes import until
 from tests.journeys import world as worlds
 from tests.journeys.world import SHOP, Seen, World
 
@@ -97,7 +102,7 @@ def test_a_file_is_imported_and_its_refused_lines_come_back(world: World, browse
         assert contacts.count(ours().id) == 1, "nothing is done before the merchant says so"
 
     frame.get_by_role("checkbox").check()
-    frame.get_by_role("button", name=f"Import {PEOPLE + 1} contacts").dblclick()
+    frame.get_by_role("button", name=f"Import {PEOPLE + 1} contacts", exact=True).dblclick()
     expect(frame.get_by_role("progressbar")).to_be_visible()
     work(world)
     expect(frame.get_by_role("heading", name="What was imported")).to_be_visible()
@@ -122,9 +127,7 @@ def test_a_line_that_breaks_loses_nothing(world: World, browser: Browser, tmp_pa
     tab.clock.install()
     frame.get_by_label("CSV file").set_input_files(a_file(tmp_path))
     frame.get_by_role("button", name="Upload").click()
-    for _ in range(4):
-        tab.clock.run_for(10_000)
-    expect(frame.get_by_text("The file could not be sent to its end.")).to_be_visible()
+    worlds.pass_time(tab, 40, frame.get_by_text("The file could not be sent to its end."))
     broken[0] = False
     frame.get_by_role("button", name="Upload").click()
     expect(frame.get_by_role("heading", name="Which column is what?")).to_be_visible()
@@ -172,6 +175,61 @@ def test_a_segment_is_built_with_the_keyboard_alone(world: World, browser: Brows
     expect(frame.locator("[data-count=people]")).to_have_text("3")
     tab.go_back()
     assert seen.complaints == []
+    tab.context.close()
+
+
+def test_a_count_that_is_late_is_not_shown_for_other_rules(world: World, browser: Browser) -> None:
+    with world.app.app_context(), transaction():
+        for number in range(3):
+            create_subscriber(ours(), first_name=f"Late {number}", tags=["late-list"], orders_count=number)
+        tagged, ordered = Condition(Field.TAGS, "any", ["late-list"]), Condition(Field.ORDERS, "at_least", 2)
+        both = segments.create_segment(ours().id, "Both", Question(Match.ALL, (tagged, ordered)))
+        path = f"/segments/{both.id}"
+    tab, frame, seen = open_contacts(browser, world)
+    held: list[Route] = []
+    asked: list[str] = []
+
+    def count(route: Route) -> None:
+        asked.append(str(route.request.post_data))
+        held.append(route) if len(asked) == 1 else route.continue_()
+
+    tab.route(re.compile("/segments/count$"), count)
+    tab.goto(world.page_in_admin(path))
+    expect(frame.get_by_text("Counting…")).to_be_visible()
+    until(lambda: tab.wait_for_timeout(20) or held, "the first count is on its way")
+    frame.get_by_role("button", name="Remove rule 2").click()
+    expect(frame.locator("[data-count=people]")).to_have_text("3")
+    assert ["value-1" in each for each in asked] == [True, False]
+    with contextlib.suppress(PlaywrightError):  # given up by the page, which asks for other rules now
+        held[0].continue_()
+    tab.wait_for_timeout(500)
+    expect(frame.locator("[data-count=people]")).to_have_text("3")
+    assert [complaint for complaint in seen.complaints if "ERR_" not in complaint] == []
+    tab.context.close()
+
+
+def test_a_count_that_fails_is_not_passed_off_as_that_of_now(world: World, browser: Browser) -> None:
+    with world.app.app_context(), transaction():
+        for number in range(4):
+            create_subscriber(ours(), first_name=f"Missed {number}", tags=["missed", "some"][: 1 + number % 2])
+    tab, frame, _ = open_contacts(browser, world, "/segments/new")
+    frame.get_by_label("What is asked about").select_option("tags")
+    expect(frame.get_by_label("How it is compared")).to_have_value("any")
+    frame.get_by_label("With what").fill("missed")
+    people, note = frame.locator("[data-count=people]"), frame.get_by_text("They could not be counted just now.")
+    expect(people).to_have_text("4")
+    expect(note).to_be_hidden()
+    for fails in (lambda route: route.fulfill(status=503, body="busy"), lambda route: route.abort()):
+        tab.route(re.compile("/segments/count$"), fails)
+        frame.get_by_label("With what").fill("some")
+        expect(note).to_be_visible()
+        expect(people).to_be_hidden()
+        tab.unroute(re.compile("/segments/count$"))
+        expect(people).to_have_text("2")
+        expect(people).to_be_visible()
+        expect(note).to_be_hidden()
+        frame.get_by_label("With what").fill("missed")
+        expect(people).to_have_text("4")
     tab.context.close()
 
 

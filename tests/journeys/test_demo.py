@@ -106,7 +106,8 @@ def test_wrong_use_is_told_in_a_sentence(data_folder: Path, arguments: list[str]
     assert "Starting" not in done.stdout, "it is told before anything is started"
 
 
-def test_a_process_that_dies_is_named_and_nothing_is_left(data_folder: Path) -> None:
+def test_a_process_that_dies_is_named_and_nothing_is_left(data_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # as in ENVIRONMENT
     with Installation(parent=data_folder, settings={"GUNICORN_CMD_ARGS": "--no-such-option"}) as broken:
         assert processes_of(broken), "the others were started"
         with pytest.raises(DemoError, match=r"(?s)“web” ended with status .*--no-such-option"):

@@ -123,6 +123,7 @@ def test_of_a_shop_that_is_forgotten_only_the_bill_stays(
         shop_id = town.shop(domain).id
         phone_hash = crypto.for_shop(shop_id).lookup(PHONE)
     town.world.shopify.uninstall(domain)
+    town.hear()  # two days lie between the two; told of both at once, we could hear of the second first
     town.world.shopify.redact_shop(domain)
     town.work()
     with town.inside(), transaction():

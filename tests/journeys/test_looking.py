@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, FrameLocator, Page, expect
 from blossom.campaigns.models import Campaign
 from blossom.campaigns.rules.states import CampaignState
 from blossom.platform.db import session, transaction
+from blossom.segments import service as segments
+from blossom.segments.rules import Condition, Field, Match, Question
 from tests.factories.campaigns import create_campaign, create_sending
 from tests.factories.consent import create_subscriber
 from tests.journeys import world as worlds
@@ -18,6 +20,7 @@ pytestmark = [pytest.mark.journey, pytest.mark.timeout(300)]
 SHOP = "looking.myshopify.com"
 OWNER = {"id": 501, "first_name": "Olga", "account_owner": True}
 LOOKS = {"id": 502, "first_name": "Vera", "scopes": ["read_customers", "read_orders"]}
+GREECE = Question(Match.ALL, (Condition(Field.COUNTRY, "in", ["GR"]),))
 TEXT = "Only looked at. Reply STOP to opt out"
 
 _OFFERED = """() => [...document.querySelectorAll('main [hx-post], main form[method=post], main a[href]')]
@@ -48,6 +51,7 @@ def test_who_may_only_look_reads_every_page_and_sends_nothing(town: Town, browse
         create_subscriber(shop)
         draft = create_campaign(shop, name="Draft", body=TEXT).id
         going = create_sending(shop, name="Going", body=TEXT).id
+        greeks = segments.create_segment(shop.id, "Greeks", GREECE).id
     town.prepare()
     pages = ["/", "/campaigns", f"/campaigns/{draft}", f"/campaigns/{going}", f"/campaigns/{going}/recipients"]
 
@@ -61,6 +65,9 @@ def test_who_may_only_look_reads_every_page_and_sends_nothing(town: Town, browse
     for path in (f"/campaigns/{draft}/confirm", f"/campaigns/{draft}/edit", f"/campaigns/{going}/cancel"):
         shown(town, tab, frame, path)
         expect(frame.get_by_text("Your Shopify account may not do this.")).to_be_visible()
+
+    assert shown(town, tab, frame, f"/segments/{greeks}") == []
+    expect(frame.locator("[data-count=people]")).to_have_text("1")
 
     (inner,) = [each for each in tab.frames if each.name == "app-iframe"]
     deeds = [f"/campaigns/{draft}/{deed}" for deed in ("confirm", "edit", "cancel", "row/delete", "row/duplicate")]

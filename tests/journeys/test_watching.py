@@ -216,7 +216,7 @@ def test_what_is_cancelled_midway_tells_what_has_left(town: Town, browser: Brows
     frame.get_by_role("button", name="Cancel the campaign").press("Enter")
     notice = frame.locator(".notice-good")
     expect(notice).to_contain_text(f"{PEOPLE - left} texts never leave.")
-    expect(notice).to_contain_text(f"{left} had left already.")
+    expect(notice).to_contain_text(f"{left} texts were handed to Mitto, and can't be called back.")
     town.work()
     assert len(taken(town, shop)) == left
     expect(frame.locator("[data-count=cancelled]")).to_have_text(str(PEOPLE - left))

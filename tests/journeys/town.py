@@ -53,9 +53,11 @@ class Town:
         before = config.current()
         config.use(self.settings)
         crypto.init(self.settings.master_keys)
-        with self.world.app.app_context():
-            yield
-        config.use(before)
+        try:
+            with self.world.app.app_context():
+                yield
+        finally:
+            config.use(before)  # what failed may be tried again, and other tests follow
 
     def open_shop(self, domain: str, **fields: Any) -> None:
         self.world.shopify.open_shop(domain, name=domain.partition(".")[0].title(), **fields)
@@ -155,7 +157,7 @@ class Town:
             for job in waiting.jobs:
                 called, arguments, _ = job.args
                 waiting.remove(job)
-                queue.taken_up(called)
+                queue.taken_up(called, arguments)
                 queue.registered()[called](**arguments)
                 done += 1
         stopping.forget()

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import requests
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, FrameLocator, Page
+from playwright.sync_api import Browser, BrowserContext, FrameLocator, Locator, Page, expect
 
 from blossom.app import create_app
 from blossom.platform import db
@@ -78,7 +78,7 @@ class Seen:
 def start(services: Services, template: str, **settings: str) -> Iterator[World]:
     """Start both, wait until they answer; at the end both are gone, and the database too."""
     name = f"blossom_world_{uuid.uuid4().hex[:8]}"
-    services.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    services.run(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
     port = _free_port()
     url = f"http://app.test:{port}"
     shop = {"domain": SHOP, "name": "Blue Shop"}
@@ -128,6 +128,17 @@ def open_admin(
     )
     tab.goto(world.page_in_admin(path, shop))
     return tab, tab.frame_locator("#app"), seen
+
+
+def pass_time(tab: Page, seconds: int, shown: Locator) -> None:
+    """Move the tab's clock on by up to so many seconds, until this is shown. What the page asks for meanwhile takes its
+    real time, which a single long step leaves no room for."""
+    for _ in range(seconds):
+        if shown.is_visible():
+            break
+        tab.clock.run_for(1_000)
+        tab.wait_for_timeout(50)
+    expect(shown).to_be_visible()
 
 
 def cookies(context: BrowserContext) -> list[str]:
