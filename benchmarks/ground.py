@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 import psutil
 import psycopg
 from flask import Flask
-from flask_migrate import upgrade
 
 from blossom.app import create_app
 from blossom.platform import clock, crypto, db, gsm
 from blossom.platform.config import Config
 from blossom.platform.embedded import EmbeddedServices
 from blossom.sandbox.mitto.process import StandIn
+from blossom.schema import upgrade
 from blossom.shops import service as shops
 from blossom.shops.models import Shop
 from blossom.wallet import service as wallet
@@ -64,7 +64,7 @@ def ground() -> Iterator[Ground]:
         }
         app = create_app(Config.from_environment(environment))
         stack.enter_context(app.app_context())
-        upgrade(directory="migrations")
+        upgrade()
         plain_url = str(services.database_url).replace("postgresql+psycopg://", "postgresql://")
         yield Ground(app, environment, mitto, plain_url, folder)
         db.session.remove()

@@ -94,14 +94,15 @@ _COMPOSED = {
     "page": "6c1c4e26-3f5a-4f2b-9c39-0d6f1c2b3a4d", "turn": "1", "name": "Sale", "who": "everybody",
     "body": "Hi {{{{ first_name | default: 'there' }}}}, 20% off until Sunday. Reply STOP to opt out",
 }  # fmt: skip
+_SEVERAL = {**_COMPOSED, "texts": "2", "body-b": "Only today. Reply STOP", "share-a": "33", "share-b": "33"}
 _RULE = {"field-0": "orders", "operator-0": "at_least", "value-0": "3"}
 
 PAGES = (
     Page("home.home", "/", 21),
     Page("home.going", "/going", 6),
-    Page("campaigns.campaigns", "/campaigns", 5),
+    Page("campaigns.campaigns", "/campaigns", 6),
     Page("campaigns.campaigns", "/campaigns?state=completed", 6),
-    Page("campaigns.campaigns", "/campaigns?sort=name", 6),
+    Page("campaigns.campaigns", "/campaigns?sort=name", 7),
     Page("campaigns.campaigns", "/campaigns?q=gn 1", 6),
     Page("campaigns.campaigns", "/campaigns?q=nowhere", 5),
     Page("campaigns.campaign_row", "/campaigns/{sending}/row", 6),
@@ -115,13 +116,19 @@ PAGES = (
     Page("campaigns.preview_campaign", "/campaigns/preview", 10, _COMPOSED, "for everybody"),
     Page("campaigns.preview_campaign", "/campaigns/preview", 10,
          {**_COMPOSED, "who": "segments", "include": "{segment}", "person_phone": PHONE}, "for a segment"),
+    Page("campaigns.edit_campaign", "/campaigns/{test_draft}/edit", 15),
+    Page("campaigns.edit_campaign", "/campaigns/{shopify_draft}/edit", 16),
+    Page("campaigns.preview_campaign", "/campaigns/preview", 10, _SEVERAL, "of two texts"),
     Page("campaigns.confirmation", "/campaigns/{draft}/confirm", 14),
+    Page("campaigns.confirmation", "/campaigns/{test_draft}/confirm", 15),
+    Page("campaigns.confirmation", "/campaigns/{shopify_draft}/confirm", 20),
     Page("campaigns.campaign_page", "/campaigns/{campaign}", 9),
     Page("campaigns.campaign_page", "/campaigns/{sending}", 9),
+    Page("campaigns.campaign_page", "/campaigns/{tested}", 13),
     Page("campaigns.ask_pause", "/campaigns/{sending}/pause", 10),
     Page("campaigns.ask_resume", "/campaigns/{paused}/resume", 10),
     Page("campaigns.ask_cancel", "/campaigns/{sending}/cancel", 10),
-    Page("campaigns.ask_winner", "/campaigns/{sending}/winner/a", 10),
+    Page("campaigns.ask_winner", "/campaigns/{tested}/winner/b", 14),
     Page("campaigns.ask_retry_failed", "/campaigns/{campaign}/retry-failed", 10),
     Page("campaigns.ask_retry_unconfirmed", "/campaigns/{campaign}/retry-unconfirmed", 10),
     Page("campaigns.recipients", "/campaigns/{campaign}/recipients", 8),
@@ -133,6 +140,7 @@ PAGES = (
     Page("campaigns.search_recipients", "/campaigns/{campaign}/recipients", 8, {"phone": PHONE}, "by phone"),
     Page("campaigns.message", "/campaigns/{campaign}/recipients/{message}", 12),
     Page("campaigns.results", "/campaigns/{campaign}/results", 8),
+    Page("campaigns.results", "/campaigns/{tested}/results", 12),
     Page("people.contacts", "/contacts", 7),
     *(
         Page("people.contacts", f"/contacts?state={state}", 8)
@@ -157,7 +165,8 @@ PAGES = (
     Page("people.reading", "/segments/{shopify}/reading", 6),
     Page("people.ask_delete", "/segments/{segment}/delete", 6),
     Page("people.count_people", "/segments/count", 8, _RULE, "roughly"),
-    Page("people.count_people", "/segments/count", 9, {**_RULE, "exactly": "yes"}, "exactly", reads_audience=True),
+    Page("people.count_people", "/segments/count", 9, {**_RULE, "exactly": "yes", "again": "yes"}, "exactly"),
+    Page("people.count_people", "/segments/count", 9, {**_RULE, "exactly": "yes"}, "exactly as kept"),
     Page("uploads.uploads", "/contacts/imports", 6),
     Page("uploads.upload", "/contacts/imports/{upload}", 7),
     Page("templates.template_list", "/templates", 5),
@@ -174,7 +183,7 @@ PAGES = (
     Page("dashboard.api_keys", "/settings/keys", 5),
     Page("dashboard.ask_to_revoke", "/settings/keys/{key}/revoke", 5),
     Page("dashboard.customers_import", "/import", 7),
-    Page("inbound.show_queue", "/queue", 6),
+    Page("inbound.show_queue", "/queue", 7),
     Page("inbound.show_given_up", "/queue/given-up", 5),
 )  # fmt: skip
 

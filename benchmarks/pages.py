@@ -10,7 +10,7 @@ beside the others. `--data FOLDER` keeps the databases for the next run (10 GB).
 from __future__ import annotations
 
 import argparse
-import gzip
+import gc
 import multiprocessing
 import os
 import re
@@ -24,12 +24,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import brotli
 import orjson
 import psycopg
-from flask_migrate import upgrade
 from rq.job import Job
 from rq.serializers import JSONSerializer
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from benchmarks import page_data
 from benchmarks.ground import MASTER_KEY
@@ -37,13 +37,23 @@ from benchmarks.page_data import LARGE, SMALL, Size
 from benchmarks.page_table import ENVIRONMENT, PAGES, Page, Request, request
 from blossom.app import create_app
 from blossom.campaigns import jobs as _jobs  # noqa: F401 -- names them
+from blossom.people import jobs as _people_jobs  # noqa: F401 -- as above
 from blossom.platform import db, queue
 from blossom.platform.config import Config
 from blossom.platform.embedded import EmbeddedServices
+from blossom.schema import upgrade
 
 GOAL_RATIO, GOAL_MS, GOAL_BYTES = 1.5, 50.0, 120_000
+YES = "POST /campaigns/draft/confirm yes"
 WARMED = 3
 """Rounds before the first that counts; of these the very first is `first_ms`."""
+
+
+@dataclass(frozen=True)
+class PutBack:
+    """Make a campaign that was said yes to the draft that it was."""
+
+    campaign_id: int
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,12 @@ class Answered:
     status: int
     seconds: float
     queries: int
-    body: bytes
+    body: bytes  # as it leaves
+    packed: bool
+
+    @property
+    def text(self) -> str:
+        return (brotli.decompress(self.body) if self.packed else self.body).decode()
 
 
 def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma: no cover -- a process of its own
@@ -73,11 +88,13 @@ def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma
         }
         app = create_app(Config.from_environment(environment))
         with app.app_context():
-            upgrade(directory="migrations")
+            upgrade()
             if not made.exists():
                 plain = str(services.database_url).replace("postgresql+psycopg://", "postgresql://")
                 with psycopg.connect(plain, autocommit=True) as connection:
                     made.write_bytes(orjson.dumps(page_data.fill(connection, size)))
+            with db.transaction() as session:  # as if Shopify's segment had just been read, for five minutes
+                session.execute(text("UPDATE shopify_segments SET read_at = now() WHERE read_at IS NOT NULL"))
             engine = db.engine()
         seen = [0]
 
@@ -87,28 +104,51 @@ def _installation(pipe: Connection, folder: Path, size: Size) -> None:  # pragma
         event.listen(engine, "before_cursor_execute", count)
         pipe.send((orjson.loads(made.read_bytes()), environment))
         client = app.test_client()
+        client.environ_base["HTTP_ACCEPT_ENCODING"] = "br"  # as every browser's over https
+        gc.collect()  # as ops/gunicorn_conf.py has a web process do
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 20)
         while True:
-            asked: Request | None = pipe.recv()
+            asked: Request | PutBack | None = pipe.recv()
             if asked is None:
                 return
+            if isinstance(asked, PutBack):
+                with app.app_context():
+                    put_back(asked.campaign_id)
+                pipe.send(None)
+                continue
             seen[0] = 0
             began = time.perf_counter()
             answer = asked.send(client)
             body = answer.get_data()
-            pipe.send(Answered(answer.status_code, time.perf_counter() - began, seen[0], body))
+            packed = answer.headers.get("Content-Encoding") == "br"
+            pipe.send(Answered(answer.status_code, time.perf_counter() - began, seen[0], body, packed))
             with app.app_context():
                 work()
 
 
 def work() -> None:
-    """What an answer has asked of the campaigns' worker, before the next question comes."""
+    """What an answer has asked to have counted or done, before the next question comes: what asks nobody outside."""
     waiting = queue.rq_queue("default")
     while waiting.count:
         asked = Job.fetch(str(waiting.pop_job_id()), connection=queue.connection(), serializer=JSONSerializer)
         name, given, _ = asked.args
-        if name.startswith("campaigns."):
+        if name.startswith(("campaigns.", "people.")):
             queue.registered()[name](**given)
         asked.delete()
+
+
+def put_back(campaign_id: int) -> None:
+    """Before anybody's text was prepared, for no worker prepares here."""
+    with db.transaction() as session:
+        found = session.scalar(text("SELECT dispatch_id FROM campaigns WHERE id = :id"), {"id": campaign_id})
+        session.execute(text("DELETE FROM campaign_yeses WHERE campaign_id = :id"), {"id": campaign_id})
+        session.execute(
+            text("UPDATE campaigns SET state = 'draft', dispatch_id = NULL, started_at = NULL WHERE id = :id"),
+            {"id": campaign_id},
+        )
+        session.execute(text("DELETE FROM link_targets WHERE dispatch_id = :id"), {"id": found})
+        session.execute(text("DELETE FROM dispatches WHERE id = :id"), {"id": found})
 
 
 class Installation:
@@ -126,6 +166,10 @@ class Installation:
         self._pipe.send(asked)
         answered: Answered = self._pipe.recv()
         return answered
+
+    def put_back(self, campaign_id: str) -> None:
+        self._pipe.send(PutBack(int(campaign_id)))
+        self._pipe.recv()
 
     def end(self) -> None:
         self._pipe.send(None)
@@ -159,13 +203,44 @@ def measure(made: dict[str, Installation], page: Page, *, as_document: bool, rou
         for name, installation in made.items():
             answered = installation.ask(request(page, installation.things, as_document=as_document))
             if answered.status >= 300:
-                raise RuntimeError(f"{page.name}, {name}: {answered.status} {answered.body[:600].decode()}")
+                raise RuntimeError(f"{page.name}, {name}: {answered.status} {answered.text[:600]}")
             times[name].append(1000 * answered.seconds)
             queries[name] = answered.queries
+    return _row(page.name + ("" if as_document else " (partial)"), times, queries, reads_audience=page.reads_audience)
+
+
+def measure_yes(made: dict[str, Installation], rounds: int) -> dict[str, Any]:
+    """The yes to the question before a draft is sent: the question is asked before and the campaign put back after it,
+    beside the time."""
+    times: dict[str, list[float]] = {name: [] for name in made}
+    queries: dict[str, int] = {}
+    asking = Page("campaigns.confirmation", "/campaigns/{draft}/confirm", 0)
+    for _ in range(WARMED + rounds):
+        for name, installation in made.items():
+            question = request(asking, installation.things, as_document=False)
+            installation.ask(question)  # has them counted
+            html = installation.ask(question).text
+            given = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', html))
+            typed = re.search(r'data-number="recipients">([^<]*)<', html)
+            if typed is None:
+                raise RuntimeError(f"{YES}, {name}: no question: {html[:600]}")
+            yes = Request("POST", question.path, {}, question.headers, {**given, "yes": "yes", "typed": typed[1]})
+            answered = installation.ask(yes)
+            if answered.status >= 300:
+                raise RuntimeError(f"{YES}, {name}: {answered.status} {answered.text[:600]}")
+            installation.put_back(installation.things["draft"])
+            times[name].append(1000 * answered.seconds)
+            queries[name] = answered.queries
+    return _row(YES, times, queries)
+
+
+def _row(
+    name: str, times: dict[str, list[float]], queries: dict[str, int], *, reads_audience: bool = False
+) -> dict[str, Any]:
     counted = {name: sorted(each[WARMED:]) for name, each in times.items()}
     large, small = counted["large"], counted["small"]
     return {
-        "page": page.name + ("" if as_document else " (partial)"),
+        "page": name,
         "p50_ms": round(_at(large, 0.5), 2),
         "p95_ms": round(_at(large, 0.95), 2),
         "small_p50_ms": round(_at(small, 0.5), 2),
@@ -174,7 +249,7 @@ def measure(made: dict[str, Installation], page: Page, *, as_document: bool, rou
         "first_ms": round(times["large"][0], 1),
         "queries": queries["large"],
         "small_queries": queries["small"],
-        "reads_audience": page.reads_audience,
+        "reads_audience": reads_audience,
     }
 
 
@@ -206,13 +281,14 @@ _OURS = re.compile(r'<(?:script|link)[^>]+(?:src|href)="(/static/[^"]+\.(?:js|cs
 
 
 def weigh(installation: Installation, page: Page) -> dict[str, Any]:
-    """The first visit's bytes of ours: the page, its scripts and styles, each as gzip makes it (`ops`: the proxy's)."""
-    document = installation.ask(request(page, installation.things, as_document=True)).body
-    parts = {page.name: len(gzip.compress(document, 6))}
-    for path in sorted(set(_OURS.findall(document.decode()))):
-        answer = installation.ask(Request("GET", path, {}, {}, None))
-        parts[path] = len(gzip.compress(answer.body, 6))
-    return {"page": page.name, "bytes": sum(parts.values()), "parts": parts}
+    """The first visit's bytes of ours as they leave: the page, its scripts and styles."""
+    parts = {page.name: installation.ask(request(page, installation.things, as_document=True))}
+    for path in sorted(set(_OURS.findall(parts[page.name].text))):
+        file, _, version = path.partition("?v=")
+        parts[file] = installation.ask(Request("GET", file, {"v": version}, {}, None))
+    bytes_of = {name: len(part.body) for name, part in parts.items()}
+    unpacked = sum(len(part.text.encode()) for part in parts.values())
+    return {"page": page.name, "bytes": sum(bytes_of.values()), "unpacked": unpacked, "parts": bytes_of}
 
 
 def main() -> None:
@@ -238,10 +314,14 @@ def main() -> None:
                 rows.append(measure(made, page, as_document=as_document, rounds=options.rounds))
                 if not options.json:
                     print(_line(rows[-1]), flush=True)
+        if re.search(options.only, YES):
+            rows.append(measure_yes(made, options.rounds))
+            if not options.json:
+                print(_line(rows[-1]), flush=True)
         weight = [weigh(made["large"], page) for page in PAGES if page.path in ("/", "/campaigns", "/campaigns/new")]
     if not options.json:
         for each in weight:
-            print(f"{each['page']:64} {each['bytes']:8,} bytes")
+            print(f"{each['page']:64} {each['bytes']:8,} bytes, {each['unpacked']:8,} unpacked")
     print(orjson.dumps({"pages": rows, "weight": weight}).decode())
 
 
