@@ -21,7 +21,7 @@ from phonenumbers import (
 
 from blossom.contacts.errors import PhoneRefused
 from blossom.contacts.rules import Phone, normalise_phone, phones
-from blossom.message_templates.rules.characters import greek_capitals
+from blossom.platform import gsm
 from blossom.platform.languages import Translate, noted
 
 FORM_LIFETIME = timedelta(hours=2)
@@ -157,4 +157,4 @@ def confirmation_text(shop_name: str, link: str, t: Translate) -> str:
         shop=shop_name,
         link=link,
     )
-    return greek_capitals(words)
+    return gsm.greek_capitals(words)

@@ -83,15 +83,36 @@ class TestTheQuestion:
         assert "3 people of this audience won't get it" in words(html)
         assert "Yes, send it to 3 people" in words(html)
 
-    @pytest.mark.parametrize(("name", "told"), [("first_name", True), ("shop_name", False)])
+    @pytest.mark.parametrize(
+        ("variable", "name", "told"),
+        [
+            ("first_name", "Maria", False),
+            ("first_name", "Μαρία", False),
+            ("first_name", "Łukasz", True),
+            ("shop_name", "Łukasz", False),
+        ],
+    )
     def test_says_that_names_in_capitals_may_cost_less(
-        self, visitor: Visitor, ours: Shop, name: str, told: bool
+        self, visitor: Visitor, ours: Shop, variable: str, name: str, told: bool
     ) -> None:
-        make_ready(ours)
-        body = f"KAΛHMEPA {{{{ {name} | default: 'Maria' | upper }}}}! AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH"
+        """Of a name that is GSM in capitals that is known; the others may have been kept before it was told."""
+        make_ready(ours, subscribers=0)
+        create_subscriber(ours, first_name=name)
+        body = f"KAΛHMEPA {{{{ {variable} | default: 'Maria' | upper }}}}! AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH"
         html = words(ask(visitor, create_campaign(ours, body=body)))
         assert ("The cost above is the most that it can be." in html) is told
         assert "Yes, send it to" in html
+
+    def test_counts_greek_names_in_capitals_as_they_will_be(self, visitor: Visitor, ours: Shop) -> None:
+        make_ready(ours, subscribers=0)
+        for name in ("Maria", "Μαρία", "Ελένη"):
+            create_subscriber(ours, first_name=name)
+        line = "AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH"
+        for body, expected in (
+            ("K" * 80 + " {{ first_name | default: 'Maria' }}! " + line, "5"),
+            ("K" * 80 + " {{ first_name | upper | default: 'MARIA' }}! " + line, "3"),
+        ):
+            assert numbers(ask(visitor, create_campaign(ours, body=body)))["segments"] == expected
 
     def test_is_a_dialog_and_a_page_of_its_own(self, visitor: Visitor, ours: Shop) -> None:
         make_ready(ours)

@@ -376,9 +376,30 @@ class TestThePreview:
         assert unescape(cure).endswith("AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH")
 
     def test_offers_greek_names_in_capitals_for_whom_it_saves(self, visitor: Visitor, ours: Shop) -> None:
-        """A census knows names by size alone: what is told is what one person saves, shown or not."""
         make_ready(ours, subscribers=1)
         maria = create_subscriber(ours, first_name="Μαρία", last_name="Παππά")
+        body = (
+            "{{ first_name | default: 'Hello' }}, everything is cheaper until Sunday in the shop. Reply STOP to opt out"
+        )
+        self.count(visitor, body=body)
+        html = self.live(visitor, body=body)
+        ((cure, name),) = re.findall(r'data-cure="([^"]*)" data-cure-name="([^"]*)"', html)
+        assert (name, unescape(cure)) == ("greek_values", body.replace("first_name |", "first_name | upper |"))
+        before = int(self.figures(html)["credits"])
+        html = self.live(visitor, body=unescape(cure), person=str(maria.id))
+        after = int(self.figures(html)["credits"])
+        assert (before, after) == (15, 10)
+        assert "Saves 5 credits of 15" in words(self.live(visitor, body=body))
+        assert self.bubble(html).startswith("MAPIA, everything")
+        assert "data-cure" not in html
+
+    def test_offers_them_by_one_person_where_names_were_kept_before_sizes_told_of_capitals(
+        self, visitor: Visitor, ours: Shop
+    ) -> None:
+        make_ready(ours, subscribers=1)
+        maria = create_subscriber(ours, first_name="Μαρία", last_name="Παππά")
+        maria.first_name_size = -5
+        session.flush()
         body = (
             "{{ first_name | default: 'Hello' }}, everything is cheaper until Sunday in the shop. Reply STOP to opt out"
         )

@@ -66,7 +66,7 @@ def test_people_are_created_with_what_the_file_says(personas: Personas) -> None:
     assert (contact.phone, contact.first_name, contact.last_name, contact.email) == (
         "+306984303406", "Ελένη", "Nikolaou", "E@x.gr"
     )  # fmt: skip
-    assert (contact.first_name_size, contact.last_name_size) == (-5, 8)
+    assert (contact.first_name_size, contact.last_name_size) == (-10_005, 8)
     assert (contact.phone_country, contact.country, contact.zone) == ("GR", "DE", "Europe/Berlin")
     assert (contact.total_spent_minor, contact.orders_count, contact.shopify_customer_id) == (1250, 3, 77)
     assert contact.tags == ["vip", "b2b"]

@@ -9,11 +9,11 @@ from blossom.message_templates.rules.characters import (
     CURES,
     LETTERS,
     explain,
-    greek_capitals,
     greek_to_gsm_capitals,
     replace_typographic,
 )
 from blossom.message_templates.rules.segments import Encoding, count, encoding_of
+from blossom.platform import gsm
 
 greek = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩαβγδεζηθικλμνξοπρσςτυφχψωάέήίόύώϊϋΐΰΆΈΉΊΌΎΏΪΫ"
 
@@ -75,7 +75,7 @@ def test_greek_capitals_save_more_than_half() -> None:
 
 @pytest.mark.parametrize("letter", greek)
 def test_every_letter_of_modern_greek_has_its_capital(letter: str) -> None:
-    capital = greek_capitals(letter)
+    capital = gsm.greek_capitals(letter)
     assert len(capital) == 1
     assert encoding_of(capital) is Encoding.GSM7
     assert capital.upper() == capital
@@ -83,9 +83,9 @@ def test_every_letter_of_modern_greek_has_its_capital(letter: str) -> None:
 
 @given(st.text(st.sampled_from(greek + " abc€“”–{}%"), max_size=100))
 def test_capitals_are_as_long_as_what_was_typed_and_stay_when_done_again(text: str) -> None:
-    once = greek_capitals(text)
+    once = gsm.greek_capitals(text)
     assert len(once) == len(text)
-    assert greek_capitals(once) == once
+    assert gsm.greek_capitals(once) == once
 
 
 @given(st.text(max_size=100))

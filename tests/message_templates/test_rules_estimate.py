@@ -88,6 +88,39 @@ def test_capitals_take_no_more_than_estimated(length: int, name: str | None) -> 
     assert real(source, name, None) <= estimated(source, name, None)
 
 
+@given(st.integers(60, 170), names.filter(lambda name: "ß" not in (name or "")), names)
+def test_nor_do_capitals_beside_small_letters(length: int, first: str | None, last: str | None) -> None:
+    source = "a" * length + '{{ first_name | default: "x" | upper }}{{ last_name | default: "x" }}'
+    assert real(source, first, last) <= estimated(source, first, last)
+
+
+@given(st.integers(60, 170), names.filter(lambda name: "ß" not in (name or "")), names.filter(lambda name: not name))
+def test_nor_do_full_names_in_capitals(length: int, first: str | None, last: str | None) -> None:
+    source = "a" * length + '{{ full_name | default: "x" | upper }}'
+    assert real(source, first, last) <= estimated(source, first, last)
+
+
+@pytest.mark.parametrize(
+    ("variable", "first", "last", "segments"),
+    [
+        ("first_name", "Μαρία", None, 1),
+        ("full_name", "Μαρία", "Παππά", 1),
+        ("full_name", "Maria", "Παππά", 1),
+        ("full_name", "Gonçalo", "Μαΐου", 1),
+        ("first_name", "Łukasz", None, 2),
+        ("full_name", "Łukasz", "Παππά", 2),
+        ("full_name", "Παππά", "😀", 2),
+    ],
+)
+def test_names_in_capitals_are_estimated_as_they_will_be(
+    variable: str, first: str, last: str | None, segments: int
+) -> None:
+    small = "a" * 100 + f'{{{{ {variable} | default: "x" }}}}'
+    capitals = small.replace(" }}", " | upper }}")
+    assert (real(small, first, last), estimated(small, first, last)) == (2, 2)
+    assert (real(capitals, first, last), estimated(capitals, first, last)) == (segments, segments)
+
+
 @pytest.mark.parametrize("name", ["Hélène", "Niccolò", "Μαρία", "ZOà"])
 def test_no_name_of_the_alphabet_leaves_it_in_capitals(name: str) -> None:
     source = "a" * 100 + '{{ first_name | default: "x" | upper }}'
@@ -98,6 +131,12 @@ def test_people_who_get_no_text_cost_nothing() -> None:
     assert estimated("Hi {{ first_name }}", None, None) == 0
 
 
+def test_a_name_kept_before_sizes_told_of_capitals_counts_as_dear_in_them() -> None:
+    compiled = compile_text("a" * 100 + "{{ first_name | upper }}", CAMPAIGN)
+    assert segments_for(compiled, shop, {"first_name": -5}) == 2
+    assert segments_for(compiled, shop, {"first_name": gsm.signed_size("Μαρία")}) == 1
+
+
 def test_a_size_beyond_what_a_text_shows_counts_as_what_it_shows() -> None:
     compiled = compile_text("{{ first_name }}", CAMPAIGN)
     assert segments_for(compiled, shop, {"first_name": 5_000}) == 1
@@ -105,7 +144,19 @@ def test_a_size_beyond_what_a_text_shows_counts_as_what_it_shows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "size"), [(0, 0, 0), (5, 0, 5), (0, -3, -3), (5, 4, 10), (5, -4, -10), (-5, 4, -10)]
+    ("first", "last", "size"),
+    [
+        (0, 0, 0),
+        (5, 0, 5),
+        (0, -3, -3),
+        (5, 4, 10),
+        (5, -4, -10),
+        (-5, 4, -10),
+        (-10_005, 4, -10_010),
+        (-10_005, -10_004, -10_010),
+        (-10_005, -4, -10),
+        (0, -10_004, -10_004),
+    ],
 )
 def test_the_size_of_a_full_name(first: int, last: int, size: int) -> None:
     assert full_name_size(first, last) == size

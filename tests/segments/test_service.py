@@ -117,7 +117,7 @@ def test_an_audience_carries_what_a_snapshot_needs(personas: Personas, session: 
         "phone_country": "GR",
         "country": "DE",
         "zone": "Europe/Athens",
-        "first_name_size": -5,
+        "first_name_size": -10_005,
         "last_name_size": 8,
     }
 

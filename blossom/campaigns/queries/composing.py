@@ -31,8 +31,9 @@ from blossom.message_templates.rules.preview import preview as preview_text
 from blossom.message_templates.rules.values import Value
 from blossom.messaging import queries as messaging
 from blossom.messaging.queries import previewing
-from blossom.messaging.queries.census import Census
+from blossom.messaging.queries.census import Census, Group
 from blossom.messaging.rules.quiet_hours import QuietHours, next_allowed, open_minutes, zone_of
+from blossom.platform import gsm
 from blossom.platform.languages import noted
 from blossom.segments.rules import Audience
 from blossom.shops import queries as shops
@@ -213,11 +214,12 @@ def _people(
     if counted and counted.groups:
         known_by[counted.groups[0].someone] = ""
         if compiled is not None:
-            longest = max(counted.groups, key=lambda group: abs(group.first_name_size) + abs(group.last_name_size))
+            longest = max(counted.groups, key=_name_units)
             known_by.setdefault(longest.someone, "longest")
-            special = next((group for group in counted.groups if group.first_name_size < 0), None)
-            if special:  # a name that makes the text UCS-2
-                known_by.setdefault(special.someone, "special")
+            dear = [group for group in counted.groups if group.first_name_size < 0]  # these make the text UCS-2
+            curable = (group for group in dear if gsm.is_gsm_in_capitals(group.first_name_size))
+            if dear:
+                known_by.setdefault(next(curable, dear[0]).someone, "special")
         nameless = next((group for group in counted.groups if not group.first_name_size), None)
         if nameless:
             known_by.setdefault(nameless.someone, "nameless")
@@ -227,6 +229,10 @@ def _people(
         return []
     found = {contact.id: contact for contact in previewing.some_contacts(shop.id, list(known_by))}
     return [(_person(found[each], why), found[each]) for each, why in known_by.items() if each in found]
+
+
+def _name_units(group: Group) -> int:
+    return gsm.units_of(group.first_name_size) + gsm.units_of(group.last_name_size)
 
 
 def _person(contact: Contact, known_by: str) -> Person:
@@ -255,8 +261,8 @@ class _Greek(NamedTuple):
 
 
 def _greek(shop: Shop, chosen: tuple[Person, Contact] | None, people: list[tuple[Person, Contact]]) -> _Greek:
-    """The one who is shown, else the first of those who could be: a census knows names by their size alone, so what is
-    known of their script is known of these few."""
+    """The one who is shown, else the first of those who could be: a census knows of names their size, and whether they
+    are GSM in capitals; their script is known of these few."""
     of_all: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
     of_shop = capitals.greek_values(of_all)
     for person, contact in [*([chosen] if chosen else []), *people]:
@@ -271,8 +277,7 @@ def _offers(
     shop: Shop, body: str, line: str, counted: Census | None, greek: _Greek, prices: PriceList | None
 ) -> list[CureOffer]:
     """What would save, measured on everybody who gets the text; while nobody is counted, or nothing has a price, on an
-    example. What saves by the Greek of people's names, and so can't be told for everybody, is measured on one of
-    them."""
+    example. What saves by the Greek of people's names, and nothing over everybody, is measured on one of them."""
     sums: dict[str, tuple[int, int | None]] = {}
 
     def sum_of(source: str) -> tuple[int, int | None]:

@@ -7,7 +7,7 @@ that were shown, or not at all (decision 0037).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -33,7 +33,7 @@ from blossom.message_templates.rules import language
 from blossom.message_templates.rules.catalogue import Trigger, variables
 from blossom.messaging.queries import previewing
 from blossom.messaging.queries.census import Census
-from blossom.platform import clock, queue
+from blossom.platform import clock, gsm, queue
 from blossom.platform.db import session
 from blossom.platform.errors import BlossomError
 from blossom.platform.languages import noted
@@ -79,7 +79,7 @@ class Question:
     nothing to count, and `seen` is None. `first`, `last`: when texts leave; None without recipients. `later`: moment →
     people who are not texted at once. `mark` changes with all of that. `waits`: nothing can be said yet. `was_refused`:
     there was a yes, to numbers that have changed meanwhile. `readings`: how the audience's segments of Shopify's stand.
-    `may_cost_less`: names are put in capitals, and a Greek one costs less in those; which are Greek nobody has looked.
+    `may_cost_less`: names are put in capitals, and of some it isn't known whether that saves.
     """
 
     campaign: Campaign
@@ -302,7 +302,6 @@ def _with_numbers(
     not_before, local_at = (hour.scheduled_at, hour.local_at) if hour else (None, None)
     sources, test = fitness.sources_of(shop, campaign), fitness.test_of(campaign)
     texts = [language.compile_text(source, Trigger.CAMPAIGN) for source in sources]
-    known = variables(Trigger.CAMPAIGN)
     seen = previewing.of_census(
         shop,
         counted,
@@ -341,10 +340,17 @@ def _with_numbers(
         later,
         _sample(shop, texts[0], counted),
         rules.mark(facts),
-        may_cost_less=any(
-            known[use.variable].personal and "upper" in use.filters for compiled in texts for use in compiled.uses
-        ),
+        may_cost_less=_may_cost_less(texts, counted),
     )
+
+
+def _may_cost_less(texts: Sequence[language.CompiledText], counted: Census) -> bool:
+    """A name kept before sizes told of capitals counts as dear in them too, as those of other scripts do."""
+    known = variables(Trigger.CAMPAIGN)
+    if not any(known[use.variable].personal and "upper" in use.filters for each in texts for use in each.uses):
+        return False
+    sizes = (size for group in counted.groups for size in (group.first_name_size, group.last_name_size))
+    return any(size < 0 and not gsm.is_gsm_in_capitals(size) for size in sizes)
 
 
 def _sample(shop: Shop, compiled: language.CompiledText, counted: Census) -> previewing.Sample | None:

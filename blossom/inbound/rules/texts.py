@@ -12,7 +12,7 @@ from functools import lru_cache
 from blossom.consent.rules import Keyword, Source, State
 from blossom.contacts import rules as contacts
 from blossom.contacts.errors import PhoneRefused
-from blossom.message_templates.rules.characters import greek_capitals
+from blossom.platform import gsm
 
 _SEPARATORS = re.compile(r"[\s().\-]+")
 _INTERNATIONAL = re.compile(r"(?:\+|00)?([1-9][0-9]{6,14})")
@@ -177,9 +177,9 @@ def answer_to(keyword: Keyword, text: str, *, shop_name: str, contact_line: str,
             if greek
             else f"{shop_name}: You are unsubscribed and will get no more texts. Reply START to subscribe again."
         )
-        return greek_capitals(words)
+        return gsm.greek_capitals(words)
     contact = f"{'Επικοινωνία' if greek else 'Contact'}: {contact_line}" if contact_line else ""
-    return greek_capitals(" ".join(_sentence(part) for part in (shop_name, contact, opt_out_text) if part))
+    return gsm.greek_capitals(" ".join(_sentence(part) for part in (shop_name, contact, opt_out_text) if part))
 
 
 def _sentence(words: str) -> str:

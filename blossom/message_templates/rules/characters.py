@@ -85,10 +85,6 @@ LETTERS: dict[str, Replacement] = {
 }
 """Letters that no rule of Unicode takes apart. Ő and ű have their nearest neighbours ö and ü in the alphabet."""
 
-_GREEK = "ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ"
-_LOOKS = "ABΓΔEZHΘIKΛMNΞOΠPΣTYΦXΨΩ"
-_greek_looks = str.maketrans(_GREEK, _LOOKS)
-_greek_letter = re.compile("[\u0370-\u03ff\u1f00-\u1fff]+")
 # What must stay as it is: Liquid, and links, whose letters are an address.
 _kept = re.compile(r"(\{\{.*?\}\}|\{%.*?%\}|https?://\S+)", re.DOTALL | re.IGNORECASE)
 _markup = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
@@ -130,7 +126,7 @@ def explain(char: str) -> str:
         return cure.why
     if letter := LETTERS.get(char):
         return letter.why
-    if _greek_letter.fullmatch(char):
+    if gsm.GREEK_LETTERS.fullmatch(char):
         return noted("a Greek letter; as a GSM-7 capital it would cost a third")
     if ord(char) > 0xFFFF or unicodedata.category(char) == "So":
         return noted("an emoji or a symbol")
@@ -192,11 +188,11 @@ def greek_to_gsm_capitals(text: str, *, measure: Callable[[str], int] = segments
 
     def piece_in_capitals(piece: str) -> str:
         def word(match: re.Match[str]) -> str:
-            capitals = greek_capitals(match.group())
-            used.update((a, b) for a in match.group() if (b := greek_capitals(a)) != a)
+            capitals = gsm.greek_capitals(match.group())
+            used.update((a, b) for a in match.group() if (b := gsm.greek_capitals(a)) != a)
             return capitals
 
-        return _greek_letter.sub(word, unicodedata.normalize("NFC", piece))
+        return gsm.GREEK_LETTERS.sub(word, unicodedata.normalize("NFC", piece))
 
     cured = _outside_markup(text, piece_in_capitals)
     why = noted("Greek capitals of the GSM alphabet and Latin letters that look the same")
@@ -204,20 +200,9 @@ def greek_to_gsm_capitals(text: str, *, measure: Callable[[str], int] = segments
     return Cure(cured, changes, measure(text), measure(cured))
 
 
-def greek_capitals(text: str) -> str:
-    """Every Greek letter of `text` as a GSM-7 capital; other letters stay as they are. No markup is looked for."""
-    return _greek_letter.sub(_capital_word, text)
-
-
 def has_greek(text: str) -> bool:
     """Any letter of the Greek script; those capitals that the GSM alphabet has count too."""
-    return _greek_letter.search(text) is not None
-
-
-def _capital_word(match: re.Match[str]) -> str:
-    bare = "".join(c for c in unicodedata.normalize("NFD", match.group()) if not unicodedata.combining(c))
-    # ϊ, ΰ and the like are bare by now; upper() would write the iota subscript of ᾳ out as a letter of its own.
-    return bare.upper().translate(_greek_looks)
+    return gsm.GREEK_LETTERS.search(text) is not None
 
 
 def _without_accent(char: str) -> str | None:

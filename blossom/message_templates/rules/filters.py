@@ -19,8 +19,8 @@ from liquid.undefined import is_undefined
 
 from blossom.message_templates.rules import dates
 from blossom.message_templates.rules.catalogue import VariableType
-from blossom.message_templates.rules.characters import greek_capitals
 from blossom.message_templates.rules.values import Money
+from blossom.platform import gsm
 from blossom.platform.languages import noted
 
 Argument = str | int | float
@@ -52,15 +52,8 @@ def _title_word(word: str) -> str:
 
 
 def upper(value: object) -> object:
-    """In capitals. Greek ones without accents, as Greek is written, and in letters of the GSM alphabet, which look
-    the same: ΜΑΡΙΑ in Greek letters would double the price of its text. So would HÉLÈNE: è is in the alphabet, and È
-    is not, so that these five letters lose their accents, as capitals often do."""
-    if is_undefined(value):
-        return value
-    return greek_capitals(unicodedata.normalize("NFC", str(value))).translate(_BARE_CAPITALS).upper()
-
-
-_BARE_CAPITALS = str.maketrans("àèìòù", "AEIOU")
+    """In capitals of the GSM alphabet where it has them (`gsm.capitals`)."""
+    return value if is_undefined(value) else gsm.capitals(str(value))
 
 
 def lower(value: object) -> object:

@@ -12,8 +12,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from blossom.message_templates.rules.characters import greek_capitals
 from blossom.message_templates.rules.short_links import OPT_OUT_LINK
+from blossom.platform import gsm
 
 DEFAULT = {
     "en": "Reply STOP to opt out",
@@ -126,9 +126,9 @@ def _for_everybody(text: str, between: str = " ") -> str:
 def _folded(text: str) -> str:
     """As it looks, whatever its case, accents, spacing and script: ΣΤΟΠ in Greek is ΣTOΠ in GSM-7 capitals."""
     bare = "".join(c for c in unicodedata.normalize("NFD", text) if not unicodedata.combining(c))
-    return " ".join(greek_capitals(bare).casefold().split())
+    return " ".join(gsm.greek_capitals(bare).casefold().split())
 
 
 def _folded_words(pattern: str) -> str:
     """The same folding for the letters of a pattern, leaving its syntax (`\\w`, `(?:`) alone."""
-    return greek_capitals(pattern).lower()
+    return gsm.greek_capitals(pattern).lower()
