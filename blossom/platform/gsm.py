@@ -39,6 +39,13 @@ def utf16_units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
+GREEK_LETTERS = re.compile("[\u0370-\u03ff\u1f00-\u1fff]+")
+"""A run of letters of the Greek script, accents of their own included."""
+
+_GREEK_LOOKS = str.maketrans("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", "ABΓΔEZHΘIKΛMNΞOΠPΣTYΦXΨΩ")
+_BARE_CAPITALS = str.maketrans("àèìòùÀÈÌÒÙ", "AEIOU" * 2)
+
+
 def greek_capitals(text: str) -> str:
     """Every Greek letter of `text` as a capital of the alphabet; other letters stay as they are."""
     return GREEK_LETTERS.sub(_capital_word, text)
@@ -47,7 +54,7 @@ def greek_capitals(text: str) -> str:
 def capitals(text: str) -> str:
     """All of `text` in capitals. Greek ones without accents, as Greek is written, and in letters of the alphabet, which
     look the same: ΜΑΡΙΑ in Greek letters would double the price of its text. So would HÉLÈNE: è is in the alphabet,
-    and È is not, so that these five letters lose their accents, as capitals often do."""
+    and È is not, so that these letters lose their accents, as capitals often do."""
     return greek_capitals(unicodedata.normalize("NFC", text)).translate(_BARE_CAPITALS).upper()
 
 
@@ -57,17 +64,14 @@ def _capital_word(match: re.Match[str]) -> str:
     return bare.upper().translate(_GREEK_LOOKS)
 
 
-GREEK_LETTERS = re.compile("[\u0370-\u03ff\u1f00-\u1fff]+")
-_GREEK_LOOKS = str.maketrans("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", "ABΓΔEZHΘIKΛMNΞOΠPΣTYΦXΨΩ")
-_BARE_CAPITALS = str.maketrans("àèìòù", "AEIOU")
-
 IN_CAPITALS = 10_000
 """What sets sizes of texts apart that are GSM in capitals only. No name has so many units."""
 
 
 def signed_size(text: str) -> int:
-    """The size of a name. +n: GSM, n septets. −n: not GSM, n UTF-16 units. −(`IN_CAPITALS` + n): n units as well, and
-    its `capitals` are GSM, of n septets at most. 0: empty. Nothing has more units than `IN_CAPITALS` − 1."""
+    """The size of a name, or of anything as short. +n: GSM, n septets. −n: not GSM, n UTF-16 units.
+    −(`IN_CAPITALS` + n): n units as well, and its `capitals` are GSM, of n septets at most. 0: empty. Nothing has more
+    units than `IN_CAPITALS` − 1."""
     if is_gsm(text):
         return min(septets(text), IN_CAPITALS - 1)
     units, written_large = min(utf16_units(text), IN_CAPITALS - 1), capitals(text)

@@ -89,6 +89,8 @@ class TestTheQuestion:
             ("first_name", "Maria", False),
             ("first_name", "Μαρία", False),
             ("first_name", "Łukasz", True),
+            ("full_name", "Łukasz", True),
+            ("last_name", "Łukasz", False),
             ("shop_name", "Łukasz", False),
         ],
     )

@@ -393,6 +393,27 @@ class TestThePreview:
         assert self.bubble(html).startswith("MAPIA, everything")
         assert "data-cure" not in html
 
+    @pytest.mark.parametrize(
+        "people",
+        [
+            [("Gonçalo", "Silva"), *[("Μαρία", "Jones")] * 3],
+            [("Maria", "Παππά"), *[("Μαρία", "Jones")] * 3],
+            [("Łukasz", "Nowak"), *[("Μαρία", "Jones")] * 3],
+        ],
+    )
+    def test_offers_them_whoever_is_shown(self, visitor: Visitor, ours: Shop, people: list[tuple[str, str]]) -> None:
+        make_ready(ours, subscribers=0)
+        for first, last in people:
+            create_subscriber(ours, first_name=first, last_name=last)
+        body = (
+            "{{ first_name | default: 'Hello' }}, everything is cheaper until Sunday in the shop. Reply STOP to opt out"
+        )
+        self.count(visitor, body=body)
+        html = self.live(visitor, body=body)
+        ((cure, name),) = re.findall(r'data-cure="([^"]*)" data-cure-name="([^"]*)"', html)
+        assert (name, unescape(cure)) == ("greek_values", body.replace("first_name |", "first_name | upper |"))
+        assert "Saves " in words(html)
+
     def test_offers_them_by_one_person_where_names_were_kept_before_sizes_told_of_capitals(
         self, visitor: Visitor, ours: Shop
     ) -> None:

@@ -21,7 +21,7 @@ from blossom.contacts.errors import ImportTaken, UnreadableFile
 from blossom.contacts.models import ContactImport, ImportKey, ImportRefusal
 from blossom.contacts.rules import Attestation, ImportReport, ImportState
 from blossom.contacts.rules.imports import ImportedChunk
-from blossom.platform import crypto
+from blossom.platform import crypto, gsm
 from blossom.platform.db import transaction
 from blossom.platform.errors import InvalidInput
 from blossom.sandbox import customers
@@ -106,6 +106,22 @@ def test_a_newer_file_updates_what_it_names_and_keeps_what_it_is_silent_about(pe
     contact = queries.contact_by_phone(ours, "+306984303406")
     assert contact is not None
     assert (contact.first_name, contact.tags) == ("Helen", ["vip"])
+
+
+def test_names_kept_before_sizes_told_of_capitals_are_written_again_by_the_next_import(
+    personas: Personas, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = personas.ours.id
+    rows, header = (("6984303406", "Ελένη"), ("6984303407", "Helen")), ("Phone", "First Name")
+    with monkeypatch.context() as before:
+        before.setattr(gsm, "signed_size", lambda name: len(name) if gsm.is_gsm(name) else -len(name))
+        do_import(ours, a_file(*rows, header=header))
+    assert {each.first_name: each.first_name_size for each in queries.contacts(ours)} == {"Ελένη": -5, "Helen": 5}
+
+    report = do_import(ours, a_file(*rows, header=header))
+
+    assert (report.updated, report.unchanged) == (1, 1)
+    assert {each.first_name: each.first_name_size for each in queries.contacts(ours)} == {"Ελένη": -10_005, "Helen": 5}
 
 
 def test_what_a_file_empties_is_emptied(personas: Personas) -> None:

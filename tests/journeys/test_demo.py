@@ -159,8 +159,8 @@ class Demo:
 
 @pytest.fixture
 def shown(data_folder: Path) -> Iterator[Demo]:
-    """It sends slowly enough to be watched."""
-    started = Demo(data_folder, "--customers", "400")
+    """It sends slowly enough to be watched: for some fifteen seconds, in which a busy machine opens a page."""
+    started = Demo(data_folder, "--customers", "800")
     yield started
     if started.process.poll() is None:
         started.interrupt()
@@ -210,8 +210,8 @@ def test_the_addresses_that_it_prints_open_all_of_it(shown: Demo, data_folder: P
 def follow_the_campaign(browser: Browser, address: str) -> None:
     """Its page, in the admin's frame, with the stream of news and without, until each text has its end."""
     page, complaints = opened(browser, address)
-    without_stream, _ = opened(browser, address, streams=False)
     assert seen_on_its_way(page), "the figures moved while it was being sent"
+    without_stream, _ = opened(browser, address, streams=False)
     for watched in (page, without_stream):
         frame = app_frame(watched)
         frame.wait_for_selector("[data-settled]", state="attached", timeout=PATIENCE_MS)

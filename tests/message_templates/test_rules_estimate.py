@@ -76,25 +76,31 @@ def test_the_estimate_is_exact_where_the_edge_is_far() -> None:
         assert estimated(source, first, None) == real(source, first, None)
 
 
-@pytest.mark.parametrize(("filter_", "name"), [("upper", "ß" * 55), ("lower", "ÇÇ"), ("titlecase", "FRANÇOIS")])
+@pytest.mark.parametrize(
+    ("filter_", "name"), [("upper", "ß" * 55), ("lower", "ÇÇ"), ("titlecase", "FRANÇOIS"), ("titlecase", "èva")]
+)
 def test_case_filters_are_the_exception_that_is_told(filter_: str, name: str) -> None:
     source = "a" * 101 + f'{{{{ first_name | default: "x" | {filter_} }}}}'
     assert real(source, name, None) > estimated(source, name, None)
 
 
-@given(st.integers(90, 170), names.filter(lambda name: name is None or "ß" not in name))
+@given(st.integers(90, 170), names.filter(lambda name: len((name or "").upper()) == len(name or "")))
 def test_capitals_take_no_more_than_estimated(length: int, name: str | None) -> None:
     source = "a" * length + '{{ first_name | default: "x" | upper }}'
     assert real(source, name, None) <= estimated(source, name, None)
 
 
-@given(st.integers(60, 170), names.filter(lambda name: "ß" not in (name or "")), names)
+grows_not = names.filter(lambda name: len((name or "").upper()) == len(name or ""))
+"""Names with no letter that becomes two in capitals, as ß and և do."""
+
+
+@given(st.integers(60, 170), grows_not, names)
 def test_nor_do_capitals_beside_small_letters(length: int, first: str | None, last: str | None) -> None:
     source = "a" * length + '{{ first_name | default: "x" | upper }}{{ last_name | default: "x" }}'
     assert real(source, first, last) <= estimated(source, first, last)
 
 
-@given(st.integers(60, 170), names.filter(lambda name: "ß" not in (name or "")), names.filter(lambda name: not name))
+@given(st.integers(60, 170), grows_not, grows_not)
 def test_nor_do_full_names_in_capitals(length: int, first: str | None, last: str | None) -> None:
     source = "a" * length + '{{ full_name | default: "x" | upper }}'
     assert real(source, first, last) <= estimated(source, first, last)

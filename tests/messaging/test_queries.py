@@ -264,6 +264,8 @@ SOURCES = (
     "{{ first_name | default: 'Friend' }}, our sale begins today: shoes, bags, coats and all that you ever wanted at "
     "half of its price, and for {{ last_name | default: 'your family' }} one more surprise. Reply STOP to opt out",
     "Γειά σου {{ first_name | default: 'φίλε' }}, 20% έκπτωση έως την Κυριακή. Απάντησε STOP για διαγραφή",
+    "ΓEIA ΣOY {{ first_name | upper | default: 'ΦIΛE' }}, 20% EKΠTΩΣH EΩΣ THN KYPIAKH, KAI ΓIA ΣENA, "
+    "{{ full_name | default: 'ΦIΛE' | upper }}, AKOMA KATI. AΠANTHΣE ΣTOΠ ΓIA ΔIAΓPAΦH",
     "No name in it. Reply STOP to opt out",
 )
 

@@ -52,6 +52,7 @@ def test_what_is_gsm_in_capitals_only_is_no_longer_in_them(text: str) -> None:
         ("ΐ", "I"),
         ("Ωραία μέρα", "ΩPAIA MEPA"),
         ("Hélène", "HÉLENE"),
+        ("NICCOLÒ", "NICCOLO"),
         ("Łukasz", "ŁUKASZ"),
         ("", ""),
     ],

@@ -6,9 +6,10 @@ judges, `messaging.queries.previewing` sums. What is left is to put that side by
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import NamedTuple
 
 from blossom.campaigns.queries import counting
@@ -42,6 +43,8 @@ from blossom.wallet import queries as wallet
 from blossom.wallet.rules import PriceList
 
 PLACES_DRAWN = 4
+_OTHERS_READ = 8
+"""So many whose names are GSM in capitals are read beside those who are offered: which of them are Greek?"""
 """Of the places where most recipients are, so many get a strip of hours."""
 
 
@@ -126,7 +129,7 @@ def look(shop_id: int, asked: Asked, now: datetime) -> Look:
         language.examine(opt_out.with_opt_out(body, line, keywords=shop.stop_keywords), Trigger.CAMPAIGN)[0]
         for body in asked.bodies
     ]
-    people = _people(shop, counted, texts[0], asked.somebody)
+    people, others = _people(shop, counted, texts[0], asked.somebody)
     chosen = _chosen(people, asked)
     values: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
     if chosen is not None:
@@ -138,7 +141,7 @@ def look(shop_id: int, asked: Asked, now: datetime) -> Look:
         sums = _sums(shop, counted, sound, asked.schedule, now)
     # What a cure saves is told for everybody where everybody gets that text.
     measured_on = counted if len(texts) == 1 else None
-    greek = _greek(shop, chosen, people)
+    greek = _greek(shop, [contact for _, contact in [*([chosen] if chosen else []), *people]] + others)
     return Look(
         shop=shop,
         texts=[
@@ -207,9 +210,9 @@ def _sums(
 
 def _people(
     shop: Shop, counted: Census | None, compiled: CompiledText | None, asked_for: int | None
-) -> list[tuple[Person, Contact]]:
+) -> tuple[list[tuple[Person, Contact]], list[Contact]]:
     """Some real recipients whose texts differ: the first one, the one with the longest text, one without a first name;
-    and whoever was asked for."""
+    and whoever was asked for. And `_OTHERS_READ` others."""
     known_by: dict[int, str] = {}
     if counted and counted.groups:
         known_by[counted.groups[0].someone] = ""
@@ -217,22 +220,28 @@ def _people(
             longest = max(counted.groups, key=_name_units)
             known_by.setdefault(longest.someone, "longest")
             dear = [group for group in counted.groups if group.first_name_size < 0]  # these make the text UCS-2
-            curable = (group for group in dear if gsm.is_gsm_in_capitals(group.first_name_size))
             if dear:
-                known_by.setdefault(next(curable, dear[0]).someone, "special")
+                known_by.setdefault(dear[0].someone, "special")
         nameless = next((group for group in counted.groups if not group.first_name_size), None)
         if nameless:
             known_by.setdefault(nameless.someone, "nameless")
     if asked_for is not None:
         known_by.setdefault(asked_for, "chosen")
+    curable = (group.someone for group in counted.groups if _saves_in_capitals(group)) if counted else iter(())
+    others = set(islice(curable, _OTHERS_READ)) - known_by.keys()
     if not known_by:
-        return []
-    found = {contact.id: contact for contact in previewing.some_contacts(shop.id, list(known_by))}
-    return [(_person(found[each], why), found[each]) for each, why in known_by.items() if each in found]
+        return [], []
+    found = {contact.id: contact for contact in previewing.some_contacts(shop.id, [*known_by, *others])}
+    offered = [(_person(found[each], why), found[each]) for each, why in known_by.items() if each in found]
+    return offered, [found[each] for each in sorted(others) if each in found]
 
 
 def _name_units(group: Group) -> int:
     return gsm.units_of(group.first_name_size) + gsm.units_of(group.last_name_size)
+
+
+def _saves_in_capitals(group: Group) -> bool:
+    return any(gsm.is_gsm_in_capitals(size) for size in (group.first_name_size, group.last_name_size))
 
 
 def _person(contact: Contact, known_by: str) -> Person:
@@ -252,25 +261,31 @@ def _example() -> Person:
     return Person(None, str(values["full_name"]), "", "example")
 
 
-class _Greek(NamedTuple):
-    """Somebody with Greek in their values, and which of them. `name` empty: nobody of those whom we look at."""
+class _Reader(NamedTuple):
+    """Somebody with Greek in their own values, and which those are."""
 
     name: str
     values: Mapping[str, Value]
+    greek: frozenset[str]
+
+
+class _Greek(NamedTuple):
+    """`variables`: those whose values are known to be Greek, of the shop or of one of `readers`, whom we looked at."""
+
+    readers: list[_Reader]
     variables: frozenset[str]
 
 
-def _greek(shop: Shop, chosen: tuple[Person, Contact] | None, people: list[tuple[Person, Contact]]) -> _Greek:
-    """The one who is shown, else the first of those who could be: a census knows of names their size, and whether they
-    are GSM in capitals; their script is known of these few."""
+def _greek(shop: Shop, people: Iterable[Contact]) -> _Greek:
+    """A census knows of names their size, and whether they are GSM in capitals; their script is known of these few."""
     of_all: Mapping[str, Value] = {"shop_name": shop.name, "sender": shop.sender}
     of_shop = capitals.greek_values(of_all)
-    for person, contact in [*([chosen] if chosen else []), *people]:
-        values = {**of_all, **previewing.names_of(contact)}
-        found = capitals.greek_values(values)
-        if found != of_shop:
-            return _Greek(person.name, values, found)
-    return _Greek("", of_all, of_shop)
+    readers = []
+    for contact in people:
+        names = previewing.names_of(contact)
+        if found := capitals.greek_values({**of_all, **names}) - of_shop:
+            readers.append(_Reader(names["full_name"] or "", {**of_all, **names}, found))
+    return _Greek(readers, of_shop.union(*(each.greek for each in readers)))
 
 
 def _offers(
@@ -311,15 +326,16 @@ def _offers(
         CureOffer(name, cure, None if before is None else before - (credits_of(cure.text) or 0))
         for name, cure in found.items()
     ]
-    if not greek.name or not capitals.variables_in_capitals(body, greek.variables).changes:
+    reader = next((one for one in greek.readers if capitals.variables_in_capitals(body, one.greek).changes), None)
+    if reader is None:
         return offers
     site = shops.proxy_address(shop.id)
 
     def measure_person(source: str) -> int:
-        return measured(source, Trigger.CAMPAIGN, values=greek.values, site=site)
+        return measured(source, Trigger.CAMPAIGN, values=reader.values, site=site)
 
     return offers + [
-        CureOffer(name, cure, None, greek.name)
+        CureOffer(name, cure, None, reader.name)
         for name, cure in cures_by(measure_person).items()
         if name in cures.GREEK and name not in found
     ]

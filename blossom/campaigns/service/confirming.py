@@ -30,7 +30,7 @@ from blossom.campaigns.service.locking import lock
 from blossom.campaigns.service.sending import enqueue_campaign
 from blossom.campaigns.service.writing import schedule_campaign
 from blossom.message_templates.rules import language
-from blossom.message_templates.rules.catalogue import Trigger, variables
+from blossom.message_templates.rules.catalogue import Trigger
 from blossom.messaging.queries import previewing
 from blossom.messaging.queries.census import Census
 from blossom.platform import clock, gsm, queue
@@ -346,10 +346,9 @@ def _with_numbers(
 
 def _may_cost_less(texts: Sequence[language.CompiledText], counted: Census) -> bool:
     """A name kept before sizes told of capitals counts as dear in them too, as those of other scripts do."""
-    known = variables(Trigger.CAMPAIGN)
-    if not any(known[use.variable].personal and "upper" in use.filters for each in texts for use in each.uses):
-        return False
-    sizes = (size for group in counted.groups for size in (group.first_name_size, group.last_name_size))
+    large = {use.variable for each in texts for use in each.uses if "upper" in use.filters}
+    names = [name for name in ("first_name", "last_name") if large & {name, "full_name"}]
+    sizes = (getattr(group, f"{name}_size") for group in counted.groups for name in names)
     return any(size < 0 and not gsm.is_gsm_in_capitals(size) for size in sizes)
 
 

@@ -139,7 +139,10 @@ def _outcome(was_known: bool, was_written: bool) -> Outcome:
 
 
 def fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
-    """Of all that is given and of what is given at all: another file with other columns is another print."""
+    """Of all that is given and of what is given at all: another file with other columns is another print. Of names that
+    are GSM in capitals the size, too: rows written before sizes told so are written again."""
+    names = (person.first_name, person.last_name)
+    told = [size for name in names if name and gsm.is_gsm_in_capitals(size := gsm.signed_size(name))]
     facts = (
         person.phone.e164,
         person.first_name,
@@ -154,6 +157,7 @@ def fingerprint(cipher: ShopCipher, person: Person, fields: str) -> bytes:
         person.orders_count,
         person.shopify_customer_id,
         fields,
+        *told,
     )
     return cipher.lookup(repr(facts))
 

@@ -6,7 +6,7 @@ sender      who a text comes from                           grammar     what tha
 opt_out     how a text says "no more of these"              filters     money, date, default, titlecase, …
 catalogue   which variables a trigger knows                 dates       the patterns of `date`
 naming      names of templates                              language    compile a text, render it for a person
-capitals    Greek, variables included, in GSM capitals  cures       what of all that saves, measured
+capitals    Greek, variables too, in GSM capitals       cures       what of all that saves, measured
 estimate    what a text will take, by names' sizes alone    linter      advice before sending
                                                             preview     all of it for one text, as typed
 """

@@ -6,13 +6,13 @@ GSM-7 in capitals, 0 is no name. A text rendered with stand-ins of these sizes t
 sizes that occurs.
 
 The bound: never fewer segments than the real text, for texts without `lower`, `titlecase`, `truncate` and comparisons
-of personal values, and without ß in capitals. Where a pair of units might fall on a part's edge, it is taken to (one
-part too many, in about one joined text of 150). Of a text that compares a name with a word, all branches are counted
-together.
+of personal values, and without letters that grow in capitals (ß, և, ligatures). Where a pair of units might fall on a
+part's edge, it is taken to (one part too many, in about one joined text of 150). Of a text that compares a name with a
+word, all branches are counted together.
 
-Not covered, since it depends on the letters: `upper` makes ß two letters, `lower` and `titlecase` make Ç (in the
-alphabet) ç (not in it), and `truncate` counts an emoji as one. Texts with these may take more than estimated, for few
-people; what is captured is always counted on the real text.
+Not covered, since it depends on the letters: `upper` makes ß two letters, `lower` and `titlecase` make Ç and Γ (in the
+alphabet) ç and γ (not in it) and è È, and `truncate` counts as one what takes two: emoji, brackets, €. Texts with these
+may take more than estimated, for few people; what is captured is always counted on the real text.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def full_name_size(first: int, last: int) -> int:
     """The size of first and last name with a space between, or of the one there is."""
     if not first or not last:
         return first or last
-    units = gsm.units_of(first) + 1 + gsm.units_of(last)
+    units = min(gsm.units_of(first) + 1 + gsm.units_of(last), gsm.IN_CAPITALS - 1)
     if first > 0 and last > 0:
         return units
     in_capitals = all(size > 0 or gsm.is_gsm_in_capitals(size) for size in (first, last))

@@ -15,13 +15,23 @@ from tests.providers.shopify_stand_in.conftest import KEY, OURS, SECRET, Shopify
 HOST = {"Host": "admin.shopify.test"}
 
 
+def page_around(shopify: Shopify, page: str) -> str:
+    shopify.stand_in.configure(app_url="http://app.test")
+    return requests.get(f"{shopify.stand_in.url}/store/ours/apps/{KEY}/{page}", headers=HOST, timeout=10).text
+
+
 def framed(shopify: Shopify, page: str) -> str:
     """What the admin loads into its frame for this page of the app."""
-    shopify.stand_in.configure(app_url="http://app.test")
-    answer = requests.get(f"{shopify.stand_in.url}/store/ours/apps/{KEY}/{page}", headers=HOST, timeout=10)
-    found = re.search(r'<iframe [^>]*src="([^"]*)"', answer.text)
-    assert found, answer.text
+    answer = page_around(shopify, page)
+    found = re.search(r'<iframe [^>]*src="([^"]*)"', answer)
+    assert found, answer
     return html.unescape(found[1])
+
+
+def test_the_admin_listens_before_its_frame_can_ask(shopify: Shopify) -> None:
+    """A page that loads quicker than the admin's script asked nobody for its session token, and waited for ever."""
+    page = page_around(shopify, "")
+    assert page.index('src="/admin.js"') < page.index("<iframe ")
 
 
 def test_the_frame_is_told_who_is_there_and_it_is_signed(shopify: Shopify) -> None:

@@ -2,7 +2,7 @@
 (() => {
   const {base, origin} = document.body.dataset;
   const place = (id) => document.getElementById(id);
-  const frame = () => place('app').contentWindow; // it stands below: whoever is in it finds this listening
+  const frame = () => place('app')?.contentWindow; // it stands below: whoever is in it finds this listening
   const tell = (message) => frame().postMessage({standIn: true, ...message}, origin);
   let unsaved = false;
   let toastTimer;
