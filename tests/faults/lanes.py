@@ -46,7 +46,7 @@ class Lanes:
         """End them all."""
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(10)
+        self._process.wait(60)  # beside other test processes
 
     def _ask(self, **order: object) -> str:
         assert self._process.stdin is not None

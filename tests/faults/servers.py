@@ -71,7 +71,7 @@ class OwnServer:
         """-9, with what it had started."""
         family = psutil.Process(self._server.process.pid).children(recursive=True)
         self._server.process.kill()
-        self._server.process.wait(10)
+        self._server.process.wait(60)
         for each in family:
             with contextlib.suppress(psutil.NoSuchProcess):
                 each.kill()

@@ -91,7 +91,7 @@ class Host:
             if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
                 for each in (*process.children(recursive=True), process):
                     each.kill()
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture
