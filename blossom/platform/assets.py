@@ -80,12 +80,12 @@ def init(app: Flask) -> None:
     @app.after_request
     def _pack(response: Response) -> Response:
         # What is never packed doesn't vary with what the client unpacks: the library would say so of every answer, and
-        # a provider's webhook is answered the short way, without it. A part (206) is of the bytes as they are.
-        if response.mimetype not in PACKED or response.status_code == 206:
+        # a provider's webhook is answered the short way, without it.
+        if response.mimetype not in PACKED or request.path.startswith(PROXIED):
             return response
-        if request.path.startswith(PROXIED) or _refuses_packings():
-            return response
-        return packing.after_request(response)
+        response.vary.add("Accept-Encoding")
+        # A part (206) is of the bytes as they are.
+        return response if response.status_code == 206 or _refuses_packings() else packing.after_request(response)
 
 
 def _refuses_packings() -> bool:

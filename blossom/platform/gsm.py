@@ -39,8 +39,8 @@ def utf16_units(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
-GREEK_LETTERS = re.compile("[\u0370-\u03ff\u1f00-\u1fff]+")
-"""A run of letters of the Greek script, accents of their own included."""
+GREEK_LETTERS = re.compile("[\u0370-\u03ff\u1f00-\u1fff][\u0300-\u036f\u0370-\u03ff\u1f00-\u1fff]*")
+"""A run of letters of the Greek script with their accents, also those that stand as characters of their own."""
 
 _GREEK_LOOKS = str.maketrans("ΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩ", "ABΓΔEZHΘIKΛMNΞOΠPΣTYΦXΨΩ")
 _BARE_CAPITALS = str.maketrans("àèìòùÀÈÌÒÙ", "AEIOU" * 2)

@@ -13,8 +13,8 @@ import requests
 from tests.faults.processes import Forks, Process, until
 
 SOON = 20.0
-"""Seconds; a host gives 30, and a busy machine wants some. What stalls is waited for 2 s, and a client that doesn't hang
-up for 2 more."""
+"""Seconds; a host gives 30, and a busy machine wants some. What stalls is waited for 2 s, and a client that doesn't
+hang up for 2 more."""
 
 
 @dataclass

@@ -136,6 +136,7 @@ def test_all_else_goes_as_it_is(browser: FlaskClient, path: str) -> None:
     answer = browser.get(path, headers={"Accept-Encoding": "br"})
     assert "Content-Encoding" not in answer.headers
     assert answer.data == browser.get(path).data
+    assert ("Vary" in answer.headers) is (path in ("/small", "/odd")), "what is never packed is one for all"
 
 
 def test_a_part_of_a_file_is_that_part(browser: FlaskClient) -> None:
@@ -158,6 +159,7 @@ def test_whatever_is_accepted_something_comes(browser: FlaskClient, accepts: str
 def test_what_is_refused_is_not_sent(browser: FlaskClient, path: str, refused: str) -> None:
     answer = browser.get(path, headers={"Accept-Encoding": refused})
     assert (answer.status_code, answer.headers.get("Content-Encoding")) == (200, None)
+    assert "Accept-Encoding" in answer.headers["Vary"], "who doesn't refuse gets another"
 
 
 @pytest.mark.parametrize("filename", ["main.js", "main.svg", "css/main.css"])
