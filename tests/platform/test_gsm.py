@@ -49,7 +49,10 @@ def test_what_is_gsm_in_capitals_only_is_no_longer_in_them(text: str) -> None:
     ("text", "capitals"),
     [
         ("Ελένη", "EΛENH"),
-        ("ΐ", "I"), ("Ϊ\u0301Ώ\u0301", "IΩ"), ("Ε\u0302", "E"), ("e\u0302", "Ê"),
+        ("ΐ", "I"),
+        ("Ϊ\u0301Ώ\u0301", "IΩ"),
+        ("Ε\u0302", "E"),
+        ("e\u0302", "Ê"),
         ("Ωραία μέρα", "ΩPAIA MEPA"),
         ("Hélène", "HÉLENE"),
         ("NICCOLÒ", "NICCOLO"),
