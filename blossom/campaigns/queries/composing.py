@@ -212,7 +212,7 @@ def _people(
     shop: Shop, counted: Census | None, compiled: CompiledText | None, asked_for: int | None
 ) -> tuple[list[tuple[Person, Contact]], list[Contact]]:
     """Some real recipients whose texts differ: the first one, the one with the longest text, one without a first name;
-    and whoever was asked for. And `_OTHERS_READ` others."""
+    and whoever was asked for. And up to `_OTHERS_READ` others, of whom some may be Greek."""
     known_by: dict[int, str] = {}
     if counted and counted.groups:
         known_by[counted.groups[0].someone] = ""
